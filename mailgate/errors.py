@@ -1,0 +1,99 @@
+"""The three families of things that go wrong, and what each door says about them.
+
+::
+
+    MailgateError
+    ├── Refusal             the sender can mend it
+    │   ├── UnknownRecipient    550 5.1.1   65
+    │   ├── NotAllowed          550 5.7.1   77
+    │   ├── TooBig              552 5.3.4   65
+    │   └── Automatic           550 5.7.1   65
+    ├── Transient           we (or the sender's server) try again    451 4.3.0   75
+    │   └── NoSpace             452 4.3.1   75
+    └── Permanent           the operator must look                   554 5.3.0   70
+        └── BadConfig                                                78
+
+``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend, and
+holds no path, secret or stack. ``detail`` is for the operator's log alone.
+"""
+
+
+class MailgateError(Exception):
+    """Any of the three families; carries what SMTP and sysexits(3) say of it."""
+
+    smtp_code = 554
+    smtp_status = "5.3.0"
+    exit_status = 70
+
+    def __init__(self, public: str, *, detail: str = "") -> None:
+        super().__init__(public)
+        self.detail = detail
+
+    @property
+    def smtp_reply(self) -> str:
+        """One SMTP reply line without CRLF: code, enhanced status (RFC 3463), public sentence."""
+        sentence = " ".join(str(self).split())
+        printable = "".join(c if " " <= c <= "~" else "?" for c in sentence)
+        return f"{self.smtp_code} {self.smtp_status} {printable[:400]}"
+
+
+class Refusal(MailgateError):
+    """The sender asked for something that will not be done; sending it again does not help."""
+
+    smtp_code = 554
+    smtp_status = "5.7.0"
+    exit_status = 65
+
+
+class UnknownRecipient(Refusal):
+    """No service or purpose of ours has that address."""
+
+    smtp_code = 550
+    smtp_status = "5.1.1"
+
+
+class NotAllowed(Refusal):
+    """Nothing vouches for the sender, or the service's access list does not name them."""
+
+    smtp_code = 550
+    smtp_status = "5.7.1"
+    exit_status = 77
+
+
+class TooBig(Refusal):
+    """The message, its header block or one input is over a limit."""
+
+    smtp_code = 552
+    smtp_status = "5.3.4"
+
+
+class Automatic(Refusal):
+    """A machine wrote it (RFC 3834): answering could loop."""
+
+    smtp_code = 550
+    smtp_status = "5.7.1"
+
+
+class Transient(MailgateError):
+    """It may work later: a locked database, a write error, a relay that is away."""
+
+    smtp_code = 451
+    smtp_status = "4.3.0"
+    exit_status = 75
+
+
+class NoSpace(Transient):
+    """Less disk is free than the operator wants kept free."""
+
+    smtp_code = 452
+    smtp_status = "4.3.1"
+
+
+class Permanent(MailgateError):
+    """It will not work until the operator changes something."""
+
+
+class BadConfig(Permanent):
+    """The configuration, a service or a template cannot be used; all mistakes are told at once."""
+
+    exit_status = 78
