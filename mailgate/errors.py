@@ -9,9 +9,11 @@
     │   ├── TooBig              552 5.3.4   65
     │   └── Automatic           550 5.7.1   65
     ├── Transient           we (or the sender's server) try again    451 4.3.0   75
-    │   └── NoSpace             452 4.3.1   75
+    │   ├── NoSpace             452 4.3.1   75
+    │   └── Unreachable         our own next hop is away; its time does not count
     └── Permanent           the operator must look                   554 5.3.0   70
-        └── BadConfig                                                78
+        ├── BadConfig                                                78
+        └── OverSize            the next hop takes no letter so big
 
 ``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend, and
 holds no path, secret or stack. ``detail`` is for the operator's log alone.
@@ -89,6 +91,10 @@ class NoSpace(Transient):
     smtp_status = "4.3.1"
 
 
+class Unreachable(Transient):
+    """Our own next hop (relay, mailbox) cannot be reached or written; nobody has refused anything."""
+
+
 class Permanent(MailgateError):
     """It will not work until the operator changes something."""
 
@@ -97,3 +103,11 @@ class BadConfig(Permanent):
     """The configuration, a service or a template cannot be used; all mistakes are told at once."""
 
     exit_status = 78
+
+
+class OverSize(Permanent):
+    """The next hop announced, or said, that the letter is too big; ``limit`` in bytes where known."""
+
+    def __init__(self, public: str, *, limit: int | None = None) -> None:
+        super().__init__(public)
+        self.limit = limit

@@ -290,6 +290,44 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an engine needs to know of a job, fixed when the job is made.
+
+    ``argv`` is final (input paths absolute, below the job's folder); ``stdin`` is the file name in
+    ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob patterns
+    below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
+    """
+
+    argv: tuple[str, ...]
+    stdin: str | None = None
+    network: bool = False
+    stdout: str = "stdout.txt"
+    stderr: str = "stderr.txt"
+    files: tuple[str, ...] = ()
+    cores: int = 1
+    memory: int | None = None
+    retry_times: int = 0
+    retry_on: frozenset[Reason] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """An input that waits in the spool for its job to start: ``body`` holds small ones, ``path`` names big ones.
+
+    ``name`` is the service's word for it, ``file`` our file name in ``in/``, ``filename`` the
+    sender's ("" for a body input).
+    """
+
+    name: str
+    file: str
+    filename: str
+    size: int
+    sha256: str
+    body: bytes | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as it stands. Times are aware UTC; ``destruction`` is set once it has ended."""
 
@@ -299,7 +337,7 @@ class Job:
     label: str | None
     phase: Phase
     parameters: Mapping[str, str]
-    argv: tuple[str, ...]
+    plan: Plan
     notify: frozenset[Notify]
     reply: Reply
     created: datetime
