@@ -115,6 +115,7 @@ class Message:
 class Notify(StrEnum):
     """When the owner wants a mail besides the result."""
 
+    RECEIPT = "receipt"
     START = "start"
     END = "end"
     PROGRESS = "progress"
@@ -401,6 +402,7 @@ class Letter:
     planned: datetime
     size: int
     refusals: int = 0
+    waited: timedelta = timedelta()
     tries: int = 0
     body: bytes | None = None
     file: str | None = None

@@ -1,0 +1,72 @@
+"""Submit: a clear request becomes a job, an unclear one an answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from mailgate import services
+from mailgate.model import Answer, Identity, JobId, LetterKind, Notify, Request, Staged, Unclear
+from mailgate.run.jobdir import Folder
+from mailgate.services import Service
+from mailgate.spool import jobs
+from mailgate.spool.database import Tx
+
+usage = "a mail to SERVICE@..., its request at the top, its inputs attached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request by one identity, with all that the mail said; ``folder`` is where jobs live."""
+
+    identity: Identity
+    message: int
+    service: Service
+    request: Request | Unclear
+    staged: Sequence[Staged]
+    subject: str | None
+    message_id: str | None
+    references: str | None
+    folder: Path
+    receipt_after: timedelta
+
+
+def execute(tx: Tx, call: Call) -> Answer | JobId:
+    """Make the job, QUEUED, and return its name; or the answer where none is to be made.
+
+    What an unclear request or a dry run said is answered, and nothing is kept of it.
+    """
+    match call.request:
+        case Unclear() as unclear:
+            return Answer(kind=LetterKind.UNCLEAR, facts={"unclear": unclear})
+        case Request(dry_run=True) as request:
+            return _dry_run(call, request)
+        case Request() as request:
+            return _job(tx, call, request)
+
+
+def _dry_run(call: Call, request: Request) -> Answer:
+    plan = services.plan(call.service, request, Path("in"))
+    return Answer(kind=LetterKind.DRY_RUN, facts={"request": request, "argv": plan.argv})
+
+
+def _job(tx: Tx, call: Call, request: Request) -> JobId:
+    job = jobs.new_id()
+    while jobs.exists(tx, job):
+        job = jobs.new_id()
+    draft = jobs.Draft(
+        id=job,
+        owner=call.identity,
+        request=request,
+        plan=services.plan(call.service, request, Folder(call.folder, job).inputs),
+        staged=call.staged,
+        work_limit=request.work_limit or call.service.limits.work,
+        keep=request.keep or call.service.limits.keep,
+        message=call.message,
+        subject=call.subject,
+        message_id=call.message_id,
+        references=call.references,
+        receipt_after=timedelta() if Notify.RECEIPT in request.notify else call.receipt_after,
+    )
+    jobs.create(tx, draft)
+    return job

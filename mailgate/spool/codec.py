@@ -1,0 +1,83 @@
+"""The model's values as JSON and back, by their type hints: what the tables keep of them."""
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+def dump(value: object) -> str:
+    """Return ``value`` (a dataclass of the model, or what one may hold) as one line of JSON."""
+    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def load(kind: type[T], text: str) -> T:
+    """Return the ``kind`` that ``dump`` wrote; fields that are missing take their defaults."""
+    value = _rich(kind, json.loads(text))
+    if not isinstance(value, get_origin(kind) or kind):
+        message = f"this is no {kind}"
+        raise TypeError(message)
+    return value
+
+
+def _plain(value: object) -> Json:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            # A lone surrogate cannot be kept as UTF-8.
+            return str(value).encode("utf-8", "replace").decode()
+        case datetime():
+            return value.timestamp()
+        case timedelta():
+            return value.total_seconds()
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case set() | frozenset():
+            return sorted((_plain(item) for item in value), key=str)
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case _ if dataclasses.is_dataclass(value):
+            return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        case _:
+            message = f"{type(value)} has no place in the spool"
+            raise TypeError(message)
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, object]:
+    return get_type_hints(kind)
+
+
+def _rich(kind: object, value: Json) -> object:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in {Union, types.UnionType}:
+        return None if value is None else _rich(next(k for k in inner if k is not type(None)), value)
+    if origin in {tuple, frozenset} and isinstance(value, list):
+        return origin(_rich(inner[0], item) for item in value)
+    if isinstance(value, dict) and not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return value
+    if isinstance(kind, type):
+        return _one(kind, value)
+    return value
+
+
+def _one(kind: type, value: Json) -> object:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        hints = _hints(kind)
+        return kind(**{name: _rich(hints[name], item) for name, item in value.items() if name in hints})
+    if kind is datetime and isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if kind is timedelta and isinstance(value, int | float):
+        return timedelta(seconds=value)
+    if issubclass(kind, StrEnum):
+        return kind(str(value))
+    return value

@@ -1,0 +1,208 @@
+"""Connections to the spool's database, and what a statement may be run on: View reads, Tx writes."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from peewee import SqliteDatabase
+
+from mailgate.errors import NoSpace, Permanent, Transient
+from mailgate.spool import tables
+
+Value = str | int | float | bytes | None
+Row = sqlite3.Row
+
+# How long another program may hold the database before whoever waits hears "try again".
+BUSY = 10.0
+
+_PRAGMAS = {
+    "journal_mode": "wal",
+    # FULL: a commit is on the disk before anybody hears of it.
+    "synchronous": "full",
+    "foreign_keys": 0,
+    "cache_size": -8000,
+    # A month's log file never grows past this after a checkpoint.
+    "journal_size_limit": 64 << 20,
+    "mmap_size": 0,
+}
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time of the tables as an aware UTC datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class View:
+    """What can be asked of the database."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def all(self, statement: str, *values: Value) -> list[Row]:
+        """Every row of the answer."""
+        return self._raw.execute(statement, values).fetchall()
+
+    def one(self, statement: str, *values: Value) -> Row | None:
+        """Return the first row, or None."""
+        row: Row | None = self._raw.execute(statement, values).fetchone()
+        return row
+
+    def each(self, statement: str, *values: Value) -> Iterator[Row]:
+        """Rows as they come; for answers too long to hold."""
+        return iter(self._raw.execute(statement, values))
+
+    def count(self, statement: str, *values: Value) -> int:
+        """Return the single number that the statement asks for."""
+        row = self.one(statement, *values)
+        return int(row[0]) if row is not None and row[0] is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The gateway's own address, in two halves: what Message-IDs and bounce addresses are made of."""
+
+    local: str
+    domain: str
+
+    @classmethod
+    def of(cls, address: str) -> "Site":
+        """Split a bare address."""
+        local, _, domain = address.rpartition("@")
+        return cls(local, domain)
+
+
+class Tx(View):
+    """An open transaction. ``now`` is one instant for everything in it."""
+
+    def __init__(self, raw: sqlite3.Connection, site: Site) -> None:
+        super().__init__(raw)
+        self.site = site
+        self.now = datetime.now(UTC)
+        self._rung: set[str] = set()
+
+    @property
+    def at(self) -> float:
+        """``now`` as the tables keep it."""
+        return self.now.timestamp()
+
+    @property
+    def open(self) -> bool:
+        """SQLite has not given the transaction up."""
+        return self._raw.in_transaction
+
+    @property
+    def rung(self) -> frozenset[str]:
+        """The rooms that have something new once this is committed."""
+        return frozenset(self._rung)
+
+    def ring(self, room: str) -> None:
+        """Wake ``room`` after the commit: a hint, the room looks by itself too."""
+        self._rung.add(room)
+
+    def execute(self, statement: str, *values: Value) -> int:
+        """Run a statement; return how many rows it changed."""
+        return self._raw.execute(statement, values).rowcount
+
+    def insert(self, table: str, **columns: Value) -> int:
+        """Insert one row; return its number. Table and column names are ours, never a stranger's."""
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        return self._raw.execute(statement, tuple(columns.values())).lastrowid or 0
+
+    def note(self, verb: str, *, key: str | None = None, job: str | None = None, detail: str = "") -> None:
+        """Write an event row: what `explain` and a job's history show."""
+        self.insert("event", at=self.at, key=key, job=job, verb=verb, detail=detail[:500])
+
+
+class Connection:
+    """One connection, used by one thread at a time."""
+
+    def __init__(self, path: Path, *, site: Site, busy: float = BUSY) -> None:
+        self._site = site
+        self._database = SqliteDatabase(
+            str(path), pragmas={**_PRAGMAS, "busy_timeout": int(busy * 1000)},
+            timeout=busy, check_same_thread=False, thread_safe=False, isolation_level=None,
+        )  # fmt: skip
+        try:
+            self._database.connect()
+        except Exception as error:
+            raise opened(error) from error
+        self._raw: sqlite3.Connection = self._database.connection()
+        self._raw.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    @property
+    def view(self) -> View:
+        """Ask outside a transaction: each statement sees what is committed by then."""
+        return View(self._raw)
+
+    def prepare(self) -> None:
+        """Make the tables where there are none.
+
+        Raises
+        ------
+        Permanent
+            The spool was written by a newer version of the software.
+        """
+        with self.transaction() as tx:
+            found = tx.count("PRAGMA user_version")
+            if found > tables.VERSION:
+                message = (
+                    f"the spool has format {found}, this version of mailgate knows"
+                    f" {tables.VERSION}: use the newer version"
+                )
+                raise Permanent(message)
+            if found == 0:
+                tables.create(self._database)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """One transaction: committed on leaving, rolled back when anything raises.
+
+        Raises
+        ------
+        Transient
+            The database stayed locked, or could not be written; nothing was.
+        """
+        tx = Tx(self._raw, self._site)
+        try:
+            self._raw.execute("BEGIN IMMEDIATE")
+            yield tx
+            self._raw.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._abandon()
+            raise meaning(error) from error
+        except BaseException:
+            self._abandon()
+            raise
+
+    def snapshot(self, target: Path) -> None:
+        """Copy the live database, consistent, to ``target``."""
+        with contextlib.closing(sqlite3.connect(target)) as copy:
+            self._raw.backup(copy, pages=256, sleep=0.001)
+
+    def _abandon(self) -> None:
+        if self._raw.in_transaction:
+            self._raw.execute("ROLLBACK")
+
+
+def opened(error: Exception) -> Exception:
+    """Return what it means that the database cannot be opened."""
+    if isinstance(error, sqlite3.Error) or isinstance(error.__cause__, sqlite3.Error):
+        return Transient("the spool cannot be opened now; try again later", detail=str(error))
+    return Transient("the spool cannot be opened now; try again later", detail=repr(error))
+
+
+def meaning(error: sqlite3.OperationalError) -> Transient:
+    """Return what a failed statement means to whoever waits: no space, or try again."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return NoSpace("the spool's disk is full; try again later", detail=str(error))
+    return Transient("the spool cannot be written now; try again later", detail=f"{name} {error}")

@@ -1,0 +1,491 @@
+"""Jobs and their attempts: made, advanced step by step, ended together with the letters this causes."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+from mailgate.model import (
+    Attempt,
+    AttemptState,
+    Exit,
+    How,
+    Identity,
+    Job,
+    JobId,
+    LetterKind,
+    Mistake,
+    NativeId,
+    Notify,
+    Plan,
+    Progress,
+    Reason,
+    Reply,
+    Request,
+    Staged,
+    Stream,
+    StreamRole,
+    Token,
+)
+from mailgate.phases import ACTIVE, ENDED, Event, Phase, step
+from mailgate.spool import codec, letters
+from mailgate.spool.database import Row, Tx, View, moment
+from mailgate.spool.mail import forget_after
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_BASE32 = _LETTERS + "234567"
+
+
+def new_id() -> JobId:
+    """Draw a job's name: 12 base32 characters, the first a letter (about 60 random bits)."""
+    return JobId(secrets.choice(_LETTERS) + "".join(secrets.choice(_BASE32) for _ in range(11)))
+
+
+def new_token() -> Token:
+    """Draw an attempt's name in the scheduler."""
+    return Token("m" + "".join(secrets.choice(_BASE32) for _ in range(12)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """All that makes a job: a clear request, its plan and its inputs, and the mail it came by."""
+
+    id: JobId
+    owner: Identity
+    request: Request
+    plan: Plan
+    staged: Sequence[Staged]
+    work_limit: timedelta | None
+    keep: timedelta
+    message: int
+    subject: str | None
+    message_id: str | None
+    references: str | None
+    receipt_after: timedelta
+
+
+def exists(view: View, job: JobId) -> bool:
+    """Whether that name is taken."""
+    return view.one("SELECT 1 FROM job WHERE id = ?", job) is not None
+
+
+def create(tx: Tx, draft: Draft) -> None:
+    """Make a job, QUEUED, with its inputs; plan its receipt."""
+    request = draft.request
+    tx.insert(
+        "job", id=draft.id, service=request.service, owner=draft.owner.address,
+        how=draft.owner.how, label=request.label, phase=Phase.QUEUED,
+        parameters=codec.dump(request.parameters), plan=codec.dump(draft.plan),
+        notify=codec.dump(request.notify), reply=request.reply, created=tx.at, queued=tx.at,
+        work_limit=draft.work_limit.total_seconds() if draft.work_limit else None,
+        keep=draft.keep.total_seconds(), message=draft.message, subject=draft.subject,
+        in_reply_to=draft.message_id, refs=draft.references, ignored=codec.dump(request.ignored),
+        left_out="[]", words="", progress_words="", attempts=0,
+        receipt_due=tx.at + draft.receipt_after.total_seconds(),
+    )  # fmt: skip
+    for n, item in enumerate(draft.staged):
+        tx.insert(
+            "input", job=draft.id, n=n, name=item.name, file=item.file, filename=item.filename,
+            size=item.size, sha256=item.sha256, bytes=item.body, path=item.path,
+        )  # fmt: skip
+    tx.note("created", job=draft.id, detail=f"phase={Phase.QUEUED} service={request.service}")
+    tx.ring("run")
+
+
+def advance(tx: Tx, job: JobId, event: Event, *, before: Phase | None = None) -> Phase:
+    """Take one step of the state machine; the job must be where the caller believes it is.
+
+    Returns the new phase.
+
+    Raises
+    ------
+    IllegalStepError
+        The job's phase knows no such event.
+    LookupError
+        The job moved meanwhile, or does not exist.
+    """
+    old = before or phase_of(tx, job)
+    new = step(old, event)
+    hit = tx.execute(
+        "UPDATE job SET phase = ?, queued = CASE WHEN ? = 'QUEUED' THEN ? ELSE queued END"
+        " WHERE id = ? AND phase = ?",
+        new, new, tx.at, job, old,
+    )  # fmt: skip
+    if hit != 1:
+        message = f"job {job} is no longer {old}"
+        raise LookupError(message)
+    tx.note("advanced", job=job, detail=f"from={old} to={new}")
+    return new
+
+
+def phase_of(view: View, job: JobId) -> Phase:
+    """Return where a job is.
+
+    Raises
+    ------
+    LookupError
+        There is no such job.
+    """
+    row = view.one("SELECT phase FROM job WHERE id = ?", job)
+    if row is None:
+        message = f"there is no job {job}"
+        raise LookupError(message)
+    return Phase(row["phase"])
+
+
+# --- attempts -------------------------------------------------------------------------------------
+
+
+def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:
+    """Return the jobs that wait longest for an engine, without those that the caller works on."""
+    busy = frozenset(besides)
+    rows = view.all(
+        "SELECT id FROM job WHERE phase = 'QUEUED' ORDER BY queued LIMIT ?", limit + len(busy)
+    )
+    return [JobId(row["id"]) for row in rows if row["id"] not in busy][:limit]
+
+
+def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
+    """Write down that an attempt is about to be submitted; None if the job is not QUEUED any more."""
+    row = tx.one("SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED'", job)
+    if row is None:
+        return None
+    limit = timedelta(seconds=row["work_limit"]) if row["work_limit"] else None
+    attempt = Attempt(
+        token=new_token(), job=job, number=row["attempts"] + 1, engine=engine,
+        state=AttemptState.INTENDED, limit=limit,
+    )  # fmt: skip
+    tx.insert(
+        "attempt", token=attempt.token, job=job, number=attempt.number, engine=engine,
+        state=attempt.state, intended=tx.at,
+        work_limit=limit.total_seconds() if limit else None,
+    )  # fmt: skip
+    tx.execute("UPDATE job SET attempts = ? WHERE id = ?", attempt.number, job)
+    return attempt
+
+
+def submitted(tx: Tx, attempt: Attempt, native: NativeId) -> None:
+    """Note that the engine has the attempt, under its own name for it."""
+    tx.execute(
+        "UPDATE attempt SET state = 'SUBMITTED', native = ?, submitted = ? WHERE token = ?"
+        " AND state = 'INTENDED'",
+        native, tx.at, attempt.token,
+    )  # fmt: skip
+
+
+def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
+    """Note that the attempt's command runs since ``at``; False if that was known."""
+    hit = tx.execute(
+        "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
+        " AND state IN ('INTENDED', 'SUBMITTED')",
+        at.timestamp(), attempt.token,
+    )  # fmt: skip
+    if not hit:
+        return False
+    tx.execute(
+        "UPDATE job SET started = COALESCE(started, ?) WHERE id = ?", at.timestamp(), attempt.job
+    )
+    if phase_of(tx, attempt.job) is Phase.QUEUED:
+        advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
+        job = fetch(tx, attempt.job)
+        if Notify.START in job.notify:
+            letters.plan(tx, job, LetterKind.STARTED, cause=f"start {attempt.number}")
+    return True
+
+
+def dropped(tx: Tx, attempt: Attempt) -> None:
+    """Note that an attempt never started and never will (its claim is ours): no retry, no error."""
+    tx.execute(
+        "UPDATE attempt SET state = 'LOST', ended = ? WHERE token = ? AND ended IS NULL",
+        tx.at, attempt.token,
+    )  # fmt: skip
+    tx.ring("run")
+
+
+def ended(
+    tx: Tx,
+    attempt: Attempt,
+    end: Exit,
+    *,
+    at: datetime,
+    streams: Sequence[Stream],
+    left_out: Sequence[str],
+    keep_mail: timedelta,
+) -> Phase:
+    """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
+
+    The whole of it is one transaction: a finished job whose reply is forgotten cannot exist. Returns
+    the job's phase; doing it a second time changes nothing.
+    """
+    state = AttemptState.LOST if end.reason is Reason.LOST else AttemptState.ENDED
+    hit = tx.execute(
+        "UPDATE attempt SET state = ?, ended = ? WHERE token = ? AND ended IS NULL",
+        state, at.timestamp(), attempt.token,
+    )  # fmt: skip
+    job = fetch(tx, attempt.job)
+    if not hit or job.phase not in ACTIVE:
+        return job.phase
+    if end != Exit(reason=Reason.EXIT, code=0):
+        tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=_told(end))
+    if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
+        if job.phase is not Phase.QUEUED:
+            advance(tx, job.id, Event.RETRY, before=job.phase)
+        tx.note("retried", job=job.id, detail=f"reason={end.reason} attempt={attempt.number}")
+        tx.ring("run")
+        return Phase.QUEUED
+    return _finish(tx, job, end, at=at, streams=streams, left_out=left_out, keep_mail=keep_mail)
+
+
+def _told(end: Exit) -> str:
+    """How the end reads on the list of errors, after its reason."""
+    if end.reason in {Reason.EXIT, Reason.SIGNAL}:
+        number = end.header if end.reason is Reason.SIGNAL else f"exit code {end.header}"
+        return f"{number}: {end.words}" if end.words else number
+    return end.words
+
+
+def _retries(tx: Tx, job: Job, end: Exit) -> bool:
+    if end.reason not in job.plan.retry_on:
+        return False
+    earlier = tx.count(
+        "SELECT COUNT(*) FROM event WHERE job = ? AND verb = 'retried'", job.id
+    )
+    return earlier < job.plan.retry_times
+
+
+def _finish(
+    tx: Tx,
+    job: Job,
+    end: Exit,
+    *,
+    at: datetime,
+    streams: Sequence[Stream],
+    left_out: Sequence[str],
+    keep_mail: timedelta,
+) -> Phase:
+    # A clock that stepped back never makes an end before its start.
+    over = max(at, job.started or at, job.created)
+    event = {
+        Phase.COMPLETED: Event.COMPLETE, Phase.ERROR: Event.FAIL, Phase.ABORTED: Event.ABORT,
+    }[end.phase]  # fmt: skip
+    new = step(job.phase, event)
+    hit = tx.execute(
+        "UPDATE job SET phase = ?, ended = ?, destruction = ?, reason = ?, code = ?, signal = ?,"
+        " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
+        new, over.timestamp(), (over + job.keep).timestamp(), end.reason, end.code, end.signal,
+        end.words, codec.dump(tuple(left_out)), job.id, job.phase,
+    )  # fmt: skip
+    if hit != 1:
+        message = f"job {job.id} is no longer {job.phase}"
+        raise LookupError(message)
+    for n, stream in enumerate(streams):
+        tx.insert(
+            "stream", job=job.id, n=n, role=stream.role, name=stream.name, path=stream.path,
+            size=stream.size, sha256=stream.sha256,
+        )  # fmt: skip
+    tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
+    letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
+    forget_after(tx, job.message, keep_mail)
+    return new
+
+
+def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
+    """Replace what is known of an ended job's outputs, after they changed under us."""
+    tx.execute("DELETE FROM stream WHERE job = ?", job)
+    for n, stream in enumerate(streams):
+        tx.insert(
+            "stream", job=job, n=n, role=stream.role, name=stream.name, path=stream.path,
+            size=stream.size, sha256=stream.sha256,
+        )  # fmt: skip
+    tx.note("recollected", job=job)
+
+
+def progressed(tx: Tx, job: Job, progress: Progress) -> None:
+    """Keep what the job says of itself; each quarter is told to an owner who asked."""
+    tx.execute(
+        "UPDATE job SET progress = ?, progress_words = ? WHERE id = ?",
+        progress.percent, progress.words, job.id,
+    )  # fmt: skip
+    quarter = int(progress.percent // 25) * 25
+    before = int(job.progress.percent // 25) * 25 if job.progress else 0
+    if Notify.PROGRESS in job.notify and before < quarter < 100:  # noqa: PLR2004 - per cent
+        letters.plan(tx, job, LetterKind.PROGRESS, cause=f"progress {quarter}")
+
+
+def plan_receipts(tx: Tx, *, limit: int) -> int:
+    """Plan the receipts that are due: of jobs that have not ended. Returns how many."""
+    rows = tx.all(
+        "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?", tx.at, limit
+    )
+    for row in rows:
+        job = fetch(tx, JobId(row["id"]))
+        tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
+        if job.phase in ACTIVE:
+            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt")
+    return len(rows)
+
+
+def next_receipt(view: View) -> float | None:
+    """When the next receipt is due, as seconds since 1970; None when none is."""
+    row = view.one("SELECT MIN(receipt_due) AS due FROM job WHERE receipt_due IS NOT NULL")
+    return row["due"] if row else None
+
+
+def wish(tx: Tx, job: JobId, word: str) -> None:
+    """Leave a wish for the room that owns the cluster."""
+    tx.execute("UPDATE job SET wish = ? WHERE id = ?", word, job)
+    tx.note("wished", job=job, detail=word)
+    tx.ring("run")
+
+
+def wishes(view: View) -> list[tuple[JobId, str]]:
+    """Return what commands asked for and nobody has done yet."""
+    rows = view.all("SELECT id, wish FROM job WHERE wish IS NOT NULL")
+    return [(JobId(row["id"]), row["wish"]) for row in rows]
+
+
+def cancelled_before_start(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
+    """End a job that no attempt of it runs, as its owner or the operator wished."""
+    found = fetch(tx, job)
+    if found.phase not in {Phase.QUEUED, Phase.HELD, Phase.PENDING}:
+        return False
+    _finish(
+        tx, found, Exit(reason=Reason.CANCELLED), at=tx.now, streams=(), left_out=(),
+        keep_mail=keep_mail,
+    )  # fmt: skip
+    return True
+
+
+def open_attempts(view: View) -> list[Attempt]:
+    """Return every attempt that has not ended."""
+    return [
+        _attempt(row)
+        for row in view.all(
+            "SELECT * FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+        )
+    ]
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        token=Token(row["token"]),
+        job=JobId(row["job"]),
+        number=row["number"],
+        engine=row["engine"],
+        state=AttemptState(row["state"]),
+        native=NativeId(row["native"]) if row["native"] is not None else None,
+        limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
+        started=moment(row["started"]) if row["started"] else None,
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def fetch(view: View, job: JobId) -> Job:
+    """Return a job as it stands, with its errors and outputs.
+
+    Raises
+    ------
+    LookupError
+        There is no such job.
+    """
+    row = view.one("SELECT * FROM job WHERE id = ?", job)
+    if row is None:
+        message = f"there is no job {job}"
+        raise LookupError(message)
+    return _job(row, _mistakes(view, job), _streams(view, job))
+
+
+def inputs(view: View, job: JobId) -> list[Staged]:
+    """Return a job's inputs, in the service's order."""
+    return [
+        Staged(
+            name=row["name"], file=row["file"], filename=row["filename"], size=row["size"],
+            sha256=row["sha256"], body=row["bytes"], path=row["path"],
+        )  # fmt: skip
+        for row in view.all("SELECT * FROM input WHERE job = ? ORDER BY n", job)
+    ]
+
+
+def last(view: View, *, limit: int) -> list[Job]:
+    """Return the newest jobs, active ones first."""
+    rows = view.all(
+        "SELECT * FROM job ORDER BY created DESC LIMIT ?" if limit else
+        "SELECT * FROM job WHERE phase IN"
+        " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN') ORDER BY created",
+        *([limit] if limit else []),
+    )  # fmt: skip
+    return [_job(row, (), ()) for row in rows]
+
+
+def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
+    """Return what happened to a job: time, verb, detail."""
+    rows = view.all("SELECT at, verb, detail FROM event WHERE job = ? ORDER BY id", job)
+    return [(moment(row["at"]), row["verb"], row["detail"]) for row in rows]
+
+
+def tries(view: View, job: JobId) -> list[Attempt]:
+    """Return every attempt at a job, oldest first."""
+    return [_attempt(r) for r in view.all("SELECT * FROM attempt WHERE job = ? ORDER BY number", job)]
+
+
+def _mistakes(view: View, job: JobId) -> tuple[Mistake, ...]:
+    rows = view.all("SELECT at, reason, words FROM mistake WHERE job = ? ORDER BY id", job)
+    return tuple(
+        Mistake(at=moment(r["at"]), reason=Reason(r["reason"]), words=r["words"]) for r in rows
+    )
+
+
+def _streams(view: View, job: JobId) -> tuple[Stream, ...]:
+    rows = view.all("SELECT * FROM stream WHERE job = ? ORDER BY n", job)
+    return tuple(
+        Stream(
+            role=StreamRole(r["role"]), name=r["name"], path=r["path"], size=r["size"],
+            sha256=r["sha256"],
+        )  # fmt: skip
+        for r in rows
+    )
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+def _job(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -> Job:
+    exit_ = progress = None
+    if row["reason"] is not None:
+        exit_ = Exit(
+            reason=Reason(row["reason"]), code=row["code"], signal=row["signal"], words=row["words"]
+        )
+    if row["progress"] is not None:
+        progress = Progress(percent=row["progress"], words=row["progress_words"])
+    return Job(
+        id=JobId(row["id"]),
+        service=row["service"],
+        owner=Identity(address=row["owner"], how=How(row["how"])),
+        label=row["label"],
+        phase=Phase(row["phase"]),
+        parameters=codec.load(dict, row["parameters"]),
+        plan=codec.load(Plan, row["plan"]),
+        notify=codec.load(frozenset[Notify], row["notify"]),
+        reply=Reply(row["reply"]),
+        created=moment(row["created"]),
+        work_limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
+        keep=timedelta(seconds=row["keep"]),
+        message=row["message"],
+        subject=row["subject"],
+        in_reply_to=row["in_reply_to"],
+        references=row["refs"],
+        ignored=codec.load(tuple[str, ...], row["ignored"]),
+        left_out=codec.load(tuple[str, ...], row["left_out"]),
+        started=_when(row["started"]),
+        ended=_when(row["ended"]),
+        destruction=_when(row["destruction"]),
+        exit=exit_,
+        errors=errors,
+        progress=progress,
+        streams=streams,
+        attempts=row["attempts"],
+    )

@@ -1,0 +1,252 @@
+"""Letters that go out: planned with their cause, composed once, tried until somebody has them."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailgate.model import Job, JobId, Letter, LetterKind, LetterState
+from mailgate.phases import Phase
+from mailgate.spool import codec
+from mailgate.spool.database import Row, Tx, View, moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A letter that waits for its words. ``facts`` is JSON that the answer's kind explains.
+
+    ``phase`` is the job's when the letter was planned; ``limit`` a size in bytes that the next hop
+    insists on.
+    """
+
+    id: int
+    kind: LetterKind
+    recipient: str
+    message_id: str
+    planned: datetime
+    job: JobId | None
+    message: int | None
+    phase: Phase | None
+    facts: str
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A letter as `mailgate queue` shows it."""
+
+    id: int
+    kind: LetterKind
+    recipient: str
+    state: LetterState
+    job: JobId | None
+    message_id: str
+    tries: int
+    next_try: datetime | None
+    last_words: str
+
+
+def plan(
+    tx: Tx,
+    job: Job,
+    kind: LetterKind,
+    *,
+    cause: str,
+    phase: Phase | None = None,
+) -> None:
+    """Plan a letter about a job to its owner; the same event never plans a second one."""
+    tag = secrets.token_hex(10)
+    tx.execute(
+        "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
+        " facts, phase, planned, tries, refusals, waited, last_words)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', '{}', ?, ?, 0, 0, 0, '')"
+        " ON CONFLICT DO NOTHING",
+        job.id, job.message, cause, kind, job.owner.address,
+        f"{tx.site.local}+bounce.{tag}@{tx.site.domain}", tag,
+        _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"), phase or job.phase, tx.at,
+    )  # fmt: skip
+    tx.ring("reply")
+
+
+def answer(
+    tx: Tx, *, message: int, recipient: str, kind: LetterKind, facts: Mapping[str, object]
+) -> None:
+    """Plan the one answer that a message causes of its own; it leaves with the null sender."""
+    tx.execute(
+        "INSERT INTO letter (message, cause, kind, recipient, sender, message_id, state, facts,"
+        " planned, tries, refusals, waited, last_words)"
+        " VALUES (?, 'answer', ?, ?, '', ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
+        message, kind, recipient, _message_id(tx, f"m{message}"), codec.dump(facts), tx.at,
+    )  # fmt: skip
+    tx.ring("reply")
+
+
+def _message_id(tx: Tx, name: str) -> str:
+    return f"<{name}.{secrets.token_hex(8)}@{tx.site.domain}>"
+
+
+# --- composing ------------------------------------------------------------------------------------
+
+
+def planned(view: View, *, after: int, limit: int) -> list[Planned]:
+    """Return letters that wait for their words, oldest first, past number ``after``."""
+    rows = view.all(
+        "SELECT * FROM letter WHERE state = 'PLANNED' AND id > ? ORDER BY id LIMIT ?", after, limit
+    )
+    return [
+        Planned(
+            id=row["id"],
+            kind=LetterKind(row["kind"]),
+            recipient=row["recipient"],
+            message_id=row["message_id"],
+            planned=moment(row["planned"]),
+            job=JobId(row["job"]) if row["job"] else None,
+            message=row["message"],
+            phase=Phase(row["phase"]) if row["phase"] else None,
+            facts=row["facts"],
+            limit=row["limit"],
+        )
+        for row in rows
+    ]
+
+
+def composed(tx: Tx, letter: int, *, size: int, body: bytes | None, file: str | None) -> bool:
+    """Keep a letter's bytes: from now on they never change. False if it was composed already."""
+    hit = tx.execute(
+        "UPDATE letter SET state = 'WAITING', composed = ?, next_try = ?, size = ?, file = ?"
+        " WHERE id = ? AND state = 'PLANNED'",
+        tx.at, tx.at, size, file, letter,
+    )  # fmt: skip
+    if hit and body is not None:
+        tx.insert("letter_body", letter=letter, bytes=body)
+    tx.ring("deliver")
+    return bool(hit)
+
+
+# --- delivering -----------------------------------------------------------------------------------
+
+
+def due(view: View, *, now: datetime, limit: int, besides: Sequence[int]) -> list[Letter]:
+    """Return the letters whose next try has come, without those that the caller works on."""
+    rows = view.all(
+        "SELECT letter.*, letter_body.bytes FROM letter LEFT JOIN letter_body ON letter = letter.id"
+        " WHERE state = 'WAITING' AND next_try <= ? ORDER BY next_try LIMIT ?",
+        now.timestamp(), limit + len(besides),
+    )  # fmt: skip
+    return [_letter(row) for row in rows if row["id"] not in besides][:limit]
+
+
+def next_due(view: View) -> datetime | None:
+    """When the next try is due; None when no letter waits."""
+    row = view.one("SELECT MIN(next_try) AS due FROM letter WHERE state = 'WAITING'")
+    return moment(row["due"]) if row and row["due"] is not None else None
+
+
+def _letter(row: Row) -> Letter:
+    return Letter(
+        id=row["id"],
+        recipient=row["recipient"],
+        sender=row["sender"],
+        message_id=row["message_id"],
+        planned=moment(row["planned"]),
+        size=row["size"],
+        refusals=row["refusals"],
+        waited=timedelta(seconds=row["waited"]),
+        tries=row["tries"],
+        body=row["bytes"],
+        file=row["file"],
+    )
+
+
+def sent(tx: Tx, letter: int, words: str) -> None:
+    """The next hop has the letter; its bytes are not needed any more."""
+    tx.execute(
+        "UPDATE letter SET state = 'SENT', sent = ?, next_try = NULL, tries = tries + 1,"
+        " last_words = ? WHERE id = ? AND state = 'WAITING'",
+        tx.at, words[:500], letter,
+    )  # fmt: skip
+    tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
+
+
+def put_off(
+    tx: Tx, letter: Letter, *, until: datetime, words: str, refused: bool, waited: timedelta
+) -> None:
+    """Try again at ``until``. Only a refusal counts towards giving up; so does only ``waited``."""
+    tx.execute(
+        "UPDATE letter SET next_try = ?, tries = tries + 1, refusals = refusals + ?, waited = ?,"
+        " last_words = ? WHERE id = ? AND state = 'WAITING'",
+        until.timestamp(), int(refused), waited.total_seconds(), words[:500], letter.id,
+    )  # fmt: skip
+
+
+def set_aside(tx: Tx, letter: int, words: str) -> None:
+    """Give up trying: the letter is HELD with the server's words, for the operator."""
+    tx.execute(
+        "UPDATE letter SET state = 'HELD', next_try = NULL, tries = tries + 1, last_words = ?"
+        " WHERE id = ? AND state = 'WAITING'",
+        words[:500], letter,
+    )  # fmt: skip
+
+
+def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> None:
+    """Have the letter composed again within ``limit`` bytes, under the same Message-ID."""
+    tx.execute(
+        "UPDATE letter SET state = 'PLANNED', \"limit\" = ?, size = NULL, file = NULL,"
+        " next_try = NULL, tries = tries + 1, last_words = ? WHERE id = ? AND state = 'WAITING'",
+        limit, words[:500], letter,
+    )  # fmt: skip
+    tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
+    tx.ring("reply")
+
+
+def retry_now(tx: Tx, letter: int) -> bool:
+    """Let a letter that waits or is HELD be tried at once; False if it is neither."""
+    hit = tx.execute(
+        "UPDATE letter SET state = 'WAITING', next_try = ? WHERE id = ?"
+        " AND state IN ('WAITING', 'HELD') AND size IS NOT NULL",
+        tx.at, letter,
+    )  # fmt: skip
+    tx.ring("deliver")
+    return bool(hit)
+
+
+def shift(tx: Tx, seconds: float) -> None:
+    """Move every appointment by a step of the wall clock, so that intervals stay what they were."""
+    tx.execute("UPDATE letter SET next_try = next_try + ? WHERE state = 'WAITING'", seconds)
+    tx.execute("UPDATE job SET receipt_due = receipt_due + ? WHERE receipt_due IS NOT NULL", seconds)
+
+
+def tagged(view: View, tag: str) -> int | None:
+    """Return the letter that left with this bounce tag."""
+    row = view.one("SELECT id FROM letter WHERE tag = ?", tag)
+    return row["id"] if row else None
+
+
+def noted(tx: Tx, letter: int, message: int) -> None:
+    """Note on a letter that mail came back for it."""
+    row = tx.one("SELECT job FROM letter WHERE id = ?", letter)
+    tx.execute("UPDATE letter SET noted = ? WHERE id = ?", tx.at, letter)
+    tx.note(
+        "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
+    )
+
+
+def queue(view: View) -> list[Queued]:
+    """Return letters that are WAITING or HELD (and those about to be composed), oldest first."""
+    rows = view.all(
+        "SELECT * FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD') ORDER BY id"
+    )
+    return [
+        Queued(
+            id=row["id"],
+            kind=LetterKind(row["kind"]),
+            recipient=row["recipient"],
+            state=LetterState(row["state"]),
+            job=JobId(row["job"]) if row["job"] else None,
+            message_id=row["message_id"],
+            tries=row["tries"],
+            next_try=moment(row["next_try"]) if row["next_try"] is not None else None,
+            last_words=row["last_words"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,148 @@
+"""Messages that came in: taken, read once, settled, forgotten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailgate.model import How, Identity, JobId
+from mailgate.spool import letters
+from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.tables import Errand, ErrandState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a door hands over: the raw mail is ``body``, or a durable file of that name in mail/.
+
+    ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
+    ours that it comes back for; ``held`` the reason why nothing is acted on before the operator says
+    so.
+    """
+
+    door: str
+    peer: str | None
+    sender: str
+    identity: Identity | None
+    key: str
+    sha256: str
+    size: int
+    body: bytes | None
+    file: str | None
+    errands: Sequence[tuple[Errand, str]]
+    letters: Sequence[int] = ()
+    held: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A message that waits to be read, with those of its errands that do."""
+
+    id: int
+    identity: Identity
+    key: str
+    taken: datetime
+    size: int
+    body: bytes | None
+    file: str | None
+    errands: tuple[tuple[int, Errand, str], ...]
+
+
+def accept(tx: Tx, mail: Accepted) -> int:
+    """Take a message: its bytes, its row and its errands at once. Returns its number."""
+    message = tx.insert(
+        "message", taken=tx.at, door=mail.door, peer=mail.peer, sender=mail.sender,
+        address=mail.identity.address if mail.identity else None,
+        how=mail.identity.how if mail.identity else None, key=mail.key, sha256=mail.sha256,
+        size=mail.size, file=mail.file, gone=0,
+    )  # fmt: skip
+    if mail.body is not None:
+        tx.insert("body", message=message, bytes=mail.body)
+    for kind, recipient in mail.errands:
+        held = mail.held or ("for the postmaster" if kind is Errand.POSTMASTER else None)
+        tx.insert(
+            "errand", message=message, kind=kind, recipient=recipient, released=0,
+            state=ErrandState.HELD if held else ErrandState.WAITING, reason=held,
+        )  # fmt: skip
+    for letter in mail.letters:
+        letters.noted(tx, letter, message)
+    tx.ring("read")
+    return message
+
+
+def waiting(view: View, *, after: int, limit: int) -> list[int]:
+    """Return the numbers of messages with something to read, oldest first, past number ``after``."""
+    rows = view.all(
+        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' AND message > ?"
+        " ORDER BY message LIMIT ?",
+        after, limit,
+    )  # fmt: skip
+    return [row["message"] for row in rows]
+
+
+def fetch(view: View, message: int) -> Waiting | None:
+    """Return a message that waits to be read; None when nothing of it waits any more."""
+    errands = view.all(
+        "SELECT id, kind, recipient FROM errand WHERE message = ? AND state = 'WAITING'"
+        " ORDER BY id",
+        message,
+    )
+    row = view.one("SELECT * FROM message WHERE id = ?", message)
+    if not errands or row is None or row["how"] is None:
+        return None
+    body = view.one("SELECT bytes FROM body WHERE message = ?", message)
+    return Waiting(
+        id=message,
+        identity=Identity(address=row["address"], how=How(row["how"])),
+        key=row["key"],
+        taken=moment(row["taken"]),
+        size=row["size"],
+        body=body["bytes"] if body else None,
+        file=row["file"],
+        errands=tuple((e["id"], Errand(e["kind"]), e["recipient"]) for e in errands),
+    )
+
+
+def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: str) -> str | None:
+    """Claim the right to act, once for each (recipient, identity, key), whatever the door.
+
+    Returns None when it is ours, else the content digest of the message that acted before. One that
+    was known by a weaker way never stands in the way of a stronger.
+    """
+    address, how = waiting.identity.address, waiting.identity.how
+    rows = tx.all(
+        "SELECT how, content, errand FROM act WHERE recipient = ? AND address = ? AND key = ?",
+        recipient, address, waiting.key,
+    )  # fmt: skip
+    before = [row for row in rows if How(row["how"]).strength >= how.strength]
+    if before:
+        return None if before[0]["errand"] == errand else str(before[0]["content"])
+    tx.insert(
+        "act", recipient=recipient, address=address, key=waiting.key, how=how, content=content,
+        errand=errand,
+    )  # fmt: skip
+    return None
+
+
+def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> None:
+    """Mark an errand as done: it became ``job``, or was answered, or needs nothing."""
+    tx.execute(
+        "UPDATE errand SET state = 'DONE', reason = ?, job = ?, done = ? WHERE id = ?"
+        " AND state = 'WAITING'",
+        reason, job, tx.at, errand,
+    )  # fmt: skip
+
+
+def hold(tx: Tx, message: int, reason: str) -> None:
+    """Put what still waits of a message on hold, for the operator."""
+    tx.execute(
+        "UPDATE errand SET state = 'HELD', reason = ? WHERE message = ? AND state = 'WAITING'",
+        reason, message,
+    )  # fmt: skip
+
+
+def forget_after(tx: Tx, message: int, keep: timedelta) -> None:
+    """Let the raw bytes go ``keep`` from now; a later wish for later wins."""
+    tx.execute(
+        "UPDATE message SET purge = MAX(COALESCE(purge, 0), ?) WHERE id = ? AND gone = 0",
+        tx.at + keep.total_seconds(), message,
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""The spool as the rooms hold it: one writer, readers of their own, bells that are only hints."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from mailgate.errors import Permanent, Transient
+from mailgate.spool.database import Connection, Site, Tx, View
+from mailgate.spool.writer import Writer
+
+T = TypeVar("T")
+
+ROOMS = ("read", "run", "reply", "deliver")
+"""The rooms whose loops wait for something new in the spool."""
+
+
+class Folder:
+    """The spool's places on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = root / "spool.db"
+        self.mail = root / "mail"
+        self.staged = root / "staged"
+        self.letters = root / "letters"
+        self.secret = root / "secret"
+        self.lock = root / "daemon.lock"
+
+    def make(self) -> None:
+        """Make what is missing, for the gateway's eyes only.
+
+        Raises
+        ------
+        Permanent
+            The place cannot be written.
+        """
+        try:
+            for place in (self.root, self.mail, self.staged, self.letters):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_secret(self.secret)
+        except OSError as error:
+            message = f"the spool {self.root} cannot be used: {error.strerror}"
+            raise Permanent(message) from error
+
+
+def _make_secret(path: Path) -> None:
+    """32 random bytes behind the reply addresses' KEY; whoever comes first makes them."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(os.urandom(32))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+class Spool:
+    """The daemon's hold on the spool."""
+
+    def __init__(self, folder: Folder, site: Site) -> None:
+        self.folder = folder
+        self._site = site
+        self._view: Connection | None = None
+        self._writer: Writer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bells = {room: asyncio.Event() for room in ROOMS}
+        self._version = 0
+
+    def open(self) -> None:
+        """Open the database, making it where there is none; needs a running event loop.
+
+        Raises
+        ------
+        Transient, Permanent
+            It cannot be opened, or was written by newer software.
+        """
+        self.folder.make()
+        writing = Connection(self.folder.database, site=self._site)
+        writing.prepare()
+        self._view = Connection(self.folder.database, site=self._site)
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(writing)
+        self._writer.start(self._heard)
+
+    def close(self) -> None:
+        """Commit what waits and close."""
+        if self._writer is not None:
+            self._writer.stop()
+        if self._view is not None:
+            self._view.close()
+
+    @property
+    def view(self) -> View:
+        """Ask the database from the event loop's thread: short, indexed questions only."""
+        if self._view is None:
+            message = "the spool is not open"
+            raise RuntimeError(message)
+        return self._view.view
+
+    async def write(self, operation: Callable[[Tx], T]) -> T:
+        """Run ``operation`` in the one writer; its result comes once it is committed.
+
+        Raises
+        ------
+        Transient
+            The database is locked, full or broken; nothing was written.
+        """
+        if self._writer is None:
+            message = "the spool is not open"
+            raise RuntimeError(message)
+        return await self._writer.do(operation)
+
+    async def wait(self, room: str, *, longest: float) -> None:
+        """Sleep until something may be new for ``room``, at most ``longest`` seconds."""
+        bell = self._bells[room]
+        try:
+            async with asyncio.timeout(longest):
+                await bell.wait()
+        except TimeoutError:
+            pass
+        bell.clear()
+
+    def ring(self, *rooms: str) -> None:
+        """Wake rooms, from the event loop's thread."""
+        for room in rooms or ROOMS:
+            self._bells[room].set()
+
+    def changed_by_others(self) -> bool:
+        """Whether another process has written since this was asked last."""
+        before, self._version = self._version, self.view.count("PRAGMA data_version")
+        return before != self._version
+
+    def _heard(self, rooms: frozenset[str]) -> None:
+        if rooms and self._loop is not None:
+            self._loop.call_soon_threadsafe(self.ring, *rooms)
+
+
+@contextmanager
+def direct(folder: Folder, site: Site) -> Iterator[Connection]:
+    """Work on the spool beside a running daemon, or without one: the operator's commands, the pipe.
+
+    Raises
+    ------
+    Transient, Permanent
+        The database cannot be opened or stays locked.
+    """
+    folder.make()
+    connection = Connection(folder.database, site=site)
+    try:
+        connection.prepare()
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def sole(folder: Folder) -> Iterator[None]:
+    """Hold the spool as its one daemon.
+
+    Raises
+    ------
+    Transient
+        Another daemon has it.
+    """
+    folder.make()
+    with folder.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"another daemon works on the spool {folder.root}"
+            raise Transient(message) from error
+        yield
