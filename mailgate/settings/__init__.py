@@ -1,0 +1,1 @@
+"""What an operator writes: TOML with its lines, keys, units, patterns, commands."""
