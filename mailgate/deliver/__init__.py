@@ -1,0 +1,1 @@
+"""The couriers: each takes one letter to its next hop, and raises what became of it otherwise."""

@@ -1,0 +1,47 @@
+"""The arguments of MAIL and RCPT (RFC 5321, 4.1.2; RFC 6531 for addresses beyond ASCII)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Every class excludes what must follow it, so that no input makes the match go back and forth.
+# Dots in a local part may stand anywhere: some providers gave out such addresses.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\x80-\U0010ffff]+"
+_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"'
+_DOMAIN = r"(?:[A-Za-z0-9._\-\x80-\U0010ffff]+|\[[A-Za-z0-9:.\-]+\])"
+_MAILBOX = rf"(?:{_ATOM}|{_QUOTED})(?:@{_DOMAIN})?"
+# A source route is read and forgotten (RFC 5321, appendix C).
+_PATH = re.compile(rf" *(?:<(?:@[^:<>\s]+:)?({_MAILBOX})?>|({_MAILBOX}))(?: ([\x20-\x7e]*))?\Z")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One address, "" for the null one, and the ESMTP parameters after it (names upper-cased)."""
+
+    address: str
+    parameters: Mapping[str, str]
+
+
+def read_path(argument: bytes, *, keyword: bytes) -> Path | None:
+    """Read ``FROM:<a@b> SIZE=1`` where ``keyword`` is ``FROM:``; None if it is no such thing."""
+    if argument[: len(keyword)].upper() != keyword:
+        return None
+    try:
+        match = _PATH.match(argument[len(keyword) :].decode())
+    except UnicodeDecodeError:
+        return None
+    if match is None:
+        return None
+    parameters = _parameters(match[3] or "")
+    return None if parameters is None else Path(match[1] or match[2] or "", parameters)
+
+
+def _parameters(text: str) -> dict[str, str] | None:
+    found = {}
+    for word in text.split():
+        match = _PARAMETER.fullmatch(word)
+        if match is None:
+            return None
+        found[match[1].upper()] = match[2] or ""
+    return found
