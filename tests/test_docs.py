@@ -1,0 +1,158 @@
+"""A test fails when something that a reader meets is undocumented, or a page tells what is not."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailgate import config, errors, services
+from mailgate.model import AttemptState, LetterKind, LetterState
+from mailgate.phases import Phase
+from mailgate.spool.tables import TABLES, ErrandState
+from tests.source import CHECKOUT, DOCS, first_words, pages
+
+OPERATING = DOCS / "operating.md"
+SPOOL = DOCS / "spool.md"
+
+
+def _page(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _undocumented(words: set[str], page: Path) -> list[str]:
+    """Return the words that the page does not name as code."""
+    told = set(re.findall(r"`([^`\n]+)`", _page(page)))
+    return sorted(word for word in words if word not in told)
+
+
+# --- what there is must be told -------------------------------------------------------------------
+
+
+def test_every_key_of_the_configuration_and_of_a_service_is_documented() -> None:
+    keys = {f"{row.table}.{row.key}" for row in (*config.describe(), *services.describe())}
+    assert _undocumented(keys, DOCS / "configuration.md") == []
+
+
+def test_every_command_is_documented() -> None:
+    assert _undocumented({f"mailgate {name}" for name in _commands()}, OPERATING) == []
+
+
+def test_every_error_is_documented() -> None:
+    families: list[type] = [errors.MailgateError]
+    for family in families:
+        families.extend(family.__subclasses__())
+    names = {family.__name__ for family in families if family.__module__ == errors.__name__}
+    assert _undocumented(names - {"MailgateError"}, OPERATING) == []
+
+
+def test_every_verb_of_the_log_is_documented() -> None:
+    assert _undocumented(first_words("log.event", "event"), OPERATING) == []
+
+
+def test_every_decision_that_explain_shows_is_documented() -> None:
+    assert _undocumented(first_words("tx.note", "self.note"), OPERATING) == []
+
+
+def test_every_template_is_documented() -> None:
+    templates = {path.name for path in (CHECKOUT / "templates").glob("*.j2")}
+    assert templates
+    assert _undocumented(templates, DOCS / "adding.md") == []
+
+
+def test_every_kind_of_letter_is_documented() -> None:
+    assert _undocumented({str(kind) for kind in LetterKind}, OPERATING) == []
+
+
+def test_every_crash_point_is_documented() -> None:
+    points = first_words("crash.point")
+    assert points
+    assert _undocumented(points, SPOOL) == []
+
+
+def test_every_table_and_every_state_in_it_is_documented() -> None:
+    tables = {table._meta.table_name for table in TABLES}
+    states = {str(s) for group in (ErrandState, AttemptState, LetterState, Phase) for s in group}
+    assert _undocumented(tables | states, SPOOL) == []
+
+
+def test_every_target_of_the_makefile_is_documented() -> None:
+    rule = re.search(r"^\.PHONY: (.*)$", _page(CHECKOUT / "Makefile"), re.MULTILINE)
+    assert rule is not None
+    targets = {f"make {name}" for name in rule[1].split()} - {"make help", "make setup"}
+    assert _undocumented(targets, DOCS / "adding.md") == []
+
+
+# --- what is told must be there -------------------------------------------------------------------
+
+
+def test_generated_pages_are_as_the_code_writes_them() -> None:
+    written = _generator()
+    stale = [path.name for path, page in written.items() if _page(path) != page()]
+    assert stale == [], "run make docs"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = [
+        link
+        for link in re.findall(r"\]\(([^)\s]+)\)", _prose(page))
+        if not link.startswith(("http://", "https://", "mailto:")) and not _leads(page, link)
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_commands_that_a_page_shows_exist(page: Path) -> None:
+    text = _page(page)
+    shown = set(re.findall(r"(?:^|[`\s/])mailgate ([a-z]+)(?=[\s`])", _code(text)))
+    assert shown - _commands() - {"daemon"} == set()
+    rules = set(re.findall(r"^([a-z]+):", _page(CHECKOUT / "Makefile"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", _code(text))) - rules == set()
+
+
+def _leads(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        return False
+    return not anchor or anchor in {_anchor(title) for title in _titles(target)}
+
+
+def _titles(page: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+
+
+def _anchor(title: str) -> str:
+    """Return a heading's anchor as forges make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def _prose(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", _page(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def _code(text: str) -> str:
+    """Return a page's code: its blocks and its inline snippets."""
+    blocks = re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join([*blocks, *(f"`{snippet}`" for snippet in re.findall(r"`([^`\n]+)`", text))])
+
+
+def _commands() -> set[str]:
+    from mailgate.cli.main import COMMANDS
+
+    return set(COMMANDS)
+
+
+def _generator() -> dict[Path, Callable[[], str]]:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module
+    spec.loader.exec_module(module)
+    written: dict[Path, Callable[[], str]] = module.PAGES
+    return written
