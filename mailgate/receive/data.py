@@ -65,7 +65,8 @@ class Body:
     def feed(self, block: bytes) -> bytes:
         """Return the content that ``block`` completes; up to 4 bytes wait for the next block."""
         raw = self._held + block if self._held else block
-        end = raw.find(_END)
+        first = _first_dot(raw)
+        end = raw.find(_END, first) if first >= 0 else -1
         if end >= 0:
             self.rest = raw[end + len(_END) :]
             content = raw[: end + 2]
@@ -73,7 +74,10 @@ class Body:
             kept = next((len(begun) for begun in _BEGUN if raw.endswith(begun)), 0)
             self._held = raw[len(raw) - kept :]
             content = raw[: len(raw) - kept]
-        return self._led(content.replace(b"\r\n.", b"\r\n"))
+        # A line of two dots and more; the end itself has gone.
+        if 0 <= first != end:
+            content = content.replace(b"\r\n.", b"\r\n")
+        return self._led(content)
 
     def _led(self, content: bytes) -> bytes:
         """Take off the line end that stood before the body, once."""
@@ -81,6 +85,16 @@ class Body:
             return content
         self._lead = 0
         return content[2:]
+
+
+def _first_dot(raw: bytes) -> int:
+    """Find the first line that begins with a dot, -1 if there is none.
+
+    Looking for the dot alone first is worth it: base64, which is most of all bytes, has none, and
+    one byte is found ten times as fast as three.
+    """
+    dot = raw.find(b".")
+    return raw.find(b"\r\n.", max(dot - 2, 0)) if dot >= 0 else -1
 
 
 class Taking:

@@ -98,7 +98,7 @@ class Session(aiosmtpd.smtp.SMTP):
         ended: "Callable[[Session], None]",
     ) -> None:
         super().__init__(
-            None,
+            self,  # where aiosmtpd looks for hooks, of which there are none
             hostname=terms.hostname,
             data_size_limit=terms.max_size,
             timeout=terms.idle.total_seconds(),
