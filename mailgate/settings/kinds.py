@@ -20,12 +20,13 @@ E = TypeVar("E", bound=StrEnum)
 class UnfitError(ValueError):
     """A value that its key does not take; the words say what stands there: ``is 70000``.
 
-    ``faults`` names each item of an array that is wrong by its place within the value.
+    ``faults`` lists what is wrong: its place within the value (an array's item), the words, and
+    what was expected there, None for what the key expects as a whole.
     """
 
-    def __init__(self, words: str, faults: Sequence[tuple[Place, str]] = ()) -> None:
+    def __init__(self, words: str, faults: Sequence[tuple[Place, str, str | None]] = ()) -> None:
         super().__init__(words)
-        self.faults = faults or [((), words)]
+        self.faults = faults or [((), words, None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +143,16 @@ def path() -> Kind[Path]:
     return Kind("path", "a path, relative to this file's folder or absolute", read)
 
 
-def word(words: type[E]) -> Kind[E]:
-    """Return the kind of a closed set's words."""
+def word(words: type[E], *, besides: Sequence[E] = ()) -> Kind[E]:
+    """Return the kind of a closed set's words, ``besides`` left out."""
+    known = [str(member) for member in words if member not in besides]
 
     def read(value: object, _: Path) -> E:
-        if not isinstance(value, str) or value not in set(words):
-            raise UnfitError(f"is {said(value)}{did_you_mean(str(value), list(words))}")
+        if not isinstance(value, str) or value not in known:
+            raise UnfitError(f"is {said(value)}{did_you_mean(str(value), known)}")
         return words(value)
 
-    expected = one_of(list(words))
-    return Kind(expected, expected, read)
+    return Kind(one_of(known), one_of(known), read)
 
 
 def network() -> Kind[IPv4Network | IPv6Network]:
@@ -173,12 +174,15 @@ def listed(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
     def read(value: object, base: Path) -> tuple[T, ...]:
         if not isinstance(value, list) or len(value) < least:
             raise UnfitError(f"is {said(value)}")
-        items, faults = list[T](), list[tuple[Place, str]]()
+        items, faults = list[T](), list[tuple[Place, str, str | None]]()
         for number, item in enumerate(value):
             try:
                 items.append(kind.read(item, base))
             except UnfitError as unfit:
-                faults += [((str(number), *inside), words) for inside, words in unfit.faults]
+                faults += [
+                    ((str(number), *inside), words, expected or kind.expected)
+                    for inside, words, expected in unfit.faults
+                ]
         if faults:
             raise UnfitError(f"is {said(value)}", faults)
         return tuple(items)
@@ -201,6 +205,9 @@ def said(value: object) -> str:
             words = "[" + ", ".join(said(item) for item in value) + "]"
         case dict():
             words = "a table"
+        # Python refuses to write out thousands of digits.
+        case int() if abs(value) >= 10**60:
+            words = "a very large number"
         case _:
             words = str(value)
     return words if len(words) <= 60 else f"{words[:57]}..."
@@ -213,9 +220,9 @@ def one_of(words: Iterable[str]) -> str:
 
 
 def did_you_mean(given: str, known: Sequence[str]) -> str:
-    """Say ``; did you mean "..."?`` where a known word is near, else nothing."""
+    """Say ``(did you mean "..."?)`` after a blank where a known word is near, else nothing."""
     near = nearest(given, known)
-    return f'; did you mean "{near}"?' if near else ""
+    return f' (did you mean "{near}"?)' if near else ""
 
 
 def nearest(given: str, known: Sequence[str]) -> str | None:

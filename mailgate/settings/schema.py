@@ -141,7 +141,8 @@ class Sheet:
     def wrong(self, place: Place, what: str, expected: str) -> None:
         """Note that what stands at ``place`` cannot be used."""
         line = self.document.line(place)
-        words = f"{self.document.path}:{line}: {'.'.join(place)}: {what}; expected {expected}"
+        at = f"{'.'.join(place)}: " if place else ""
+        words = f"{self.document.path}:{line}: {at}{what}; expected {expected}"
         self._mistakes.append((line, escaped(words)))
 
     def finish(self) -> None:
@@ -211,8 +212,8 @@ class Sheet:
         try:
             return entry.kind.read(value, self._base)
         except UnfitError as unfit:
-            for inside, words in unfit.faults:
-                self.wrong((*place, *inside), words, entry.kind.expected)
+            for inside, words, expected in unfit.faults:
+                self.wrong((*place, *inside), words, expected or entry.kind.expected)
             return self._stand_in(entry)
 
     def _absent(self, place: Place, entry: Key) -> object:

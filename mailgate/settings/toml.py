@@ -51,7 +51,7 @@ def read(path: Path) -> Document:
     text = _decoded(path, _content(path))
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; so is a number of too many digits
         raise _not_toml(path, str(error), text) from error
     except RecursionError as error:
         raise _wrong(path, 1, "is nested too deeply", "a TOML file") from error

@@ -1,0 +1,446 @@
+"""Services: what the operator lets people run by mail, one file ``NAME.toml`` each.
+
+A key is one line of a dataclass below (and of `mailgate.settings.parameters`). `load_all` refuses
+whatever could only fail later, all mistakes at once; `plan` binds a clear request to an argv.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mailgate.errors import BadConfig
+from mailgate.log import escaped
+from mailgate.model import Identity, Plan, Reason, Request
+from mailgate.settings import argv, parameters, toml
+from mailgate.settings.argv import Command, Source
+from mailgate.settings.kinds import (
+    boolean,
+    did_you_mean,
+    duration,
+    integer,
+    listed,
+    lower,
+    one_of,
+    size,
+    text,
+    word,
+)
+from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes, read_parameter
+from mailgate.settings.schema import Described, Sheet, describe_table, key
+from mailgate.settings.units import said_duration
+
+# jobs+NAME must fit the 64 octets of a local part beside a gateway's own name of 24.
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_TAKEN = frozenset({"postmaster", "mailer-daemon"})
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_OUTPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+ -]{0,98}[A-Za-z0-9_]|[A-Za-z0-9_]")
+_EXTENSION = re.compile(r"\*((?:\.[A-Za-z0-9]+)+)")
+
+GENERAL = ("service", "label", "work-limit", "keep", "notify", "reply", "dry-run")
+"""The keys that a request to any service may hold; no parameter or input has such a name."""
+
+
+class Origin(StrEnum):
+    """Where an input comes from."""
+
+    ATTACHMENT = "attachment"
+    BODY = "body"
+
+
+# --- what a file holds ----------------------------------------------------------------------------
+
+
+def _is_glob(value: str) -> bool:
+    return bool(value) and "/" not in value and value.isprintable()
+
+
+def _is_output(value: str) -> bool:
+    return _OUTPUT.fullmatch(value) is not None and value.lower() != "job.json"
+
+
+def _is_allowed(value: str) -> bool:
+    local, _, domain = value.partition("@")
+    return value == "*" or bool(local and domain and "@" not in domain and _plain(value))
+
+
+def _plain(address: str) -> bool:
+    return address.isascii() and address.isprintable() and not set(address) & set(' "\\(),:;<>')
+
+
+def _is_line(value: str) -> bool:
+    return value.isprintable()
+
+
+_glob = text('a pattern of a file\'s name without "/", such as "*.fa"', _is_glob)
+_output = text(
+    'a file name of letters, digits and "._+ -" that begins and ends with a letter or digit,'
+    ' not "job.json"',
+    _is_output,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRule:
+    """[input.NAME]: a file that a request brings; its path is ``{input:NAME}`` in the command."""
+
+    name: str
+    from_: Origin = key(word(Origin), "attachment", doc="an attachment, or the text below the keys")
+    match: tuple[str, ...] | None = key(
+        listed(_glob, least=1),
+        None,
+        doc="patterns of the attachment's name, in any case",
+        shown="any attachment",
+    )
+    required: bool = key(boolean(), default=True, doc="false: it may be left out")
+    max_size: int | None = key(size(), None, doc="the most bytes, decoded", shown="the door's")
+
+    def takes(self, filename: str | None) -> bool:
+        """Tell whether an attachment so called fits; one without a name fits where any does."""
+        if self.match is None:
+            return True
+        last = last_part(filename or "").lower()
+        return bool(last) and any(fnmatchcase(last, glob.lower()) for glob in self.match)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """[output]: what is sent back."""
+
+    stdout: str = key(_output, "stdout.txt", doc="the name that standard output gets in the reply")
+    stderr: str = key(_output, "stderr.txt", doc="the name that standard error gets in the reply")
+    files: tuple[str, ...] = key(
+        listed(_glob), [], doc="patterns of the files under work/ that are sent back"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """[limits]: what a job may use, and how long its results stay."""
+
+    work: timedelta | None = key(duration("1s"), None, doc="the longest that the work may take")
+    cores: int = key(integer(1, 4096), 1, doc="the cores it gets; {cores} in the command")
+    memory: int | None = key(size("1 MiB"), None, doc="the most memory")
+    keep: timedelta = key(duration("1s"), "14d", doc="how long results stay, from the job's end")
+    keep_max: timedelta = key(duration("1s"), "90d", doc="the longest that a request may ask for")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """[retry]: whether a job that ended badly is tried again."""
+
+    times: int = key(integer(0, 100), 0, doc="how often, at most")
+    on: tuple[Reason, ...] = key(
+        listed(word(Reason, besides=(Reason.CANCELLED,))),
+        ["lost", "node-failure"],
+        doc="the reasons to try again",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """[access]: who may use the service."""
+
+    allow: tuple[str, ...] = key(
+        listed(lower(text('an address or pattern such as "*@example.org", or "*"', _is_allowed))),
+        [],
+        doc='addresses that something vouches for; "*" any of them; none: nobody',
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service as its file says it; frozen and picklable. ``file`` is the file itself."""
+
+    name: str
+    file: Path
+    summary: str = key(text("one line of text", _is_line), "", doc="what it does, in one line")
+    command: Command = key(argv.command(), doc="what is run, an argv", example=["true"])
+    stdin: str | None = key(
+        text("the name of an input"), None, doc="the input that is also the standard input"
+    )
+    network: bool = key(boolean(), default=False, doc="true: the sandbox lets it out")
+    inputs: Mapping[str, InputRule]
+    parameters: Mapping[str, Parameter]
+    output: Output
+    limits: Limits
+    retry: Retry
+    access: Access
+
+    def allows(self, identity: Identity) -> bool:
+        """Tell whether the identity may use the service.
+
+        ``*`` stands for anything but an ``@``: ``*@example.org`` is one mailbox name at that very
+        domain, and no address with a quoted or doubled ``@`` is ever within it.
+        """
+        return any(_matches(identity.address, pattern) for pattern in self.access.allow)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The parameters that the command uses: without a default such a one must be given."""
+        return tuple(dict.fromkeys(name for _, name in argv.used(self.command, Source.PARAMETER)))
+
+    @property
+    def body_input(self) -> InputRule | None:
+        """The input that is the text below the keys, if the service has one."""
+        bodies = (rule for rule in self.inputs.values() if rule.from_ is Origin.BODY)
+        return next(bodies, None)
+
+
+def _matches(address: str, pattern: str) -> bool:
+    if pattern == "*":
+        return True
+    local, at, domain = address.lower().partition("@")
+    if not at or "@" in domain or not _plain(address):
+        return False
+    mailbox, _, place = pattern.partition("@")
+    return fnmatchcase(local, mailbox) and fnmatchcase(domain, place)
+
+
+def last_part(filename: str) -> str:
+    r"""Return what follows the last ``/`` or ``\`` of a sender's name for a file."""
+    return re.split(r"[/\\]", filename)[-1]
+
+
+def folded(name: str) -> str:
+    """Return a key's name as it is compared: in one case, ``_`` and blanks as ``-``."""
+    return re.sub(r"[\s_-]+", "-", name.strip().lower())
+
+
+# --- a job of it ----------------------------------------------------------------------------------
+
+
+def plan(service: Service, request: Request, folder: Path) -> Plan:
+    """Bind a clear request: ``folder`` is the job's ``in/``, which need not exist yet."""
+    files = {item.name: file_name(service, item.name, item.filename) for item in request.inputs}
+    words = argv.bind(
+        service.command,
+        parameters={name: _bound(service, request, name) for name in service.used},
+        inputs={name: str(folder / file) for name, file in files.items()},
+        cores=service.limits.cores,
+    )
+    return Plan(
+        argv=words,
+        stdin=files.get(service.stdin) if service.stdin else None,
+        network=service.network,
+        stdout=service.output.stdout,
+        stderr=service.output.stderr,
+        files=service.output.files,
+        cores=service.limits.cores,
+        memory=service.limits.memory,
+        retry_times=service.retry.times,
+        retry_on=frozenset(service.retry.on),
+    )
+
+
+def file_name(service: Service, name: str, filename: str) -> str:
+    """Return our name for an input's file: the input's, with the extension of the fitting pattern.
+
+    The sender's ``filename`` only decides which pattern fits; not a character of it is used.
+    """
+    rule = service.inputs[name]
+    if rule.from_ is Origin.BODY:
+        return f"{name}.txt"
+    last = last_part(filename).lower()
+    for glob in rule.match or ():
+        extension = _EXTENSION.fullmatch(glob)
+        if extension and fnmatchcase(last, glob.lower()):
+            return f"{name}{extension[1]}"
+    return name
+
+
+def _bound(service: Service, request: Request, name: str) -> str | None:
+    value = request.parameters[name]
+    parameter = service.parameters[name]
+    if isinstance(parameter, Flag) and parameter.argument:
+        return parameter.argument if is_yes(value) else None
+    return value
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    """A table that holds tables only."""
+
+
+def describe() -> list[Described]:
+    """List every key of a service's file, for the docs and the test that keeps them complete."""
+    return [
+        *describe_table("", Service),
+        *describe_table("input.NAME", InputRule),
+        *parameters.describe(),
+        *describe_table("output", Output),
+        *describe_table("limits", Limits),
+        *describe_table("retry", Retry),
+        *describe_table("access", Access),
+    ]
+
+
+def load_all(folder: Path) -> dict[str, Service]:
+    """Read every ``*.toml`` of a folder, hidden ones aside; the answer is in the names' order.
+
+    Raises
+    ------
+    BadConfig
+        With every mistake of every file, one a line: ``FILE:LINE: key: what; expected ...``.
+    """
+    found: dict[str, Service] = {}
+    mistakes: list[str] = []
+    for file in _files(folder):
+        try:
+            found[file.stem] = load(file)
+        except BadConfig as error:
+            mistakes += str(error).splitlines()
+    if mistakes:
+        raise BadConfig("\n".join(mistakes))
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        words = f"{folder}: cannot be read ({error.strerror}); expected the folder of the services"
+        raise BadConfig(escaped(words)) from error
+    return [file for file in files if file.suffix == ".toml" and not file.name.startswith(".")]
+
+
+def load(file: Path) -> Service:
+    """Read one service's file.
+
+    Raises
+    ------
+    BadConfig
+        With every mistake, one a line.
+    """
+    sheet = Sheet(toml.read(file))
+    service = _service(sheet, file)
+    for check in _CHECKS:
+        check(sheet, service)
+    sheet.finish()
+    return service
+
+
+def _service(sheet: Sheet, file: Path) -> Service:
+    inputs, params = sheet.names(("input",)), sheet.names(("parameter",))
+    sections = ("input", "parameter", "output", "limits", "retry", "access")
+    sheet.table(("input",), _Section, tables=inputs)
+    sheet.table(("parameter",), _Section, tables=params)
+    service = sheet.table(
+        (),
+        Service,
+        tables=sections,
+        name=file.stem,
+        file=file.absolute(),
+        inputs={name: _input(sheet, name) for name in inputs},
+        parameters={name: read_parameter(sheet, name) for name in params},
+        output=sheet.table(("output",), Output),
+        limits=sheet.table(("limits",), Limits),
+        retry=sheet.table(("retry",), Retry),
+        access=sheet.table(("access",), Access),
+    )
+    words = argv.with_files_of(file.absolute().parent, service.command)
+    return replace(service, command=words)
+
+
+def _input(sheet: Sheet, name: str) -> InputRule:
+    return sheet.table(("input", name), InputRule, name=name)
+
+
+# --- what no key alone can tell -------------------------------------------------------------------
+
+
+def _check_name(sheet: Sheet, service: Service) -> None:
+    if not _NAME.fullmatch(service.name) or service.name in _TAKEN:
+        expected = "a name of at most 32 lower-case letters, digits or -"
+        sheet.wrong((), f'the file names the service "{service.name}"', expected)
+
+
+def _check_names(sheet: Sheet, service: Service) -> None:
+    seen = {folded(word): f"the general key {word}" for word in GENERAL}
+    for table, names in (("parameter", service.parameters), ("input", service.inputs)):
+        for name in names:
+            place = (table, name)
+            if not _WORD.fullmatch(name):
+                expected = "a letter, then at most 31 letters, digits, - or _"
+                sheet.wrong(place, "is no name for a key", expected)
+            if folded(name) in seen:
+                sheet.wrong(place, f"reads like {seen[folded(name)]}", "another name")
+            seen.setdefault(folded(name), f"{table}.{name}")
+    if "cores" in service.parameters:
+        sheet.wrong(("parameter", "cores"), "is what {cores} stands for", "another name")
+    if "manifest" in service.inputs:
+        sheet.wrong(("input", "manifest"), "is the name of a file of ours", "another name")
+
+
+def _check_placeholders(sheet: Sheet, service: Service) -> None:
+    place = ("command",)
+    for source, names in (
+        (Source.PARAMETER, service.parameters),
+        (Source.INPUT, service.inputs),
+    ):
+        for at, name in argv.used(service.command, source):
+            if name not in names:
+                what = f'there is no {source} "{name}"{did_you_mean(name, list(names))}'
+                sheet.wrong((*place, *at), what, f"a [{source}.{name}], or {{{{ for a brace")
+
+
+def _check_program(sheet: Sheet, service: Service) -> None:
+    """Let no mail choose the program: only a closed choice may be a part of its name."""
+    first = service.command[0]
+    choices = {n for n, parameter in service.parameters.items() if isinstance(parameter, Choice)}
+    sources = {p.text for p in first[0] if p.source is not Source.LITERAL}
+    if len(first) > 1 or not sources <= choices:
+        sheet.wrong(("command", "0"), "is no fixed program", "a program's name or path")
+    elif argv.literal(first[0]) == "":
+        sheet.wrong(("command", "0"), "is empty", "a program's name or path")
+
+
+def _check_shell(sheet: Sheet, service: Service) -> None:
+    """Let no shell see a word of a mail: what a sender words freely stays out of ``sh -c``."""
+    for at, name in argv.read_by_a_shell(service.command):
+        if isinstance(service.parameters.get(name), Text):
+            what = f"a shell would read the words of {{{name}}} as commands"
+            expected = 'them as an argument: "sh", "-c", "tool \\"$1\\"", "sh", "{NAME}"'
+            sheet.wrong(("command", *at), what, expected.replace("NAME", name))
+
+
+def _check_inputs(sheet: Sheet, service: Service) -> None:
+    bodies = [rule for rule in service.inputs.values() if rule.from_ is Origin.BODY]
+    for rule in bodies[1:]:
+        what = f'"body" already is the input {bodies[0].name}'
+        sheet.wrong(("input", rule.name, "from"), what, '"attachment"')
+    for rule in bodies:
+        if rule.match is not None:
+            sheet.wrong(("input", rule.name, "match"), "a body has no name", "no such key")
+    if service.stdin is not None and service.stdin not in service.inputs:
+        near = did_you_mean(service.stdin, list(service.inputs))
+        what = f'there is no input "{service.stdin}"{near}'
+        sheet.wrong(("stdin",), what, one_of(service.inputs) or "an [input.NAME] of that name")
+
+
+def _check_numbers(sheet: Sheet, service: Service) -> None:
+    output, limits, retry = service.output, service.limits, service.retry
+    if output.stdout.lower() == output.stderr.lower():
+        sheet.wrong(("output", "stdout"), "is the same name as stderr", "two different names")
+    if limits.keep > limits.keep_max:
+        most = said_duration(limits.keep_max)
+        sheet.wrong(("limits", "keep"), f"is over keep_max, {most}", f"at most {most}")
+    if retry.times and not retry.on:
+        sheet.wrong(("retry", "on"), "is empty, but times is not 0", "at least one reason")
+
+
+_CHECKS: tuple[Callable[[Sheet, Service], None], ...] = (
+    _check_name,
+    _check_names,
+    _check_placeholders,
+    _check_program,
+    _check_shell,
+    _check_inputs,
+    _check_numbers,
+)

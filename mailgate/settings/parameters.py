@@ -1,0 +1,350 @@
+"""A service's parameters: five types, what each takes, and what is said of what it does not take.
+
+A value is the words of one line of a mail and stays what it is: nothing is converted, and nothing
+that could be mistaken for an option, a second line or the end of a string reaches a command.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailgate.settings import patterns
+from mailgate.settings.kinds import (
+    Kind,
+    UnfitError,
+    did_you_mean,
+    integer,
+    listed,
+    number,
+    one_of,
+    said,
+    text,
+)
+from mailgate.settings.schema import Described, Sheet, describe_table, key
+from mailgate.settings.toml import Place
+
+LONGEST = 4096
+"""No value is longer, in characters, whatever its service says."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?", re.ASCII
+)
+_YES = ("yes", "true", "on")
+_NO = ("no", "false", "off")
+# A pattern that is longer is no longer read by anybody, and takes long to judge.
+_LONGEST_PATTERN = 500
+
+
+def _words() -> Kind[str]:
+    def read(value: object, _: Path) -> str:
+        match value:
+            case bool():
+                return "yes" if value else "no"
+            case str() | float():
+                return str(value)
+            case int() if abs(value) < 10**40:
+                return str(value)
+            case _:
+                raise UnfitError(f"is {said(value)}")
+
+    return Kind("a value of the type", "a value of the parameter's own type", read)
+
+
+def _is_argument(value: str) -> bool:
+    return bool(value) and value.isprintable()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """What all types have. ``name`` is the service's word for it, in the service's own case."""
+
+    name: str
+    type: str = key(text(), doc="text, integer, number, choice or flag", example="text")
+    summary: str = key(
+        text("text", lambda _: True), "", doc="what it means, for whoever sends requests"
+    )
+    default: str | None = key(
+        _words(), None, doc="the value when no line gives one; without it a used one must be given"
+    )
+    example: str | None = key(
+        _words(), None, doc="a value to show where one is missing", shown="made up from the type"
+    )
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        raise NotImplementedError
+
+    def fault(self, value: str) -> str | None:
+        """Say what is wrong with a value (``is not a whole number``), None for one that fits."""
+        if len(value) > LONGEST:
+            return f"is {len(value)} characters long"
+        if not value:
+            return "is empty"
+        if any(_is_control(char) for char in value):
+            return "holds a line break or control character"
+        if value.startswith("-") and not self._may_be_negative:
+            return 'begins with "-"'
+        return self._fault(value)
+
+    def sample(self) -> str:
+        """Return a value that fits: the default, the operator's example, or one made up."""
+        return self.default or self.example or self._sample()
+
+    @property
+    def _may_be_negative(self) -> bool:
+        return False
+
+    def _fault(self, value: str) -> str | None:
+        raise NotImplementedError
+
+    def _sample(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(Parameter):
+    """type = "text": one line of any words."""
+
+    pattern: str | None = key(
+        text("a regular expression", lambda value: 0 < len(value) <= _LONGEST_PATTERN),
+        None,
+        doc="a regular expression (Python's) that the whole value must match",
+    )
+    max_length: int = key(integer(1, LONGEST), 1000, doc="the most characters")
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        matching = f" matching {self.pattern}" if self.pattern else ""
+        return f"text of at most {self.max_length} characters{matching}"
+
+    def _fault(self, value: str) -> str | None:
+        if len(value) > self.max_length:
+            return f"is {len(value)} characters long"
+        if self.pattern and not patterns.fits(self.pattern, value):
+            return f"does not match {self.pattern}"
+        return None
+
+    def _sample(self) -> str:
+        words = patterns.sample(self.pattern) if self.pattern else "words"
+        return words if words and self.fault(words) is None else "..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integer(Parameter):
+    """type = "integer": a whole number in decimal digits."""
+
+    min: int | None = key(integer(-(10**18), 10**18), None, doc="the least; below 0 only if said")
+    max: int | None = key(integer(-(10**18), 10**18), None, doc="the most")
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        return "a whole number" + _said_range(self.min, self.max)
+
+    @property
+    def _may_be_negative(self) -> bool:
+        return self.min is not None and self.min < 0
+
+    def _fault(self, value: str) -> str | None:
+        if not _INTEGER.fullmatch(value):
+            return "is not a whole number"
+        return _range_fault(int(value), self.min, self.max)
+
+    def _sample(self) -> str:
+        return str(_in_range(self.min, self.max))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number(Parameter):
+    """type = "number": a decimal number, with an exponent if need be; never infinite."""
+
+    min: float | None = key(number(), None, doc="the least; below 0 only if said")
+    max: float | None = key(number(), None, doc="the most")
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        return "a number" + _said_range(self.min, self.max)
+
+    @property
+    def _may_be_negative(self) -> bool:
+        return self.min is not None and self.min < 0
+
+    def _fault(self, value: str) -> str | None:
+        if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
+            return "is not a number"
+        return _range_fault(float(value), self.min, self.max)
+
+    def _sample(self) -> str:
+        return str(_in_range(self.min, self.max))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice(Parameter):
+    """type = "choice": one of the words that the service lists, in the same case."""
+
+    choices: tuple[str, ...] = key(
+        listed(text("a word", _is_argument), least=1), doc="the words", example=["one", "two"]
+    )
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        return one_of(self.choices)
+
+    def _fault(self, value: str) -> str | None:
+        if value in self.choices:
+            return None
+        return f"is not one of the choices{did_you_mean(value, self.choices)}"
+
+    def _sample(self) -> str:
+        return self.choices[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag(Parameter):
+    """type = "flag": yes or no (also true, false, on, off).
+
+    With ``argument`` its placeholder is that word when the flag is on, and drops out of the command
+    when it is off; without, its placeholder is the word as sent, like any other.
+    """
+
+    default: str | None = key(_words(), "no", doc="yes or no (or true, false) when no line says")
+    argument: str | None = key(
+        text("a word", _is_argument), None, doc='what {name} becomes when on, e.g. "--verbose"'
+    )
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as a noun phrase."""
+        return one_of(("yes", "no"))
+
+    def _fault(self, value: str) -> str | None:
+        return None if value.lower() in (*_YES, *_NO) else "is neither yes nor no"
+
+    def _sample(self) -> str:
+        return "yes"
+
+
+def is_yes(value: str) -> bool | None:
+    """Read a yes or no in any case; None for anything else."""
+    if value.lower() in (*_YES, *_NO):
+        return value.lower() in _YES
+    return None
+
+
+TYPES: dict[str, type[Parameter]] = {
+    "text": Text,
+    "integer": Integer,
+    "number": Number,
+    "choice": Choice,
+    "flag": Flag,
+}
+
+
+def describe() -> list[Described]:
+    """List every key of every type, for the docs."""
+    shared = describe_table("parameter.NAME", Parameter)
+    rows = [
+        row
+        for word, shape in TYPES.items()
+        for row in describe_table(f'parameter.NAME (type = "{word}")', shape)
+        if row._replace(table="parameter.NAME") not in shared
+    ]
+    return [*shared, *rows]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_parameter(sheet: Sheet, name: str) -> Parameter:
+    """Read ``[parameter.NAME]``; what is wrong with it is noted in the sheet."""
+    place = ("parameter", name)
+    word = sheet.word((*place, "type"), "")
+    if word not in TYPES:
+        if sheet.has((*place, "type")):
+            sheet.wrong((*place, "type"), f"is {said(word)}", one_of(TYPES))
+        else:
+            sheet.wrong(place, "has no type", f"type = {one_of(TYPES)}")
+        return Text(name=name, type="text")
+    parameter = sheet.table(place, TYPES[word], name=name)
+    _check_range(sheet, place, parameter)
+    _check_words(sheet, place, parameter)
+    _check_values(sheet, place, parameter)
+    return parameter
+
+
+def _check_range(sheet: Sheet, place: Place, parameter: Parameter) -> None:
+    if not isinstance(parameter, Integer | Number):
+        return
+    if None not in (parameter.min, parameter.max) and (parameter.min or 0) > (parameter.max or 0):
+        sheet.wrong((*place, "min"), f"{parameter.min} is over max", f"at most {parameter.max}")
+
+
+def _check_words(sheet: Sheet, place: Place, parameter: Parameter) -> None:
+    match parameter:
+        case Text(pattern=str(pattern), max_length=longest):
+            if fault := patterns.fault(pattern, longest):
+                sheet.wrong((*place, "pattern"), *fault)
+        case Choice(choices=choices):
+            for position, choice in enumerate(choices):
+                if fault := _choice_fault(choice, choices[:position]):
+                    sheet.wrong((*place, "choices", str(position)), *fault)
+        case _:
+            pass
+
+
+def _choice_fault(choice: str, earlier: Sequence[str]) -> tuple[str, str] | None:
+    if choice.startswith("-"):
+        return f'"{choice}" begins with "-"', "a word that cannot be taken for an option"
+    if choice != choice.strip():
+        return f'"{choice}" has blanks around it', "a word that a line of a mail can give"
+    return (f'"{choice}" stands there twice', "each choice once") if choice in earlier else None
+
+
+def _check_values(sheet: Sheet, place: Place, parameter: Parameter) -> None:
+    if (
+        isinstance(parameter, Text)
+        and parameter.pattern
+        and patterns.fault(parameter.pattern, parameter.max_length)
+    ):
+        return
+    for name, value in (("default", parameter.default), ("example", parameter.example)):
+        if value is not None and (fault := parameter.fault(value)):
+            sheet.wrong((*place, name), f'"{value}" {fault}', parameter.expected)
+
+
+# --- helpers of the types -------------------------------------------------------------------------
+
+
+def _is_control(char: str) -> bool:
+    """Tell whether a command must not get ``char``: line breaks, NUL, lone surrogates; no tab."""
+    return char != "\t" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _said_range(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    if least is not None:
+        return f" of at least {least}"
+    return f" of at most {most}" if most is not None else ""
+
+
+def _range_fault(value: float, least: float | None, most: float | None) -> str | None:
+    if least is not None and value < least:
+        return f"is under {least}"
+    if most is not None and value > most:
+        return f"is over {most}"
+    return None
+
+
+def _in_range(least: float | None, most: float | None) -> float:
+    if least is not None:
+        return least
+    return most if most is not None and most < 1 else 1
