@@ -2,15 +2,13 @@
 
 import asyncio
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 from mailgate import crash, log
 from mailgate.commands import submit
@@ -25,7 +23,7 @@ from mailgate.errors import (
     Transient,
     UnknownRecipient,
 )
-from mailgate.model import Answer, Envelope, Identity, LetterKind, Request, Staged, Unclear
+from mailgate.model import Answer, Envelope, Identity, JobId, LetterKind, Request, Staged, Unclear
 from mailgate.parse.automatic import judge
 from mailgate.parse.header import Header
 from mailgate.parse.sender import vouch
@@ -235,17 +233,15 @@ class Intake:
         self._desk = desk
         self._envelope = envelope
         self._head = bytearray()
-        self._blocks = bytearray()
         self._hash = hashlib.sha256()
+        self._bytes = files.Growing(desk.folder.mail / secrets.token_hex(12), small=SMALL)
         self._size = 0
-        self._file: BinaryIO | None = None
-        self._path: Path | None = None
         self._trouble: MailgateError | None = None
 
     @property
     def big(self) -> bool:
         """The bytes lie in a file: sealing waits for the disk."""
-        return self._file is not None
+        return self._bytes.big
 
     def feed(self, block: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Never raises."""
@@ -263,16 +259,9 @@ class Intake:
             self._trouble = error
 
     def _keep(self, block: bytes | bytearray | memoryview) -> None:
-        if self._file is None and self._size <= SMALL:
-            self._blocks += block
-            return
-        self._desk.room(len(block))
-        if self._file is None:
-            self._path = self._desk.folder.mail / secrets.token_hex(12)
-            self._file = files.create(self._path)
-            self._file.write(self._blocks)
-            self._blocks.clear()
-        self._file.write(block)
+        if self._size > SMALL:
+            self._desk.room(len(block))
+        self._bytes.write(block)
 
     def seal(self) -> mail.Accepted:
         """Judge the message and make its bytes durable; what is left is to commit its row.
@@ -296,12 +285,8 @@ class Intake:
         if self._trouble is not None:
             raise self._trouble
         self._desk.room(self._size)
-        if self._file is not None and self._path is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            files.sync_folder(self._path.parent)
-            crash.point("accept:file-durable")
+        body = self._bytes.seal()
+        crash.point("accept:durable")
         digest = self._hash.hexdigest()
         return mail.Accepted(
             door=self._envelope.door,
@@ -311,8 +296,8 @@ class Intake:
             key=header.message_id() or f"sha256:{digest}",
             sha256=digest,
             size=self._size,
-            body=None if self._path else bytes(self._blocks),
-            file=self._path.name if self._path else None,
+            body=body,
+            file=self._bytes.path.name if body is None else None,
             errands=verdict.errands,
             letters=verdict.letters,
             held=verdict.held,
@@ -334,10 +319,7 @@ class Intake:
 
     def discard(self) -> None:
         """Forget the bytes."""
-        if self._file is not None:
-            self._file.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        self._bytes.discard()
 
 
 def header_end(head: bytes | bytearray) -> int:
@@ -458,57 +440,79 @@ class Counter:
 # --- performing -----------------------------------------------------------------------------------
 
 
-def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one errand: a job, or a word (a duplicate, the kind of its answer)."""
+
+    recipient: str
+    word: str
+    job: JobId | None = None
+
+    def __str__(self) -> str:
+        """Return it as the log shows it."""
+        return f"{self.recipient}:{self.word}"
+
+
+def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[Outcome]:
     """Do what a message asks for, all its errands in this one transaction.
 
-    Each recipient becomes a job, or a part of the one answer that the message gets. Returns a word
-    for the log on each.
+    Each recipient becomes a job, or a part of the one answer that the message gets.
     """
     answers: list[Answer] = []
-    outcomes: list[str] = []
+    outcomes: list[Outcome] = []
     for errand, kind, recipient in waiting.errands:
-        outcome = _errand(tx, desk, waiting, reading, errand=errand, kind=kind, recipient=recipient)
-        if isinstance(outcome, Answer):
-            answers.append(outcome)
-            mail.settle(tx, errand, reason=f"answered: {outcome.kind}")
-            outcomes.append(f"{recipient}:{outcome.kind}")
+        done = _errand(tx, desk, waiting, reading, _Errand(errand, kind, recipient))
+        if isinstance(done, Answer):
+            answers.append(done)
+            mail.settle(tx, errand, reason=f"answered: {done.kind}")
+            outcomes.append(Outcome(recipient=recipient, word=done.kind))
         else:
-            outcomes.append(f"{recipient}:{outcome}")
+            outcomes.append(done)
     if answers:
-        letters.answer(
-            tx, message=waiting.id, recipient=waiting.identity.address, kind=answers[0].kind,
-            facts={
-                "answers": [{"kind": a.kind, "facts": a.facts} for a in answers],
-                "message_id": reading.message_id,
-                "references": reading.references,
-                "subject": reading.subject,
-            },
-        )  # fmt: skip
+        _answer(tx, waiting, reading, answers)
     mail.forget_after(tx, waiting.id, desk.config.keep.mail)
     return outcomes
 
 
+def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:
+    letters.answer(
+        tx, message=waiting.id, recipient=waiting.identity.address, kind=answers[0].kind,
+        facts={
+            "answers": [{"kind": a.kind, "facts": a.facts} for a in answers],
+            "message_id": reading.message_id,
+            "references": reading.references,
+            "subject": reading.subject,
+        },
+    )  # fmt: skip
+
+
+class _Errand(NamedTuple):
+    id: int
+    kind: Errand
+    recipient: str
+
+
 def _errand(
-    tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, *, errand: int, kind: Errand,
-    recipient: str,
-) -> Answer | str:  # fmt: skip
-    before = mail.first_act(tx, waiting, errand, recipient, reading.content)
+    tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: _Errand
+) -> Answer | Outcome:
+    name = errand.recipient
+    before = mail.first_act(tx, waiting, errand.id, name, reading.content)
     if before == reading.content:
-        mail.settle(tx, errand, reason="duplicate")
-        return "duplicate"
+        mail.settle(tx, errand.id, reason="duplicate")
+        return Outcome(recipient=name, word="duplicate")
     if before is not None:
         return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": None})
-    service = desk.services.get(recipient)
-    if kind is Errand.DENIED or service is None or recipient not in reading.requests:
+    service = desk.services.get(name)
+    if errand.kind is Errand.DENIED or service is None or name not in reading.requests:
         sentence = f"{waiting.identity.address} may not use this service"
-        if kind is not Errand.DENIED:
+        if errand.kind is not Errand.DENIED:
             sentence = "this service is no longer offered"
-        return Answer(kind=LetterKind.REFUSED, facts={"service": recipient, "sentence": sentence})
+        return Answer(kind=LetterKind.REFUSED, facts={"service": name, "sentence": sentence})
     done = submit.execute(tx, _call(desk, waiting, reading, service))
     if isinstance(done, Answer):
         return done
-    mail.settle(tx, errand, reason="job", job=done)
-    return str(done)
+    mail.settle(tx, errand.id, reason="job", job=done)
+    return Outcome(recipient=name, word=done, job=done)
 
 
 def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service) -> submit.Call:

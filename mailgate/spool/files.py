@@ -59,9 +59,49 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def create(path: Path) -> BinaryIO:
-    """Open a new file for writing, for the gateway's eyes only."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
+class Growing:
+    """Bytes that stay in memory up to ``small`` and lie in the file ``path`` past it. Blocking."""
+
+    def __init__(self, path: Path, *, small: int) -> None:
+        self.path = path
+        self.size = 0
+        self._small = small
+        self._memory = bytearray()
+        self._file: BinaryIO | None = None
+
+    @property
+    def big(self) -> bool:
+        """The bytes lie in the file."""
+        return self._file is not None
+
+    def write(self, block: bytes | bytearray | memoryview) -> int:
+        """Take the next bytes; raises OSError."""
+        self.size += len(block)
+        if self._file is None and self.size > self._small:
+            self._file = open(self.path, "wb", opener=_private)  # noqa: PTH123 - has an opener
+            self._file.write(self._memory)
+            self._memory.clear()
+        if self._file is None:
+            self._memory += block
+        else:
+            self._file.write(block)
+        return len(block)
+
+    def seal(self) -> bytes | None:
+        """Return the bytes if small; else make the file durable and return None. Raises OSError."""
+        if self._file is None:
+            return bytes(self._memory)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        sync_folder(self.path.parent)
+        return None
+
+    def discard(self) -> None:
+        """Forget the bytes."""
+        if self._file is not None:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

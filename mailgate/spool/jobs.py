@@ -345,15 +345,14 @@ def wishes(view: View) -> list[tuple[JobId, str]]:
     return [(JobId(row["id"]), row["wish"]) for row in rows]
 
 
-def cancelled_before_start(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
-    """End a job that no attempt of it runs, as its owner or the operator wished."""
+def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
+    """End a job that no attempt runs, as its owner or the operator wished; False if it has ended."""
     found = fetch(tx, job)
-    if found.phase not in {Phase.QUEUED, Phase.HELD, Phase.PENDING}:
+    tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
+    if found.phase not in ACTIVE:
         return False
-    _finish(
-        tx, found, Exit(reason=Reason.CANCELLED), at=tx.now, streams=(), left_out=(),
-        keep_mail=keep_mail,
-    )  # fmt: skip
+    end = Exit(reason=Reason.CANCELLED)
+    _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)
     return True
 
 

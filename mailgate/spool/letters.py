@@ -1,7 +1,7 @@
 """Letters that go out: planned with their cause, composed once, tried until somebody has them."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -88,11 +88,12 @@ def _message_id(tx: Tx, name: str) -> str:
 # --- composing ------------------------------------------------------------------------------------
 
 
-def planned(view: View, *, after: int, limit: int) -> list[Planned]:
-    """Return letters that wait for their words, oldest first, past number ``after``."""
+def planned(view: View, *, besides: Collection[int], limit: int) -> list[Planned]:
+    """Return letters that wait for their words, oldest first, without ``besides``."""
     rows = view.all(
-        "SELECT * FROM letter WHERE state = 'PLANNED' AND id > ? ORDER BY id LIMIT ?", after, limit
+        "SELECT * FROM letter WHERE state = 'PLANNED' ORDER BY id LIMIT ?", limit + len(besides)
     )
+    rows = [row for row in rows if row["id"] not in besides][:limit]
     return [
         Planned(
             id=row["id"],
@@ -126,7 +127,7 @@ def composed(tx: Tx, letter: int, *, size: int, body: bytes | None, file: str | 
 # --- delivering -----------------------------------------------------------------------------------
 
 
-def due(view: View, *, now: datetime, limit: int, besides: Sequence[int]) -> list[Letter]:
+def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> list[Letter]:
     """Return the letters whose next try has come, without those that the caller works on."""
     rows = view.all(
         "SELECT letter.*, letter_body.bytes FROM letter LEFT JOIN letter_body ON letter = letter.id"

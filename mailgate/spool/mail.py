@@ -1,6 +1,6 @@
 """Messages that came in: taken, read once, settled, forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +8,10 @@ from mailgate.model import How, Identity, JobId
 from mailgate.spool import letters
 from mailgate.spool.database import Tx, View, moment
 from mailgate.spool.tables import Errand, ErrandState
+
+
+RETURNED = timedelta(days=14)
+"""So long a mail is kept that only came back for a letter of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
         address=mail.identity.address if mail.identity else None,
         how=mail.identity.how if mail.identity else None, key=mail.key, sha256=mail.sha256,
         size=mail.size, file=mail.file, gone=0,
+        purge=None if mail.errands else tx.at + RETURNED.total_seconds(),
     )  # fmt: skip
     if mail.body is not None:
         tx.insert("body", message=message, bytes=mail.body)
@@ -69,14 +74,13 @@ def accept(tx: Tx, mail: Accepted) -> int:
     return message
 
 
-def waiting(view: View, *, after: int, limit: int) -> list[int]:
-    """Return the numbers of messages with something to read, oldest first, past number ``after``."""
+def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:
+    """Return the numbers of messages with something to read, oldest first, without ``besides``."""
     rows = view.all(
-        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' AND message > ?"
-        " ORDER BY message LIMIT ?",
-        after, limit,
-    )  # fmt: skip
-    return [row["message"] for row in rows]
+        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' ORDER BY message LIMIT ?",
+        limit + len(besides),
+    )
+    return [row["message"] for row in rows if row["message"] not in besides][:limit]
 
 
 def fetch(view: View, message: int) -> Waiting | None:

@@ -133,6 +133,15 @@ class Spool:
         for room in rooms or ROOMS:
             self._bells[room].set()
 
+    @contextmanager
+    def beside(self) -> Iterator[Connection]:
+        """Work in a thread of one's own, beside the one writer."""
+        connection = Connection(self.folder.database, site=self._site)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
     def changed_by_others(self) -> bool:
         """Whether another process has written since this was asked last."""
         before, self._version = self._version, self.view.count("PRAGMA data_version")

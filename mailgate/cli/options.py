@@ -1,0 +1,65 @@
+"""What the subcommands share: where the configuration is, and how a line of a table looks."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from mailgate.config import Config, load
+from mailgate.log import escaped
+from mailgate.services import Service, load_all
+from mailgate.spool.database import Connection, Site
+from mailgate.spool.store import Folder, direct
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Return a subcommand's parser, with ``-c FILE``."""
+    made = argparse.ArgumentParser(
+        prog=f"mailgate {name}", description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    made.add_argument(
+        "-c", "--config", metavar="FILE", type=Path,
+        default=Path(os.environ.get("MAILGATE_CONFIG", "etc/mailgate.toml")),
+        help="the configuration (default: $MAILGATE_CONFIG, else etc/mailgate.toml)",
+    )  # fmt: skip
+    return made
+
+
+def loaded(file: Path) -> tuple[Config, Mapping[str, Service]]:
+    """Return configuration and services.
+
+    Raises
+    ------
+    BadConfig
+        With every mistake, a line each.
+    """
+    config = load(file)
+    return config, load_all(config.gateway.services)
+
+
+@contextmanager
+def spool_of(config: Config) -> Iterator[Connection]:
+    """Work on the spool beside a running daemon, or without one."""
+    with direct(Folder(config.gateway.spool), Site.of(config.gateway.address)) as connection:
+        yield connection
+
+
+def line(*fields: object) -> None:
+    """Print one line of a table: fields apart by two blanks, control characters escaped."""
+    print("  ".join(escaped(shown(field)) for field in fields))
+
+
+def shown(field: object) -> str:
+    """Return a field as a table shows it; nothing is a dash."""
+    if isinstance(field, datetime):
+        return field.strftime("%Y-%m-%d %H:%M:%SZ")
+    return "-" if field is None or field == "" else str(field)
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error what went wrong."""
+    print(f"mailgate: {escaped(sentence)}", file=sys.stderr)

@@ -1,0 +1,51 @@
+"""mailgate receive: take one mail from standard input, durably, as a delivery agent does."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+from mailgate.cli.options import loaded, parser
+from mailgate.model import Envelope
+from mailgate.receive import pipe
+
+_BLOCK = 256 << 10
+
+
+def run(words: list[str]) -> int:
+    """Take a mail; exit 0, 65 (refused), 75 (try again), 77 (not allowed), 78 (bad configuration)."""
+    made = parser("receive", __doc__)
+    made.add_argument("--sender", metavar="A", help="the envelope sender; '' or '<>' is the null one")
+    made.add_argument(
+        "--recipient", metavar="B", action="append", nargs="+", default=[],
+        help="an envelope recipient; may be given several times",
+    )  # fmt: skip
+    given = made.parse_args(words)
+    config, services = loaded(given.config)
+    blocks = _blocks()
+    head = next(blocks, b"")
+    sender, recipients = pipe.addresses(
+        head, os.environ, sender=given.sender, recipients=[r for some in given.recipient for r in some]
+    )
+    envelope = Envelope(
+        sender=sender, recipients=recipients, door="pipe", trusted=config.pipe.trust
+    )
+    pipe.take(config, services, envelope, _all(head, blocks))
+    return 0
+
+
+def _blocks() -> Iterator[bytes]:
+    """Standard input in blocks, the first one as long as the header can be."""
+    while block := sys.stdin.buffer.read(_BLOCK):
+        yield block
+
+
+def _all(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield _without_mbox_line(head)
+    yield from rest
+
+
+def _without_mbox_line(head: bytes) -> bytes:
+    """procmail and some delivery agents put a "From " line before the header."""
+    if head.startswith(b"From "):
+        return head[head.find(b"\n") + 1 :]
+    return head

@@ -1,0 +1,191 @@
+"""A job as its reply's job.json tells it."""
+
+import json
+
+from mailgate.client.errors import Damaged, Refusal
+from mailgate.client.words import moment, shown, size
+
+ENDED = frozenset({"COMPLETED", "ERROR", "ABORTED", "ARCHIVED"})
+"""The phases (UWS 1.1) in which a reply is a result; client stands apart from the gateway's table."""
+
+_WORK_LIMIT = 124  # as timeout(1)
+_GONE = 125
+_NOT_STARTED = 126  # as a shell says it
+_KILLED = 137  # 128 + SIGKILL: what the kernel does when memory is out
+_FORMAT = 1
+
+
+class Stream:
+    """One output of a job: its role (stdout, stderr, file), and its bytes' size and SHA-256 in hex."""
+
+    __slots__ = ("attached", "name", "role", "sha256", "size")
+
+    def __init__(self, *, role: str, name: str, size: int, sha256: str, attached: bool) -> None:
+        """Take values that have been checked; ``name`` is a stranger's all the same."""
+        self.role = role
+        self.name = name
+        self.size = size
+        self.sha256 = sha256
+        self.attached = attached
+
+
+class Manifest:
+    """What job.json says; every text is a stranger's.
+
+    ``reason`` is why it ended, "" while it has not; ``kept_until`` is as written, "" if unknown.
+    """
+
+    __slots__ = (
+        "code", "id", "kept_until", "label", "left_out", "phase", "reason", "service", "signal",
+        "streams",
+    )  # fmt: skip
+
+    def __init__(self, document: dict[str, object]) -> None:
+        """Check and take a parsed job.json.
+
+        Raises
+        ------
+        Damaged
+            A field that accat needs is missing or of another type.
+        """
+        self.id = _text(document, "id")
+        self.phase = _text(document, "phase")
+        self.service = _words(document.get("service"))
+        self.label = _words(document.get("label"))
+        self.reason = _words(document.get("reason"))
+        end = _table(document.get("exit"))
+        self.code = _number(end.get("code"))
+        self.signal = _number(end.get("signal"))
+        self.kept_until = _words(_table(document.get("times")).get("kept_until"))
+        self.streams = tuple(_stream(entry) for entry in _list(document, "streams"))
+        self.left_out = tuple(_words(entry) for entry in _list(document, "left_out"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the reply is the job's result, and not its receipt or a word on its progress."""
+        return self.phase in ENDED
+
+    @property
+    def status(self) -> int:
+        """The exit status that stands for how the job ended, 0 to 255."""
+        match self.reason:
+            case "work-limit":
+                return _WORK_LIMIT
+            case "could-not-start":
+                return _NOT_STARTED
+            case "memory":
+                return self._signalled or _KILLED
+            case "signal":
+                return self._signalled or _GONE
+            case "exit" if self.code is not None and 0 <= self.code <= 255:
+                return self.code
+            case _:
+                return _GONE
+
+    @property
+    def end(self) -> str:
+        """How it ended in a word or two: ``exit 3``, ``signal 9``, ``work-limit``."""
+        if self.reason in ("exit", "signal"):
+            number = self.code if self.reason == "exit" else self.signal
+            return f"{self.reason} {number}"
+        return self.reason or "not ended"
+
+    @property
+    def kept(self) -> str:
+        """Where a stream is that the mail does not hold, and until when."""
+        until = f" until {moment(self.kept_until)}" if self.kept_until else ""
+        return f"kept at the gateway{until}"
+
+    @property
+    def _signalled(self) -> int:
+        return 128 + self.signal if self.signal is not None and 0 < self.signal < 128 else 0
+
+
+def read_manifest(data: bytes) -> Manifest | None:
+    """Read a JSON attachment; None if it is no gateway's.
+
+    Raises
+    ------
+    Damaged
+        It begins as a job.json and cannot be read as one.
+    Refusal
+        It is of a later format than this accat knows.
+    """
+    if b'"mailgate"' not in data:
+        return None
+    try:
+        document = json.loads(data.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        raise Damaged("job.json is damaged: it cannot be read as JSON") from None
+    if not isinstance(document, dict) or "mailgate" not in document:
+        return None
+    if document["mailgate"] != _FORMAT:
+        version = shown(str(document["mailgate"]))
+        raise Refusal(f"job.json is of format {version}; this accat knows {_FORMAT}: update it")
+    return Manifest(document)
+
+
+def summary(manifest: Manifest) -> str:
+    """Return one line: job, service, phase, how it ended, and its label."""
+    label = f'  "{manifest.label}"' if manifest.label else ""
+    words = (manifest.id, manifest.service, manifest.phase, manifest.end)
+    return shown("  ".join(words) + label)
+
+
+def table(manifest: Manifest) -> str:
+    """Return the summary and a line for each stream: name, size, role, attached or kept."""
+    rows = [
+        (shown(s.name), f"{s.size} bytes", s.role, "attached" if s.attached else manifest.kept)
+        for s in manifest.streams
+    ]
+    names = max((len(row[0]) for row in rows), default=0)
+    sizes = max((len(row[1]) for row in rows), default=0)
+    lines = [summary(manifest)]
+    lines += [f"  {n:{names}}  {b:>{sizes}}  {r:6}  {where}" for n, b, r, where in rows]
+    lines += [f"  left out: {shown(words)}" for words in manifest.left_out]
+    return "".join(line + "\n" for line in lines)
+
+
+def kept_sentence(manifest: Manifest, stream: Stream) -> str:
+    """Say that a stream is not in the mail, how big it is, and until when it can be had."""
+    return f"{shown(stream.name)} ({size(stream.size)}) is not in the mail: it is {manifest.kept}"
+
+
+def _stream(entry: object) -> Stream:
+    table = _table(entry)
+    size, sha256 = _number(table.get("size")), _text(table, "sha256").lower()
+    if size is None or not 0 <= size < 1 << 63 or len(sha256) != 64:
+        raise Damaged("job.json is damaged: a stream lacks its size or SHA-256")
+    return Stream(
+        role=_words(table.get("role")),
+        name=_text(table, "name"),
+        size=size,
+        sha256=sha256,
+        attached=table.get("attached") is True,
+    )
+
+
+def _text(table: dict[str, object], key: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str):
+        raise Damaged(f'job.json is damaged: it lacks "{key}"')
+    return value
+
+
+def _list(table: dict[str, object], key: str) -> list[object]:
+    value = table.get(key) or []
+    if not isinstance(value, list):
+        raise Damaged(f'job.json is damaged: "{key}" is no list')
+    return value
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _words(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,203 @@
+"""Wiring only: configuration -> objects -> one task group; signals; drain."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import BinaryIO
+
+from mailgate import log
+from mailgate.config import Config, Courier
+from mailgate.deliver import outbox
+from mailgate.deliver.maildir import Maildir
+from mailgate.deliver.smtp import Relay
+from mailgate.desk import Counter, Desk
+from mailgate.errors import BadConfig, MailgateError, Permanent
+from mailgate.janitor import Janitor
+from mailgate.model import Job, Stream
+from mailgate.read.reader import Reader
+from mailgate.receive.smtp import SmtpDoor
+from mailgate.reply.compose import Writer
+from mailgate.reply.composer import Composer
+from mailgate.run import runner, sandbox
+from mailgate.run.collect import open_stream
+from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.run.local import Local
+from mailgate.run.runner import Runner
+from mailgate.services import Service
+from mailgate.spool import letters
+from mailgate.spool.database import Site
+from mailgate.spool.store import Folder, Spool, sole
+
+# A room's loop that fell over is started again after this, in seconds.
+_AGAIN = 5.0
+# Other processes' commits are noticed so often.
+_NOTICE = 0.25
+# The wall clock moved when it and the monotonic one disagree by more.
+_STEP = 5.0
+# Sessions may end their message within this at the end; all is over in under 10 s.
+_GRACE = 4.0
+
+
+async def serve(config: Config, services: Mapping[str, Service]) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Jobs live on.
+
+    Raises
+    ------
+    Transient, Permanent
+        It cannot start: another daemon has the spool, an address is taken, ...
+    """
+    folder = Folder(config.gateway.spool)
+    with sole(folder):
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        spool = Spool(folder, Site.of(config.gateway.address))
+        spool.open()
+        try:
+            await _served(config, services, spool, stop)
+        finally:
+            spool.close()
+    log.event("stopped")
+
+
+async def _served(
+    config: Config, services: Mapping[str, Service], spool: Spool, stop: asyncio.Event
+) -> None:
+    desk = Desk(config, services, spool.folder, lambda: spool.view)
+    counter = Counter(desk, spool)
+    loops = _loops(config, desk, spool)
+    async with AsyncExitStack() as stack:
+        stack.callback(counter.close)
+        tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
+        stack.push_async_callback(_ended, tasks)
+        await _open_doors(config, counter, stack)
+        log.event("ready", services=",".join(sorted(services)), paused=config.run.paused or None)
+        notify("READY=1")
+        await stop.wait()
+        log.event("stopping")
+        notify("STOPPING=1")
+
+
+def _loops(config: Config, desk: Desk, spool: Spool) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Every room's loop by its name; each call starts it afresh."""
+    writer = Writer(config.gateway.templates)
+    courier = courier_of(config)
+    engine = engine_of(config, spool.folder)
+    janitor = Janitor(config, spool.folder)
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "run": Runner(config, spool, engine).run,
+        "reply": lambda: Composer(
+            config, spool, writer, opened=_opener(config), recollect=_recollector(config)
+        ).run(),
+        "deliver": lambda: outbox.Outbox(config.deliver, spool, courier).run(),
+        "clean": lambda: janitor.run(spool),
+        "notice": lambda: _notice(spool),
+        "clock": lambda: _clock(spool),
+    }
+    if not config.run.paused:
+        loops["read"] = lambda: Reader(desk, spool).run()
+    return loops
+
+
+def _opener(config: Config) -> Callable[[Job, Stream], BinaryIO]:
+    return lambda job, stream: open_stream(JobFolder(config.run.folder, job.id), stream)
+
+
+def _recollector(config: Config) -> Callable[[Job], tuple[Stream, ...]]:
+    return lambda job: runner.outputs(config, job).streams
+
+
+def courier_of(config: Config) -> outbox.Courier:
+    """Return the configured way out."""
+    match config.deliver.courier:
+        case Courier.MAILDIR if config.deliver.maildir is not None:
+            return Maildir(config.deliver.maildir.path)
+        case Courier.SMTP if config.deliver.smtp is not None:
+            return Relay(config.deliver.smtp, hostname=socket.getfqdn())
+        case _:
+            message = f"deliver.courier {config.deliver.courier} has no table of its own"
+            raise BadConfig(message)
+
+
+def engine_of(config: Config, folder: Folder) -> Local:
+    """Return the configured engine, its sandbox probed and said."""
+    local = config.run.local
+    box = sandbox.probe(local.sandbox)
+    log.event("sandbox", kind=str(local.sandbox), note=box.sentence)
+    return Local(local, box)
+
+
+async def _open_doors(config: Config, counter: Counter, stack: AsyncExitStack) -> None:
+    if config.smtp is None:
+        return
+    door = SmtpDoor(counter, config.smtp, socket.getfqdn())
+    try:
+        port = await door.start()
+    except OSError as error:
+        message = f"cannot listen on {config.smtp.host}:{config.smtp.port}: {error.strerror}"
+        raise Permanent(message) from error
+    stack.push_async_callback(door.stop)
+    log.event("listening", door="smtp", host=config.smtp.host, port=port)
+
+
+async def _kept(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Keep a room's loop going, whatever fells it."""
+    while True:
+        try:
+            await loop()
+        except (Exception, ExceptionGroup) as error:  # noqa: BLE001 - the other rooms go on
+            log.event("failed", what=name, reason=_reason(error))
+        await asyncio.sleep(_AGAIN)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_reason(inner) for inner in error.exceptions)
+    return repr(error) if not isinstance(error, MailgateError) else f"{error} {error.detail}"
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _notice(spool: Spool) -> None:
+    """Wake the rooms when another process has written: the pipe, an operator's command."""
+    while True:
+        if spool.changed_by_others():
+            spool.ring()
+        await asyncio.sleep(_NOTICE)
+
+
+async def _clock(spool: Spool) -> None:
+    """Keep intervals what they were when somebody sets the clock."""
+    offset = time.time() - time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        step = time.time() - time.monotonic() - offset
+        if abs(step) > _STEP:
+            log.event("clock", stepped=round(step, 1))
+            await spool.write(lambda tx, by=step: letters.shift(tx, by))  # type: ignore[misc]
+            offset += step
+            spool.ring()
+
+
+def notify(state: str) -> None:
+    """Tell the service manager (sd_notify(3)), where there is one."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as talk:
+        try:
+            talk.connect(address)
+            talk.send(state.encode())
+        except OSError as error:
+            log.event("failed", what="notify", reason=str(error))

@@ -1,0 +1,206 @@
+"""The loop that takes waiting messages, has a process read each, and has the desk perform it."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mailgate import crash, log
+from mailgate.desk import Desk, Outcome, Reading, perform
+from mailgate.errors import MailgateError, Transient
+from mailgate.read.frames import LENGTH, Delayed, Order, Setup, Unread, packed, unpacked
+from mailgate.spool import mail
+from mailgate.spool.mail import Waiting
+from mailgate.spool.store import Spool
+from mailgate.spool.tables import Errand
+
+# Readers look by themselves so often, rung or not.
+_LOOK = 2.0
+# So many numbers are fetched at once; the bytes only one at a time.
+_AHEAD = 100
+# Messages read and not yet committed: past this the reader waits for the writer.
+_OPEN = 32
+# A reading process imports the house once: on a busy machine that may take a while.
+_START = 30.0
+
+
+class Process:
+    """One reading process, started anew when a mail has stalled or killed it."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def read(self, order: Order) -> Reading | Unread | Delayed:
+        """Have a mail read. A mail that stalls the process or kills it is Unread."""
+        try:
+            process = await self._running()
+        except (OSError, TimeoutError, EOFError) as error:
+            await self.stop()
+            return Delayed(reason=f"no reading process can be started: {error}")
+        try:
+            async with asyncio.timeout(self._setup.time_limit):
+                answer = await _ask(process, packed(order))
+        except TimeoutError:
+            await self.stop()
+            return Unread(reason=f"reading it took over {self._setup.time_limit:g} s")
+        except (OSError, EOFError):
+            await self.stop()
+            return Unread(reason="reading it killed the reading process")
+        if isinstance(answer, Reading | Unread | Delayed):
+            return answer
+        message = f"the reading process said {type(answer)}"
+        raise TypeError(message)
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "mailgate.read.worker",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                cwd=Path(__file__).parents[2],
+                # Out of the terminal's group: a Ctrl-C is the daemon's to act on.
+                start_new_session=True,
+            )  # fmt: skip
+            async with asyncio.timeout(_START):
+                await _ask(self._process, packed(self._setup))
+        return self._process
+
+    async def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+    async def warm(self) -> None:
+        """Start it before the first mail waits for it."""
+        with suppress(OSError, TimeoutError, EOFError):
+            await self._running()
+
+
+async def _ask(process: asyncio.subprocess.Process, frame: bytes) -> object:
+    if process.stdin is None or process.stdout is None:
+        message = "a reading process has no pipes"
+        raise EOFError(message)
+    process.stdin.write(frame)
+    await process.stdin.drain()
+    (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+    return unpacked(await process.stdout.readexactly(length))
+
+
+class Reader:
+    """Works off what waits in the spool, in the order it came, several processes at once."""
+
+    def __init__(self, desk: Desk, spool: Spool) -> None:
+        self._desk = desk
+        self._spool = spool
+        read = desk.config.read
+        self._setup = Setup(
+            services=desk.services,
+            staged=str(spool.folder.staged),
+            memory=read.memory,
+            time_limit=read.time_limit.total_seconds(),
+        )
+        self._processes = [Process(self._setup) for _ in range(read.workers)]
+        self._queue: asyncio.Queue[int] = asyncio.Queue(_AHEAD)
+        self._busy: set[int] = set()
+        self._open = asyncio.Semaphore(_OPEN)
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for process in self._processes:
+                    group.create_task(self._work(process, group))
+                group.create_task(self._look())
+        finally:
+            for process in self._processes:
+                await process.stop()
+
+    async def _look(self) -> None:
+        """Feed the queue with the numbers of what waits, oldest first."""
+        while True:
+            room = _AHEAD - self._queue.qsize()
+            found = mail.waiting(self._spool.view, besides=self._busy, limit=room) if room else []
+            for number in found:
+                self._busy.add(number)
+                self._queue.put_nowait(number)
+            if len(found) == room and room:
+                await asyncio.sleep(0)
+                continue
+            await self._spool.wait("read", longest=_LOOK)
+
+    async def _work(self, process: Process, group: asyncio.TaskGroup) -> None:
+        await process.warm()
+        while True:
+            number = await self._queue.get()
+            await self._open.acquire()
+            waiting = mail.fetch(self._spool.view, number)
+            if waiting is None:
+                self._done(number)
+                continue
+            answer = await process.read(self._order(waiting))
+            crash.point("read:before-commit")
+            # While this one's commit waits for the disk, the process reads the next.
+            group.create_task(self._settle(waiting, answer))
+
+    def _done(self, number: int) -> None:
+        self._busy.discard(number)
+        self._open.release()
+        if self._queue.empty():
+            self._spool.ring("read")
+
+    def _order(self, waiting: Waiting) -> Order:
+        names = {name for _, kind, name in waiting.errands if kind is Errand.REQUEST}
+        return Order(
+            message=waiting.id,
+            body=waiting.body,
+            path=str(self._spool.folder.mail / waiting.file) if waiting.file else None,
+            services=tuple(sorted(names & self._desk.services.keys())),
+        )
+
+    async def _settle(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
+        delay = 0.0
+        try:
+            await self._settled(waiting, answer)
+        except Transient as error:
+            log.event("delayed", what="read", message=waiting.id, reason=str(error),
+                      detail=error.detail or None)  # fmt: skip
+            delay = 5.0
+        except Exception as error:  # noqa: BLE001 - the top of the loop: hold it, go on
+            await self._hold(waiting, f"performing it failed: {error!r}"[:300])
+        if delay:
+            await asyncio.sleep(delay)
+        self._done(waiting.id)
+
+    async def _settled(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
+        match answer:
+            case Reading():
+                outcomes = await self._spool.write(lambda tx: perform(tx, self._desk, waiting, answer))
+                crash.point("read:committed")
+                log.event("read", message=waiting.id, key=waiting.key, outcome=",".join(str(outcome) for outcome in outcomes))
+                self._unstage(outcomes, answer)
+            case Unread(reason=reason):
+                await self._hold(waiting, reason)
+            case Delayed(reason=reason):
+                message = "reading waits"
+                raise Transient(message, detail=reason)
+
+    async def _hold(self, waiting: Waiting, reason: str) -> None:
+        try:
+            await self._spool.write(lambda tx: mail.hold(tx, waiting.id, reason))
+        except MailgateError as error:
+            log.event("delayed", what="hold", message=waiting.id, reason=str(error))
+            return
+        log.event("held", message=waiting.id, key=waiting.key, reason=reason)
+
+    def _unstage(self, outcomes: Sequence[Outcome], reading: Reading) -> None:
+        """Remove the inputs of what made no job."""
+        made = {outcome.recipient for outcome in outcomes if outcome.job is not None}
+        for name in reading.staged.keys() - made:
+            for item in reading.staged[name]:
+                if item.path is not None:
+                    Path(item.path).unlink(missing_ok=True)

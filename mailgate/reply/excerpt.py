@@ -1,0 +1,103 @@
+"""The few lines of a job's output that a letter shows: harmless, and only where they are text."""
+
+import io
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import BinaryIO
+
+from mailgate.reply.layout import COLUMNS, cut, printable
+
+LINES = 20
+_BLOCK = 64 * 1024
+# Far more than is shown, so that colours and overwritten words can be taken out first.
+_RAW = 4096
+
+# ECMA-48: control sequences (colours, cursor), operating system commands (titles), two-byte ones.
+# No part can run over another escape, so that the time stays linear.
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -Z\\^-~])"
+)
+_ORDINARY = frozenset(b"\t\n\r\f\b\x1b")
+
+
+class Seen(StrEnum):
+    """What an output turned out to be."""
+
+    LINES = "lines"
+    EMPTY = "empty"
+    BINARY = "binary"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """At most 20 lines of an output, each at most 70 columns; ``more``: there are others."""
+
+    seen: Seen
+    lines: tuple[str, ...] = ()
+    more: bool = False
+
+
+ABSENT = Excerpt(seen=Seen.ABSENT)
+
+
+def head(source: BinaryIO) -> Excerpt:
+    """Read the first lines of ``source``, of which at most 64 KiB are looked at."""
+    block = source.read(_BLOCK)
+    return _excerpt(block, block, whole=not source.read(1), last=False)
+
+
+def tail(source: BinaryIO) -> Excerpt:
+    """Read the last lines of ``source``, which can seek; at most 64 KiB are looked at."""
+    size = source.seek(0, io.SEEK_END)
+    source.seek(max(0, size - _BLOCK))
+    block = source.read(_BLOCK)
+    if size <= _BLOCK:
+        return _excerpt(block, block, whole=True, last=True)
+    # The block may begin in the middle of a line, which is then no line.
+    return _excerpt(block, block.partition(b"\n")[2] or block, whole=False, last=True)
+
+
+def textual(block: bytes) -> bool:
+    """Tell whether the beginning of an output is text: UTF-8, hardly any control characters."""
+    return _decodes(block) and not _controls(block)
+
+
+def _excerpt(block: bytes, kept: bytes, *, whole: bool, last: bool) -> Excerpt:
+    if not block:
+        return Excerpt(seen=Seen.EMPTY)
+    # An error's words are shown in whatever encoding; a result's only where they can be right.
+    if _controls(block) or not (last or _decodes(block)):
+        return Excerpt(seen=Seen.BINARY)
+    lines = kept.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    taken = lines[-LINES:] if last else lines[:LINES]
+    return Excerpt(
+        seen=Seen.LINES,
+        lines=tuple(_line(line) for line in taken),
+        more=not whole or len(taken) < len(lines),
+    )
+
+
+def _decodes(block: bytes) -> bool:
+    for end in range(len(block), max(len(block) - 4, -1), -1):
+        # The block may end within a character, which takes at most four bytes.
+        try:
+            block[:end].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def _controls(block: bytes) -> bool:
+    """Tell whether more than one byte in a hundred acts on a terminal, or any is NUL."""
+    acting = sum(block.count(byte) for byte in range(32) if byte not in _ORDINARY)
+    return b"\0" in block or acting * 100 > len(block)
+
+
+def _line(raw: str) -> str:
+    """Show a line as a terminal would have left it: no colours, overwritten words gone."""
+    final = raw.rstrip("\r").rpartition("\r")[2][:_RAW]
+    plain = _ESCAPES.sub("", final).expandtabs(8).replace("\f", "").replace("\b", "")
+    return cut(printable(plain), COLUMNS - 2).rstrip(" ")

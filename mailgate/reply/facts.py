@@ -1,0 +1,425 @@
+"""What a template may say: a draft as names and values, harmless and in a person's units.
+
+Texts are facts (``mailgate.reply.layout``): printable, never broken. A value that there is none of
+is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar, assert_never
+
+from mailgate.model import (
+    Exit,
+    Job,
+    LetterKind,
+    Reason,
+    Reply,
+    Request,
+    StreamRole,
+    Unclear,
+)
+from mailgate.phases import Phase
+from mailgate.reply import words
+from mailgate.reply.draft import Draft
+from mailgate.reply.excerpt import ABSENT, Excerpt
+from mailgate.reply.layout import cut, fact, printable, wrapped
+
+ROWS = 100
+"""A list in a letter has no more rows; how many there are besides is said."""
+
+Facts = dict[str, object]
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A stream as the letter lists it."""
+
+    name: str
+    size: str
+    sha256: str
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A ``name: value`` line of the request, as it can be sent again."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One error of a job: when, the reason's word, the engine's words."""
+
+    at: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One line of a request: what stood there, and how it was read."""
+
+    quoted: str
+    meaning: str
+    wrong: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One input of a dry run."""
+
+    name: str
+    filename: str
+    size: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpts:
+    """The first lines of standard output and the last of standard error."""
+
+    stdout: Excerpt = ABSENT
+    stderr: Excerpt = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a letter lists of something long: some rows, and how many there are besides."""
+
+    rows: tuple[object, ...]
+    more: int
+
+
+def others_of(draft: Draft) -> list[Draft]:
+    """Return the further answers of a message as drafts of their own.
+
+    Raises
+    ------
+    ValueError
+        The fact ``others`` is not what the draft says it is: a bug.
+    """
+    others = draft.facts.get("others", ())
+    if not isinstance(others, tuple) or not all(map(_is_answer, others)):
+        raise ValueError("the fact 'others' is no tuple of kinds and their facts")
+    return [replace(draft, kind=LetterKind(kind), facts=facts) for kind, facts in others]
+
+
+def _is_answer(other: object) -> bool:
+    return (
+        isinstance(other, tuple)
+        and len(other) == 2
+        and isinstance(other[0], LetterKind)
+        and isinstance(other[1], Mapping)
+    )
+
+
+def checked(draft: Draft) -> None:
+    """See that a draft has what its kind of letter is about.
+
+    Raises
+    ------
+    ValueError
+        It has not: a bug where the draft was made.
+    """
+    about_a_job = draft.kind in {
+        LetterKind.RESULT,
+        LetterKind.RECEIPT,
+        LetterKind.STARTED,
+        LetterKind.PROGRESS,
+    }
+    if about_a_job and draft.job is None:
+        raise ValueError(f"a {draft.kind} letter needs its job")
+    if not about_a_job and draft.job is not None:
+        raise ValueError(f"a {draft.kind} letter has no job")
+    if (
+        draft.kind is LetterKind.RESULT
+        and draft.job
+        and (not draft.job.exit or not draft.job.ended)
+    ):
+        raise ValueError(f"job {draft.job.id} has not ended: there is no result")
+
+
+def facts_of(draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
+    """Return a template's names and values, as ``docs/replies.md`` lists them.
+
+    Raises
+    ------
+    ValueError
+        A fact is missing, of another type, or not known: a bug where the draft was made.
+    """
+    checked(draft)
+    given = _Given(draft)
+    facts = {**_common(draft), **_of_kind(draft, given, attached, excerpts)}
+    given.all_taken()
+    return facts
+
+
+def _of_kind(draft: Draft, given: "_Given", attached: Sequence[bool], excerpts: Excerpts) -> Facts:
+    match draft.kind:
+        case LetterKind.RESULT:
+            return _result(draft, given, attached, excerpts)
+        case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.PROGRESS:
+            return _running(draft)
+        case LetterKind.UNCLEAR:
+            return _unclear(given.one("unclear", Unclear), draft.gateway)
+        case LetterKind.DRY_RUN:
+            return _dry_run(draft, given)
+        case LetterKind.REFUSED:
+            return _refused(draft, given)
+        case LetterKind.DUPLICATE:
+            return {"of": fact(given.one("of", str), 250), "id": given.optional("job", str) or ""}
+        case LetterKind.TEST:
+            return {}
+    assert_never(draft.kind)
+
+
+class _Given:
+    """A draft's facts, each taken once and by its type."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._kind, self._facts = draft.kind, dict(draft.facts)
+        # Each of them is a draft of its own.
+        self._facts.pop("others", None)
+
+    def one(self, name: str, kind: type[Kind]) -> Kind:
+        value = self.optional(name, kind)
+        if value is None:
+            raise ValueError(f"a {self._kind} letter needs the fact {name!r}")
+        return value
+
+    def optional(self, name: str, kind: type[Kind]) -> Kind | None:
+        value = self._facts.pop(name, None)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"the fact {name!r} is {type(value).__name__}, not {kind.__name__}")
+        return value
+
+    def all_taken(self) -> None:
+        if self._facts:
+            raise ValueError(f"a {self._kind} letter has no facts {sorted(self._facts)}")
+
+
+# --- all letters ----------------------------------------------------------------------------------
+
+
+def _common(draft: Draft) -> Facts:
+    return {
+        "gateway": draft.gateway,
+        "operator": f"postmaster@{_domain(draft.gateway)}",
+        "now": _moment(draft.now),
+        "date": _moment(draft.date),
+    }
+
+
+def _domain(gateway: str) -> str:
+    return gateway.rpartition("@")[2]
+
+
+def _address(service: str, gateway: str) -> str:
+    return f"{fact(service)}@{_domain(gateway)}"
+
+
+# --- letters about a job --------------------------------------------------------------------------
+
+
+def _job(job: Job, draft: Draft) -> Facts:
+    return {
+        "id": job.id,
+        "service": fact(job.service),
+        "address": _address(job.service, draft.gateway),
+        "label": fact(job.label or "", 60),
+        "phase": str(job.phase),
+        "parameters": _settings(job.parameters),
+        "ignored": _listing(fact(name) for name in job.ignored),
+        "work_limit": _span(job.work_limit),
+        "created": _moment(job.created),
+        "started": _moment(job.started),
+        "kept_for": _span(job.keep),
+        "tries": job.attempts,
+        "errors": _tried(job),
+    }
+
+
+def _running(draft: Draft) -> Facts:
+    job = draft.job
+    assert job  # noqa: S101 - checked() has seen it
+    progress = job.progress
+    return {
+        **_job(job, draft),
+        "ran": _ran(job.started, draft.now),
+        "percent": fact(words.percent(progress.percent)) if progress else "",
+        "progress_words": printable(cut(progress.words, 300)).strip() if progress else "",
+    }
+
+
+def _result(draft: Draft, given: _Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
+    job = draft.job
+    assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
+    outputs = [
+        Output(
+            name=fact(stream.name, 200),
+            size=fact(words.size(stream.size)),
+            sha256=fact(stream.sha256),
+            attached=goes,
+        )
+        for stream, goes in zip(job.streams, attached, strict=True)
+    ]
+    return {
+        **_job(job, draft),
+        **_exit(job.exit),
+        "completed": job.phase is Phase.COMPLETED,
+        "brief": job.reply is Reply.BRIEF,
+        "ran": _ran(job.started, job.ended),
+        "memory": fact(words.size(job.plan.memory)) if job.plan.memory else "",
+        "kept_until": _moment(job.destruction),
+        "letter_limit": fact(words.size(draft.limit)),
+        "outputs": _listing(outputs),
+        "kept": _listing(output for output in outputs if not output.attached),
+        "wrote_nothing": not any(stream.size for stream in job.streams),
+        "left_out": _listing(fact(line, 200) for line in job.left_out),
+        "stdout": excerpts.stdout,
+        "stdout_name": fact(_name_of(job, StreamRole.STDOUT)),
+        "stderr": excerpts.stderr,
+        "stderr_name": fact(_name_of(job, StreamRole.STDERR)),
+        "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
+    }
+
+
+def _exit(end: Exit) -> Facts:
+    return {
+        "reason": str(end.reason),
+        "code": end.code if end.code is not None else "",
+        "signal": end.signal if end.signal is not None else 0,
+        "signal_name": fact(words.signal(end.signal)) if end.signal is not None else "",
+        "engine_words": printable(cut(end.words, 300)).strip(),
+    }
+
+
+def _more_time(job: Job, most: timedelta | None) -> str:
+    """Return twice the work limit, as a request can ask for it, where the service allows more."""
+    if job.exit is None or job.exit.reason is not Reason.WORK_LIMIT:
+        return ""
+    if most is None or job.work_limit is None or most <= job.work_limit:
+        return ""
+    return words.sendable(min(2 * job.work_limit, most))
+
+
+def _name_of(job: Job, role: StreamRole) -> str:
+    names = (stream.name for stream in job.streams if stream.role is role)
+    return next(names, job.plan.stdout if role is StreamRole.STDOUT else job.plan.stderr)
+
+
+def _tried(job: Job) -> Listing:
+    return _listing(
+        Tried(
+            at=_moment(error.at),
+            reason=str(error.reason),
+            words=printable(cut(error.words, 200)).strip(),
+        )
+        for error in job.errors
+    )
+
+
+# --- letters about a request ----------------------------------------------------------------------
+
+
+def _unclear(unclear: Unclear, gateway: str) -> Facts:
+    return {
+        "service": fact(unclear.service),
+        "address": _address(unclear.service, gateway),
+        "lines": _read(unclear),
+        "wrong": sum(line.wrong for line in unclear.lines),
+        "mend": printable(cut(unclear.mend, 600)).strip(),
+        "example": tuple(cut(printable(line), 200) for line in unclear.example[:ROWS]),
+    }
+
+
+def _read(unclear: Unclear) -> Listing:
+    """List the lines of a request; where they are too many, those that are wrong come first."""
+    lines: Iterable[object] = (
+        Read(
+            quoted=fact(line.quoted, 60),
+            meaning=printable(cut(line.meaning, 300)).strip().replace("|", "\x1e"),
+            wrong=line.wrong,
+        )
+        for line in sorted(
+            unclear.lines, key=lambda line: len(unclear.lines) > ROWS and not line.wrong
+        )
+    )
+    return _listing(lines)
+
+
+def _dry_run(draft: Draft, given: _Given) -> Facts:
+    request = given.one("request", Request)
+    work_limit = given.optional("work_limit", timedelta)
+    keep = given.optional("keep", timedelta)
+    return {
+        "service": fact(request.service),
+        "address": _address(request.service, draft.gateway),
+        "label": fact(request.label or "", 60),
+        "parameters": _settings(request.parameters),
+        "command": _command(given.one("argv", tuple)),
+        "inputs": _listing(
+            Bound(
+                name=fact(bound.name),
+                filename=fact(bound.filename, 200),
+                size=fact(words.size(bound.size)),
+                sha256=fact(bound.sha256),
+            )
+            for bound in request.inputs
+        ),
+        "ignored": _listing(fact(name) for name in request.ignored),
+        "work_limit": _span(request.work_limit or work_limit),
+        "kept_for": _span(request.keep or keep),
+    }
+
+
+def _command(argv: Sequence[object]) -> tuple[str, ...]:
+    """Quote a command for reading, as a shell would take it, in lines that end in a backslash."""
+    quoted = (shlex.quote(printable(cut(str(word), 500))) for word in argv)
+    lines = wrapped(" ".join(word.replace(" ", "\x1f") for word in quoted), 66)
+    indented = [lines[0], *(f"  {line}" for line in lines[1:])]
+    return tuple([f"{line} \\" for line in indented[:-1]] + indented[-1:])
+
+
+def _refused(draft: Draft, given: _Given) -> Facts:
+    service = given.one("service", str)
+    return {
+        "service": fact(service),
+        "address": _address(service, draft.gateway),
+        "sentence": printable(cut(given.one("sentence", str), 1000)).strip(),
+    }
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def _listing(rows: Iterable[object]) -> Listing:
+    all_rows = tuple(rows)
+    return Listing(rows=all_rows[:ROWS], more=max(0, len(all_rows) - ROWS))
+
+
+def _settings(parameters: Mapping[str, str]) -> Listing:
+    return _listing(
+        Setting(name=fact(name), value=fact(value, 200)) for name, value in parameters.items()
+    )
+
+
+def _span(span: timedelta | None) -> str:
+    return _fact_of(words.duration, span)
+
+
+def _moment(at: datetime | None) -> str:
+    return _fact_of(words.moment, at)
+
+
+def _ran(started: datetime | None, ended: datetime | None) -> str:
+    return _span(ended - started) if started and ended else ""
+
+
+def _fact_of(say: Callable[[Kind], str], value: Kind | None) -> str:
+    return "" if value is None else fact(say(value))

@@ -1,0 +1,70 @@
+"""The built-in text, for when a template fails: the same facts in plain rows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+
+from mailgate.model import LetterKind
+from mailgate.reply.excerpt import Excerpt
+from mailgate.reply.facts import Listing
+from mailgate.reply.layout import fact, laid_out, shown, table
+from mailgate.reply.templates import Page
+
+_HEADLINES = {
+    LetterKind.RESULT: "Your job has ended.",
+    LetterKind.RECEIPT: "Your request is taken.",
+    LetterKind.STARTED: "Your job has started.",
+    LetterKind.PROGRESS: "Your job is running.",
+    LetterKind.UNCLEAR: "Nothing was run: your request is unclear.",
+    LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
+    LetterKind.REFUSED: "Nothing was run: your request was refused.",
+    LetterKind.DUPLICATE: "Nothing was run: another mail had this Message-ID before.",
+    LetterKind.TEST: "This is a test letter.",
+}
+
+
+def plain_page(kind: LetterKind, facts: Mapping[str, object]) -> Page:
+    """Write a letter without a template: what happened, then every fact by its name."""
+    subject = " ".join(
+        str(word)
+        for word in (
+            f"[job {facts['id']}]" if facts.get("id") else "",
+            f"{facts['service']}:" if facts.get("service") else "",
+            _HEADLINES[kind].rstrip("."),
+        )
+        if word
+    )
+    # A bar divides cells: one in a value is a fact's.
+    rows = [f"{name.replace('_', ' ')} | {fact(value, 400)}" for name, value in _rows(facts)]
+    text = f"{_HEADLINES[kind]}\n\n{table(chr(10).join(rows))}\n{_excerpts(facts)}"
+    return Page(subject=shown(subject), text=laid_out(text))
+
+
+def _rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        match value:
+            case Listing():
+                yield from ((name, _said(row)) for row in value.rows)
+            case tuple():
+                yield from ((name, _said(row)) for row in value)
+            case Excerpt() | "" | None:
+                continue
+            case _:
+                yield name, _said(value)
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if is_dataclass(value):
+        parts = (getattr(value, field.name) for field in fields(value))
+        return "   ".join(_said(part) for part in parts if part != "")
+    return str(value)
+
+
+def _excerpts(facts: Mapping[str, object]) -> str:
+    found = ((name, value) for name, value in facts.items() if isinstance(value, Excerpt))
+    return "\n".join(
+        f"Lines of {name}:\n\n" + "".join(f"  {line}\n" for line in excerpt.lines)
+        for name, excerpt in found
+        if excerpt.lines
+    )

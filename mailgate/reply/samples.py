@@ -1,0 +1,187 @@
+"""Made-up letters of every kind, to check templates with before a person's mail needs them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from mailgate.model import (
+    Exit,
+    How,
+    Identity,
+    Input,
+    Job,
+    JobId,
+    LetterKind,
+    Mistake,
+    Plan,
+    Progress,
+    Reason,
+    Reply,
+    Request,
+    Stream,
+    StreamRole,
+    Unclear,
+    Understood,
+)
+from mailgate.phases import Phase
+from mailgate.reply.draft import Draft
+from mailgate.reply.excerpt import Excerpt, Seen
+from mailgate.reply.facts import Excerpts
+
+_CREATED = datetime(2026, 11, 21, 13, 50, tzinfo=UTC)
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_LINES = Excerpt(seen=Seen.LINES, lines=(">HBA_HUMAN", "", "-VLSPADKTNVKAAWGKVGAHAGEYG"), more=True)
+
+_EXCERPTS = Excerpts(stdout=_LINES, stderr=_LINES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A draft, which of its streams it carries, and the lines it shows of them."""
+
+    draft: Draft
+    attached: tuple[bool, ...] = ()
+    excerpts: Excerpts = _EXCERPTS
+
+
+def samples() -> Iterator[Sample]:
+    """Yield letters of every kind, in the ways that their templates tell apart."""
+    yield from _results()
+    yield from _on_the_way()
+    yield from _about_requests()
+
+
+def _results() -> Iterator[Sample]:
+    streams = (
+        Stream(
+            role=StreamRole.STDOUT,
+            name="alignment.fasta",
+            path="out/stdout",
+            size=186_000,
+            sha256=_SHA256,
+        ),
+        Stream(
+            role=StreamRole.FILE,
+            name="trace.bin",
+            path="work/trace.bin",
+            size=90_000_000,
+            sha256=_SHA256,
+        ),
+    )
+    for end in _ends():
+        job = replace(
+            _job(end.phase), exit=end, ended=_CREATED + timedelta(minutes=4), streams=streams
+        )
+        bare = replace(job, label=None, parameters={}, streams=(), started=None, attempts=1)
+        yield Sample(draft=_draft(LetterKind.RESULT, job), attached=(True, False))
+        yield Sample(draft=_draft(LetterKind.RESULT, job), attached=(True, True))
+        yield Sample(
+            draft=_draft(LetterKind.RESULT, replace(job, reply=Reply.BRIEF)),
+            attached=(False, False),
+        )
+        yield Sample(draft=_draft(LetterKind.RESULT, bare), excerpts=Excerpts())
+        more = _draft(LetterKind.RESULT, job, work_limit_max=timedelta(hours=4))
+        yield Sample(draft=more, attached=(True, False))
+
+
+def _ends() -> Iterator[Exit]:
+    yield Exit(reason=Reason.EXIT, code=0)
+    yield Exit(reason=Reason.EXIT, code=3)
+    for number in (9, 11, 15, 25):
+        yield Exit(reason=Reason.SIGNAL, signal=number)
+    for reason in Reason:
+        if reason not in {Reason.EXIT, Reason.SIGNAL}:
+            yield Exit(reason=reason, words="the engine's own words")
+
+
+def _on_the_way() -> Iterator[Sample]:
+    job = _job(Phase.EXECUTING)
+    for phase in (Phase.EXECUTING, Phase.QUEUED, Phase.HELD, Phase.SUSPENDED):
+        yield Sample(draft=_draft(LetterKind.RECEIPT, replace(job, phase=phase)))
+    yield Sample(draft=_draft(LetterKind.STARTED, job))
+    yield Sample(draft=_draft(LetterKind.STARTED, replace(job, attempts=1)))
+    for progress in (None, Progress(percent=62), Progress(percent=62, words="round 31 of 50")):
+        yield Sample(draft=_draft(LetterKind.PROGRESS, replace(job, progress=progress)))
+
+
+def _about_requests() -> Iterator[Sample]:
+    for wrong in (0, 1, 2):
+        yield Sample(draft=_draft(LetterKind.UNCLEAR, unclear=_unclear(wrong)))
+    yield Sample(draft=_draft(LetterKind.DRY_RUN, request=_request(), argv=("align", "a b.fa")))
+    bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
+    yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, argv=("true",)))
+    yield Sample(draft=_draft(LetterKind.REFUSED, service="blast", sentence="It is not for you."))
+    for facts in ({}, {"job": "k7q2m5xzab3c"}):
+        draft = _draft(LetterKind.DUPLICATE)
+        yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))
+    yield Sample(draft=_draft(LetterKind.TEST))
+
+
+def _draft(kind: LetterKind, job: Job | None = None, **facts: object) -> Draft:
+    return Draft(
+        kind=kind,
+        gateway="jobs@gate.example.org",
+        recipient="ada@example.org",
+        message_id="<sample@gate.example.org>",
+        date=_CREATED,
+        now=_CREATED + timedelta(minutes=5),
+        in_reply_to=None,
+        references=None,
+        reply_to=None,
+        job=job,
+        facts=facts,
+        limit=25 * 1024 * 1024,
+    )
+
+
+def _job(phase: Phase) -> Job:
+    return Job(
+        id=JobId("k7q2m5xzab3c"),
+        service="align",
+        owner=Identity(address="ada@example.org", how=How.NETWORK),
+        label="globins, second try",
+        phase=phase,
+        parameters={"tree": "upgma"},
+        plan=Plan(argv=("align",), memory=4 * 1024**3),
+        notify=frozenset(),
+        reply=Reply.FULL,
+        created=_CREATED,
+        work_limit=timedelta(hours=1),
+        keep=timedelta(days=14),
+        message=1,
+        ignored=("card.vcf",),
+        started=_CREATED + timedelta(seconds=1),
+        destruction=_CREATED + timedelta(days=14),
+        errors=(Mistake(at=_CREATED, reason=Reason.NODE_FAILURE, words="n17 is down"),),
+        left_out=("link.txt: a symbolic link",),
+        attempts=2,
+    )
+
+
+def _request() -> Request:
+    sequences = Input(
+        name="sequences",
+        filename="globins.fa",
+        media_type="text/plain",
+        size=58_000,
+        sha256=_SHA256,
+        text="",
+    )
+    return Request(
+        service="align",
+        parameters={"tree": "upgma"},
+        inputs=(sequences,),
+        ignored=("card.vcf",),
+        label="globins, second try",
+        work_limit=timedelta(hours=1),
+        keep=timedelta(days=14),
+        dry_run=True,
+    )
+
+
+def _unclear(wrong: int) -> Unclear:
+    lines = tuple(
+        Understood(quoted="tre: upgma", meaning='there is no parameter "tre"', wrong=number < wrong)
+        for number in range(3)
+    )
+    return Unclear(service="align", lines=lines, example=("tree: upgma",), mend="Send it again.")

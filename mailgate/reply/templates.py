@@ -1,0 +1,120 @@
+"""The words of letters: Jinja2 templates, the operator's before the shipped ones.
+
+A template holds words and no decisions beyond which sentence fits. It begins with its Subject, as a
+one-line ``{% block subject %}``; what follows is the text. ``laid_out`` wraps it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+)
+
+from mailgate import share
+from mailgate.model import LetterKind
+from mailgate.reply import words
+from mailgate.reply.layout import laid_out, shown, table
+
+SUFFIX = ".txt.j2"
+
+
+class BadTemplateError(Exception):
+    """A template cannot be used; ``str()`` says which, where and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A letter's Subject, one line, and its text, LF line ends."""
+
+    subject: str
+    text: str
+
+
+class Templates:
+    """The templates of one gateway.
+
+    A file in ``folder`` takes the place of the shipped one of that name, which it can still extend
+    as ``shipped/NAME``. Changed files are read anew.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        shipped = FileSystemLoader(share.path("templates"))
+        own = [FileSystemLoader(folder)] if folder else []
+        # These are plain texts: nothing in them is markup, so nothing is escaped.
+        self._environment = Environment(
+            loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
+            undefined=StrictUndefined,
+            autoescape=False,  # noqa: S701 - see above
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters["table"] = table
+        self._environment.globals["counted"] = words.counted
+
+    def page(self, kind: LetterKind, facts: Mapping[str, object]) -> Page:
+        """Fill in the template of ``kind``.
+
+        Raises
+        ------
+        BadTemplateError
+            It is missing or broken, asks for what is not there, or has no proper Subject.
+        """
+        name = f"{kind}{SUFFIX}"
+        try:
+            template = self._environment.get_template(name)
+            context = template.new_context(dict(facts))
+            whole = "".join(template.root_render_func(context)).lstrip("\n")
+            blocks = context.blocks.get("subject", [])
+            subject = "".join(blocks[0](context)) if blocks else ""
+        except Exception as error:
+            # A template can fail as any program can; its letter is then written without it.
+            raise BadTemplateError(self._where(name, error)) from error
+        return self._split(name, whole, subject)
+
+    def unknown(self) -> list[str]:
+        """Return the templates of the operator's folder whose names are those of no letter."""
+        known = {f"{kind}{SUFFIX}" for kind in LetterKind}
+        if self._folder is None:
+            return []
+        # A leading underscore marks what other templates include.
+        found = sorted(path.name for path in self._folder.glob(f"*{SUFFIX}"))
+        return [name for name in found if name not in known and not name.startswith("_")]
+
+    def _split(self, name: str, whole: str, subject: str) -> Page:
+        if not subject.strip() or "\n" in subject.strip("\n"):
+            raise BadTemplateError(
+                f"{self._file(name)}:1: {{% block subject %}} gives {subject!r}; expected one line"
+            )
+        if not whole.startswith(subject.lstrip("\n")):
+            raise BadTemplateError(
+                f"{self._file(name)}:1: the subject block is not the first thing in it"
+            )
+        text = laid_out(whole.removeprefix(subject.lstrip("\n")))
+        if not text.strip():
+            raise BadTemplateError(f"{self._file(name)}:1: no text after the subject block")
+        return Page(subject=shown(" ".join(subject.split(" "))).strip(), text=text)
+
+    def _where(self, name: str, error: Exception) -> str:
+        """Say where a template failed: the deepest of its lines in the traceback, or its own."""
+        file, line = getattr(error, "filename", None), getattr(error, "lineno", None)
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename.endswith(SUFFIX):
+                file, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+            trace = trace.tb_next
+        what = (
+            str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        )
+        return f"{file or self._file(name)}:{line or 1}: {what}"
+
+    def _file(self, name: str) -> Path:
+        own = self._folder / name if self._folder else None
+        return own if own and own.exists() else share.path("templates", name)

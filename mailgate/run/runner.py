@@ -1,0 +1,301 @@
+"""The loop that owns the engine: starts what is queued, watches what runs, ends what has ended."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from mailgate import crash, log
+from mailgate.config import Config
+from mailgate.errors import MailgateError, Permanent, Transient
+from mailgate.model import Attempt, AttemptState, Exit, Job, JobId, Reason, Staged, Token
+from mailgate.phases import ACTIVE
+from mailgate.run import jobdir
+from mailgate.run.collect import Collected, collect
+from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
+from mailgate.run.jobdir import Folder, Start
+from mailgate.spool import jobs
+from mailgate.spool.store import Spool
+
+# The runner looks by itself so often (seconds): while something runs, and while nothing does.
+_LOOK_BUSY = 1.0
+_LOOK_IDLE = 2.0
+# What jobs say of their progress is read so often.
+_PROGRESS = 5.0
+# So many jobs are started or ended at the same time: each holds a thread for its files.
+_AT_ONCE = 8
+# A step that failed is tried again after this.
+_AGAIN = 5.0
+# An engine without slots of its own gets so many at a time.
+_HANDFUL = 32
+# Receipts are planned so many in one transaction.
+_RECEIPTS = 100
+
+Step = Callable[[], Awaitable[None]]
+
+
+class Runner:
+    """One engine's jobs, by way of their attempts.
+
+    ``_open`` holds every attempt that has not ended, ``_working`` the jobs on which a step is being
+    taken right now: one step at a time for each job.
+    """
+
+    def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
+        self._config = config
+        self._spool = spool
+        self._engine = engine
+        self._open: dict[Token, Attempt] = {}
+        self._working: set[JobId] = set()
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._progress_at = 0.0
+        self._rest_until = 0.0
+
+    async def run(self) -> None:
+        """Run until cancelled. Jobs live on."""
+        self._open = {a.token: a for a in jobs.open_attempts(self._spool.view)}
+        if self._open:
+            log.event("resumed", attempts=len(self._open))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            while True:
+                await self._grant_wishes(group)
+                await self._watch(group)
+                self._start(group)
+                await self._tell_receipts()
+                busy = self._open or self._working
+                await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
+
+    async def _listen(self) -> None:
+        """Pass the engine's hints on: something may have ended."""
+        while True:
+            await self._engine.changed.wait()
+            self._engine.changed.clear()
+            self._spool.ring("run")
+
+    def _folder(self, job: JobId) -> Folder:
+        return Folder(self._config.run.folder, job)
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _take(self, group: asyncio.TaskGroup, job: JobId, step: Step) -> None:
+        """Take a step for a job; nothing else is done for it meanwhile."""
+        self._working.add(job)
+        group.create_task(self._taken(job, step))
+
+    async def _taken(self, job: JobId, step: Step) -> None:
+        """The top of the room's loop for one job: what goes wrong stays with that job."""
+        try:
+            async with self._gate:
+                await step()
+        except Transient as error:
+            log.event("delayed", what="run", job=job, reason=str(error), detail=error.detail or None)
+            self._rest_until = asyncio.get_running_loop().time() + _AGAIN
+            await asyncio.sleep(_AGAIN)
+        except Exception as error:  # noqa: BLE001 - any bug or broken file, with this job alone
+            log.event("failed", what="run", job=job, reason=repr(error))
+            await asyncio.sleep(_AGAIN)
+        self._working.discard(job)
+        self._spool.ring("run")
+
+    # --- starting ---------------------------------------------------------------------------------
+
+    def _start(self, group: asyncio.TaskGroup) -> None:
+        """Start what waits longest in every free slot."""
+        if self._config.run.paused or asyncio.get_running_loop().time() < self._rest_until:
+            return
+        taken = self._working | {attempt.job for attempt in self._open.values()}
+        slots = self._engine.slots
+        free = _HANDFUL if slots is None else slots - len(taken)
+        if free > 0:
+            for job in jobs.queued(self._spool.view, limit=free, besides=taken):
+                self._take(group, job, self._step(self._submit, job))
+
+    @staticmethod
+    def _step(method: Callable[..., Awaitable[None]], *values: object) -> Step:
+        return lambda: method(*values)
+
+    async def _submit(self, job: JobId) -> None:
+        """Intent first: the attempt is committed before anything starts under its token."""
+        engine = self._config.run.engine
+        attempt = await self._spool.write(lambda tx: jobs.intend(tx, job, engine=engine))
+        if attempt is None:
+            return
+        # From here on the attempt may have begun: only its folder tells, as after a crash.
+        self._open[attempt.token] = attempt
+        crash.point("run:intended")
+        try:
+            await self._hand_over(attempt)
+        except Permanent as error:
+            end = Exit(reason=Reason.COULD_NOT_START, words=str(error))
+            await self._end(attempt, end, datetime.now(UTC))
+
+    async def _hand_over(self, attempt: Attempt) -> None:
+        folder = self._folder(attempt.job)
+        job = jobs.fetch(self._spool.view, attempt.job)
+        staged = jobs.inputs(self._spool.view, attempt.job)
+        start = Start(
+            job=attempt.job, token=attempt.token, number=attempt.number, plan=job.plan,
+            limit=attempt.limit,
+        )  # fmt: skip
+        # Files, on a disk that may be slow.
+        await asyncio.to_thread(_prepare, folder, start, staged)
+        crash.point("run:prepared")
+        native = await self._engine.submit(folder, start)
+        crash.point("run:submitted")
+        await self._spool.write(lambda tx: jobs.submitted(tx, attempt, native))
+        self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
+        log.event(
+            "submitted", job=attempt.job, token=attempt.token, engine=attempt.engine, native=native,
+            attempt=attempt.number,
+        )  # fmt: skip
+
+    # --- watching ---------------------------------------------------------------------------------
+
+    async def _watch(self, group: asyncio.TaskGroup) -> None:
+        """Compare what the engine still knows with what the spool says."""
+        asked = [a for a in self._open.values() if a.job not in self._working]
+        if not asked:
+            return
+        try:
+            sights = await self._engine.sights([(self._folder(a.job), a) for a in asked])
+        except MailgateError as error:
+            # Unknown is not ended.
+            log.event("unseen", attempts=len(asked), reason=str(error), detail=error.detail or None)
+            return
+        for attempt in asked:
+            sight = sights.get(attempt.token)
+            step = self._answer(attempt, sight) if sight is not None else None
+            if step is not None:
+                self._take(group, attempt.job, step)
+        await self._read_progress(asked)
+
+    def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
+        """What is to be done about what was seen of an attempt."""
+        match sight:
+            case Running(started=started):
+                if attempt.state is AttemptState.STARTED:
+                    return None
+                return self._step(self._begun, attempt, started)
+            case Ended(exit=end, ended=ended, started=started):
+                return self._step(self._ended, attempt, end, ended, started)
+            case Gone():
+                return self._step(self._lost, attempt)
+            case NotStarted():
+                return self._step(self._again, attempt)
+
+    async def _begun(self, attempt: Attempt, started: datetime) -> None:
+        if await self._spool.write(lambda tx: jobs.begun(tx, attempt, started)):
+            _told(attempt)
+        self._open[attempt.token] = replace(
+            attempt, state=AttemptState.STARTED, started=started
+        )
+
+    async def _ended(
+        self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None
+    ) -> None:
+        if attempt.state is not AttemptState.STARTED and started is not None:
+            await self._begun(attempt, started)
+        await self._end(attempt, end, ended)
+
+    async def _end(self, attempt: Attempt, end: Exit, at: datetime) -> None:
+        """Collect what there is and end the attempt: job, letters and all in one transaction."""
+        folder = self._folder(attempt.job)
+        job = jobs.fetch(self._spool.view, attempt.job)
+        collected = Collected(streams=(), left_out=())
+        if job.phase in ACTIVE:
+            collected = await asyncio.to_thread(collect, folder, job.plan, attempt.number)
+        crash.point("run:collected")
+        keep = self._config.keep.mail
+        phase = await self._spool.write(
+            lambda tx: jobs.ended(
+                tx, attempt, end, at=at, streams=collected.streams, left_out=collected.left_out,
+                keep_mail=keep,
+            )  # fmt: skip
+        )
+        crash.point("run:ended")
+        self._open.pop(attempt.token, None)
+        log.event(
+            "advanced", job=attempt.job, to=phase, exit=end.header, words=end.words or None,
+            attempt=attempt.number,
+        )  # fmt: skip
+
+    async def _lost(self, attempt: Attempt) -> None:
+        """It began and is gone without a word: only the service's [retry] allows another."""
+        wished = dict(jobs.wishes(self._spool.view)).get(attempt.job)
+        reason = Reason.CANCELLED if wished == "cancel" else Reason.LOST
+        await self._end(attempt, Exit(reason=reason), datetime.now(UTC))
+
+    async def _again(self, attempt: Attempt) -> None:
+        """It never began. Who replaces, first claims: a late start then does nothing."""
+        folder = self._folder(attempt.job)
+        if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
+            return
+        await self._spool.write(lambda tx: jobs.dropped(tx, attempt))
+        self._open.pop(attempt.token, None)
+        log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
+
+    # --- what jobs and commands say ---------------------------------------------------------------
+
+    async def _read_progress(self, asked: Sequence[Attempt]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._progress_at:
+            return
+        self._progress_at = now + _PROGRESS
+        running = [a for a in asked if a.state is AttemptState.STARTED]
+        for attempt in running:
+            await self._progress(attempt)
+
+    async def _progress(self, attempt: Attempt) -> None:
+        said = await asyncio.to_thread(jobdir.progress, self._folder(attempt.job), attempt.number)
+        if said is None:
+            return
+        job = jobs.fetch(self._spool.view, attempt.job)
+        if said != job.progress:
+            await self._spool.write(lambda tx: jobs.progressed(tx, job, said))
+            log.event("progressed", job=job.id, percent=said.percent, words=said.words or None)
+
+    async def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
+        for job, wish in jobs.wishes(self._spool.view):
+            if wish == "cancel" and job not in self._working:
+                self._take(group, job, self._step(self._cancel, job))
+
+    async def _cancel(self, job: JobId) -> None:
+        attempts = [a for a in self._open.values() if a.job == job]
+        for attempt in attempts:
+            if await asyncio.to_thread(jobdir.claim, self._folder(job), attempt.number):
+                await self._spool.write(lambda tx, a=attempt: jobs.dropped(tx, a))
+                self._open.pop(attempt.token, None)
+            else:
+                await self._engine.cancel(self._folder(job), attempt)
+                await asyncio.sleep(_LOOK_BUSY)
+                return
+        keep = self._config.keep.mail
+        if await self._spool.write(lambda tx: jobs.cancelled(tx, job, keep_mail=keep)):
+            log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
+
+    async def _tell_receipts(self) -> None:
+        due = jobs.next_receipt(self._spool.view)
+        if due is not None and due <= datetime.now(UTC).timestamp():
+            await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
+
+
+def _told(attempt: Attempt) -> None:
+    log.event(
+        "advanced", job=attempt.job, to="EXECUTING", engine=attempt.engine, native=attempt.native,
+        attempt=attempt.number,
+    )  # fmt: skip
+
+
+def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
+    """Lay the folder out; a further attempt finds the work of the one before it gone."""
+    if start.number > 1:
+        for place in (folder.work, folder.out):
+            shutil.rmtree(place, ignore_errors=True)
+    jobdir.prepare(folder, start.plan, staged)
+
+
+def outputs(config: Config, job: Job) -> Collected:
+    """Collect an ended job's outputs again, after they changed since they were collected."""
+    return collect(Folder(config.run.folder, job.id), job.plan, job.attempts)

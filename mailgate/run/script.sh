@@ -1,0 +1,202 @@
+# --- from here on the script is the same for every attempt and every engine -----------------------
+#
+# Above stand one attempt's settings: folder number program path limit grace memory input boxed
+# default_signals shown, and as "$@" the words after "env -i": the environment, the sandbox if there
+# is one, and the command. They are the only words that are not fixed here.
+#
+# POSIX sh (dash, bash, busybox); builtins first, for forks are what a short job costs. At most five
+# programs are executed: sleep (the limit's), setsid, env, the command, and wc if it wrote anything.
+#
+# File descriptor 9, where the engine hands one over, holds the lock that says "alive". It stays with
+# this shell alone: the command and the sleeps close it.
+
+set -f
+umask 077
+export LC_ALL=C
+cd "$folder/run/$number" || exit 75
+
+# after SECONDS SIGNAL: send this shell SIGNAL then, unless it is gone (its number may be another's).
+after() {
+    {
+        exec 9>&-
+        sleep "$1" || exit
+        while read -r key parent; do
+            [ "$key" != PPid: ] || break
+        done </proc/self/status
+        [ "$parent" != "$$" ] || kill -s "$2" "$$"
+    } &
+}
+
+# ask WHY: end the command; the first reason counts. TERM to all of it, KILL after the grace time.
+ask() {
+    signalled=yes
+    why=${why:-$1}
+    [ -n "$body" ] && [ -z "$stopping" ] || return 0
+    stopping=yes
+    after "$grace" VTALRM
+    find_group
+    kill -s TERM -- "-$group" 2>/dev/null && return
+    # No such group yet: the command has not begun, and what is to become it has no handler to lose.
+    end_at_once
+}
+
+# In a sandbox the outer bwrap is left alone: it ends when all in the namespace are dead, and not before.
+end_at_once() {
+    signalled=yes
+    find_group
+    kill -s KILL -- "-$group" 2>/dev/null
+    kill -s KILL "$group" 2>/dev/null
+}
+
+# In a sandbox the group to signal is that of the namespace's first process. TERM passes it by (a
+# namespace's first process ignores what it has no handler for) and reaches the command; bwrap's own
+# outer process stands outside that group, for it would die of TERM and take the command with it.
+find_group() {
+    group=$body
+    [ -z "$boxed" ] || read -r _ key value _ <box || return 0
+    [ -z "$boxed" ] || [ "$key" != '"child-pid":' ] || group=${value%,}
+}
+
+# `command -v` would do, did it not also accept the shell's own words (cd, if).
+have_program() {
+    case $program in
+    /*) [ -f "$program" ] && [ -x "$program" ] && return 0; return 1 ;;
+    */*) [ -f "../../work/$program" ] && [ -x "../../work/$program" ] && return 0; return 1 ;;
+    esac
+    IFS=:
+    for place in $path; do
+        [ -f "$place/$program" ] && [ -x "$place/$program" ] && { unset IFS; return 0; }
+    done
+    unset IFS
+    return 1
+}
+
+# A command may put a pipe or a link where its output was, on which reading would hang.
+plain() {
+    [ -f "$1" ] && [ ! -L "$1" ]
+}
+
+# The sizes show a shared file system that lags: who reads fewer bytes than these has not seen all.
+measure() {
+    stdout=0 stderr=0
+    [ -s ../../out/stdout ] || [ -s ../../out/stderr ] || return
+    stdout=- stderr=-
+    plain ../../out/stdout && plain ../../out/stderr || return
+    set -- $(wc -c ../../out/stdout ../../out/stderr)
+    stdout=${1:--} stderr=${3:--}
+}
+
+# record LINE...: the truth about the end. Written in place into blocks that were set aside before the
+# start, by a builtin: neither a full disk nor a full process table can keep it from being written.
+# It counts from the moment when its last line is there.
+record() {
+    printf '%s\n' "$@" end 1<>exit
+    body= recorded=yes
+}
+
+could_not_start() {
+    record "why could-not-start $*"
+    finish
+}
+
+# Ends what this shell left sleeping. Only a group's leader may speak to its whole group: elsewhere
+# the scheduler's own processes could be in it.
+finish() {
+    trap '' TERM
+    read -r _ _ _ _ leader _ </proc/$$/stat
+    if [ "$leader" = "$$" ]; then
+        kill -s TERM 0
+    elif [ -n "$watch" ]; then
+        kill -s KILL "$watch" 2>/dev/null
+    fi
+    trap - EXIT
+    exit 0
+}
+
+# The shell gives up by itself where it cannot fork. A command that runs then is ended, unrecorded.
+give_up() {
+    [ -z "$body" ] || { end_at_once; return; }
+    [ -z "$claimed" ] || [ -n "$recorded" ] || record 'why could-not-start no-process'
+}
+
+begin() {
+    exec 9>&-
+    ulimit -c 0
+    # Fails where the gateway's own limit is lower; that one then holds.
+    [ -z "$memory" ] || ulimit -v "$memory" 2>/dev/null
+    cd ../../work || exit 126
+    # A session of its own, so that its group is its own. A shell without job control starts what it
+    # does not wait for with INT and QUIT ignored, and only env can give them back.
+    exec setsid env -i $default_signals "$@"
+}
+
+signalled= why= body= stopping= claimed= recorded= watch=
+
+# The watch is forked before there are traps: a child that still has its parent's traps for a moment
+# would swallow the TERM of `finish`.
+if [ -n "$limit" ]; then
+    after "$limit" ALRM
+    watch=$!
+fi
+trap 'watch= ; ask limit' ALRM
+trap 'end_at_once' VTALRM
+for name in TERM INT HUP XCPU USR2; do
+    trap "ask 'asked $name'" "$name"
+done
+trap give_up EXIT
+
+# `true` is no special builtin: its failing redirection does not end the shell.
+set -C
+true 2>/dev/null >claim || finish
+set +C
+claimed=yes
+printf '%s\n' "pid $$" end 1<>started
+
+true >../../out/stdout && true >../../out/stderr || could_not_start no-output
+[ -d ../../work ] || could_not_start no-folder
+[ -r "$input" ] || could_not_start no-input
+command -v setsid env >/dev/null || could_not_start no-tools
+have_program || could_not_start not-found "$shown"
+[ -z "$why" ] || { record "why $why"; finish; }
+
+if [ -n "$boxed" ]; then
+    begin "$@" <"$input" >../../out/stdout 2>../../out/stderr 8>box &
+else
+    begin "$@" <"$input" >../../out/stdout 2>../../out/stderr &
+fi
+body=$!
+[ -z "$why" ] || ask "$why"
+
+# A trap interrupts wait, whose status then says nothing of the command. How it ended is only asked
+# for where no trap has run; after one, it matters that it is dead.
+while
+    signalled=
+    wait "$body"
+    status=$?
+    [ -n "$signalled" ] && [ -d "/proc/$body" ]
+do :; done
+trap '' TERM INT HUP XCPU USR2 ALRM VTALRM
+
+# What it left running in its group. Its number cannot be another's yet: it was reaped just now.
+kill -s KILL -- "-$body" 2>/dev/null
+
+case $status in
+126 | 127)
+    # The shell cannot tell "no such interpreter" from a command's own exit 127. env can.
+    line=
+    plain ../../out/stderr && read -r line <../../out/stderr
+    case $line in "env: '$program': "*) could_not_start not-executable "$shown" ;; esac
+    ;;
+1)
+    # bwrap says exit-code for every command that it really started.
+    found=
+    [ -z "$boxed" ] || while read -r _ key _; do
+        [ "$key" != '"exit-code":' ] || found=yes
+    done <box
+    [ -z "$boxed" ] || [ -n "$found" ] || could_not_start no-sandbox "$shown"
+    ;;
+esac
+
+measure
+record "status $status" "${why:+why $why}" "stdout $stdout" "stderr $stderr"
+finish

@@ -1,0 +1,150 @@
+"""What may go: expired jobs, raw mail past its time, old tombstones. Database only, no files."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailgate.model import JobId
+from mailgate.phases import Event
+from mailgate.spool import jobs
+from mailgate.spool.database import Tx, View
+from mailgate.spool.tables import ErrandState
+
+TOMBSTONE = timedelta(days=365)
+"""So long a purged job, and that a message acted, are remembered."""
+
+HOLD = timedelta(days=14)
+"""So long a held mail waits for the operator, and a refusal is remembered."""
+
+# Row by row in small transactions: the daemon goes on working beside it.
+BATCH = 200
+
+_UNSENT = "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state <> 'SENT'"
+_NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """The raw bytes of a message that may go; ``file`` names them in mail/ where they are big."""
+
+    message: int
+    file: str | None
+
+
+def expired_jobs(view: View, *, now: float) -> list[JobId]:
+    """Return ended jobs whose lifetime is over and of which no letter is unsent or held."""
+    rows = view.all(
+        "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND destruction <= ?"
+        f" AND NOT EXISTS ({_UNSENT}) ORDER BY destruction LIMIT ?",
+        now, BATCH,
+    )  # fmt: skip
+    return [JobId(row["id"]) for row in rows]
+
+
+def archive(tx: Tx, expired: Sequence[JobId]) -> None:
+    """Leave tombstones of jobs whose files are gone."""
+    for job in expired:
+        jobs.advance(tx, job, Event.ARCHIVE)
+        tx.execute("DELETE FROM input WHERE job = ?", job)
+
+
+def bury(tx: Tx) -> int:
+    """Forget tombstones that are a year old, and messages as old. Returns how many."""
+    before = tx.at - TOMBSTONE.total_seconds()
+    old = tx.all(
+        "SELECT id FROM job WHERE phase = 'ARCHIVED' AND ended <= ? LIMIT ?", before, BATCH
+    )
+    for row in old:
+        for table in ("attempt", "mistake", "stream", "input", "letter", "event"):
+            tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])  # noqa: S608 - our names
+        tx.execute("DELETE FROM job WHERE id = ?", row["id"])
+    messages = tx.all(
+        "SELECT id FROM message WHERE gone = 1 AND purge <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE job.message = message.id) LIMIT ?",
+        tx.at, BATCH,
+    )  # fmt: skip
+    for row in messages:
+        tx.execute(
+            "DELETE FROM act WHERE errand IN (SELECT id FROM errand WHERE message = ?)", row["id"]
+        )
+        tx.execute("DELETE FROM errand WHERE message = ?", row["id"])
+        tx.execute("DELETE FROM letter WHERE message = ? AND job IS NULL", row["id"])
+        tx.execute("DELETE FROM message WHERE id = ?", row["id"])
+    return len(old) + len(messages)
+
+
+def give_up_held(tx: Tx) -> int:
+    """Let held mail go that nobody has released in time. Returns how many errands."""
+    old = tx.all(
+        "SELECT errand.id, message.id AS message FROM errand JOIN message ON message.id = message"
+        " WHERE state = 'HELD' AND taken <= ?",
+        tx.at - HOLD.total_seconds(),
+    )
+    for row in old:
+        tx.execute(
+            "UPDATE errand SET state = ?, reason = 'never released: ' || reason, done = ?"
+            " WHERE id = ?",
+            ErrandState.DONE, tx.at, row["id"],
+        )  # fmt: skip
+        tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, row["message"])
+    return len(old)
+
+
+def raw_mail(view: View, *, now: float) -> list[Raw]:
+    """Return messages whose raw bytes may go: past their date, nothing of them waits or runs."""
+    rows = view.all(
+        "SELECT id, file FROM message WHERE purge <= ? AND gone = 0"
+        " AND NOT EXISTS (SELECT 1 FROM errand WHERE errand.message = message.id"
+        "                 AND state <> 'DONE')"
+        f" AND NOT EXISTS (SELECT 1 FROM job WHERE job.message = message.id AND {_NOT_ENDED})"
+        " ORDER BY purge LIMIT ?",
+        now, BATCH,
+    )  # fmt: skip
+    return [Raw(message=row["id"], file=row["file"]) for row in rows]
+
+
+def forget(tx: Tx, raws: Sequence[Raw]) -> None:
+    """The raw bytes are gone; what is known of the messages stays until it is a year old."""
+    for raw in raws:
+        tx.execute("DELETE FROM body WHERE message = ?", raw.message)
+        tx.execute(
+            "UPDATE message SET gone = 1, file = NULL, purge = taken + ? WHERE id = ?",
+            TOMBSTONE.total_seconds(), raw.message,
+        )  # fmt: skip
+
+
+def forget_refusals(tx: Tx) -> int:
+    """Forget old decisions about mail that was never taken."""
+    return tx.execute(
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at <= ? AND job IS NULL LIMIT ?)",
+        tx.at - HOLD.total_seconds(), BATCH,
+    )  # fmt: skip
+
+
+def unknown_mail(view: View, names: Collection[str]) -> list[str]:
+    """Return those file names of mail/ that no message knows."""
+    return [n for n in names if not view.one("SELECT 1 FROM message WHERE file = ?", n)]
+
+
+def unknown_staged(view: View, paths: Collection[str]) -> list[str]:
+    """Return those staged files that no job waits for."""
+    known = {row["path"] for row in view.all("SELECT path FROM input WHERE path IS NOT NULL")}
+    return [path for path in paths if path not in known]
+
+
+def unknown_letters(view: View, numbers: Collection[int]) -> list[int]:
+    """Return those letters, of the files in letters/, whose bytes nobody will send."""
+    return [
+        n for n in numbers
+        if not view.one(
+            "SELECT 1 FROM letter WHERE id = ? AND state IN ('PLANNED', 'WAITING', 'HELD')", n
+        )
+    ]  # fmt: skip
+
+
+def unknown_jobs(view: View, names: Collection[str]) -> list[str]:
+    """Return those job folders whose job is unknown or has only a tombstone."""
+    return [
+        name for name in names
+        if not view.one("SELECT 1 FROM job WHERE id = ? AND phase <> 'ARCHIVED'", name)
+    ]  # fmt: skip
