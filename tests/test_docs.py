@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailgate import config, errors, services
+from mailgate.cli import main
 from mailgate.model import AttemptState, LetterKind, LetterState
 from mailgate.phases import Phase
 from mailgate.spool.tables import TABLES, ErrandState
@@ -32,7 +33,8 @@ def _undocumented(words: set[str], page: Path) -> list[str]:
 
 
 def test_every_key_of_the_configuration_and_of_a_service_is_documented() -> None:
-    keys = {f"{row.table}.{row.key}" for row in (*config.describe(), *services.describe())}
+    rows = (*config.describe(), *services.describe())
+    keys = {f"{row.table}.{row.key}".removeprefix(".") for row in rows}
     assert _undocumented(keys, DOCS / "configuration.md") == []
 
 
@@ -142,9 +144,7 @@ def _code(text: str) -> str:
 
 
 def _commands() -> set[str]:
-    from mailgate.cli.main import COMMANDS
-
-    return set(COMMANDS)
+    return set(main.names())
 
 
 def _generator() -> dict[Path, Callable[[], str]]:

@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ min_free = "32 MiB"
 
 [listen.smtp]
 host = "127.0.0.1"
-port = {port}
+port = 0
 
 [run]
 engine = "local"
@@ -73,9 +72,7 @@ def main() -> int:
     begin = time.monotonic()
     try:
         with _alone():
-            port = _free_port()
-            config = _prepare(port)
-            with _gateway(config, port):
+            with _gateway(_prepare()) as port:
                 _say(begin, f"the gateway listens on 127.0.0.1:{port}")
                 request = _mail(port)
                 _say(begin, f"taken: {len(_records(GLOBINS.read_text()))} sequences for {SERVICE}")
@@ -112,24 +109,18 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _prepare(port: int) -> Path:
+def _prepare() -> Path:
     # The jobs' python3 must be the one that has the aligner.
     path = f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin"
     config = HERE / "mailgate.toml"
     services = os.path.relpath(CHECKOUT / "etc" / "services", HERE)
-    config.write_text(CONFIG.format(port=port, path=path, services=services), encoding="utf-8")
+    config.write_text(CONFIG.format(path=path, services=services), encoding="utf-8")
     return config
 
 
 @contextlib.contextmanager
-def _gateway(config: Path, port: int) -> Iterator[None]:
-    """Run the gateway for as long as the block lasts; nothing of it outlives the block."""
+def _gateway(config: Path) -> Iterator[int]:
+    """Run the gateway, and give the port it listens on; nothing of it outlives the block."""
     command = [str(PROGRAMS / "mailgate"), "serve", "-c", str(config)]
     with LOG.open("wb") as log:
         # A session of its own: Ctrl-C is ours to handle, in order.
@@ -137,8 +128,8 @@ def _gateway(config: Path, port: int) -> Iterator[None]:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _until(lambda: _listens(port, daemon), "the gateway did not open its door")
-        yield
+        _until(lambda: _ready(daemon), "the gateway was not ready")
+        yield int(_facts("listening")[0]["port"])
     finally:
         # Whoever is impatient now would leave the gateway behind.
         for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -152,12 +143,21 @@ def _gateway(config: Path, port: int) -> Iterator[None]:
         _let_jobs_end()
 
 
-def _listens(port: int, daemon: subprocess.Popen[bytes]) -> bool:
+def _ready(daemon: subprocess.Popen[bytes]) -> bool:
     if daemon.poll() is not None:
         message = f"the gateway ended at once, with status {daemon.returncode}"
         raise DemoError(message)
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    return bool(_facts("ready"))
+
+
+def _facts(*verbs: str) -> list[dict[str, str]]:
+    """Return the log's lines of these verbs, as ``key=value``; the verb itself is kept as ""."""
+    lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [
+        {"": line.partition(" ")[0], **dict(re.findall(r'(\w+)=("[^"]*"|\S*)', line))}
+        for line in lines
+        if line.partition(" ")[0] in verbs
+    ]
 
 
 def _let_jobs_end() -> None:
@@ -195,9 +195,9 @@ def _follow(begin: float, request: str) -> None:
     told: set[str] = set()
 
     def arrived() -> bool:
-        for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines():
-            step = _step(line)
-            if step and step not in told:
+        for facts in _facts("read", "advanced"):
+            step = _step(facts)
+            if step not in told:
                 told.add(step)
                 _say(begin, step)
         return _saved(request)
@@ -206,16 +206,13 @@ def _follow(begin: float, request: str) -> None:
     _say(begin, f"reply: {REPLY.relative_to(CHECKOUT)} (from the Maildir demo/outgoing/)")
 
 
-def _step(line: str) -> str | None:
-    """Return what a line of the log means to a newcomer; None for lines beside the point."""
-    verb, _, rest = line.partition(" ")
-    facts = dict(re.findall(r'(\w+)=("[^"]*"|\S*)', rest))
-    if verb == "created":
-        return f"queued: job {facts.get('job')}"
-    if verb != "advanced":
-        return None
-    end = facts.get("to")
-    return "running" if end == "EXECUTING" else f"finished: {end}"
+def _step(facts: dict[str, str]) -> str:
+    """Return what a line of the log means to a newcomer."""
+    if facts[""] == "read":
+        return f"queued: {facts['outcome']}"
+    if facts["to"] == "EXECUTING":
+        return f"running: job {facts['job']}"
+    return f"finished: {facts['to']}, exit {facts.get('exit', 'unknown')}"
 
 
 def _saved(request: str) -> bool:
