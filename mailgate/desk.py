@@ -525,6 +525,5 @@ def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service)
         subject=reading.subject,
         message_id=reading.message_id,
         references=reading.references,
-        folder=desk.config.run.folder,
         receipt_after=desk.config.deliver.receipt_after,
     )

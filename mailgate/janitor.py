@@ -99,11 +99,11 @@ class Janitor:
     def _strays(self, view: View) -> int:
         """Remove what a crash between a file and its row left behind."""
         mails = keep.unknown_mail(view, [p.name for p in self._old(self._folder.mail)])
-        staged = keep.unknown_staged(view, [str(p) for p in self._old(self._folder.staged)])
+        staged = keep.unknown_staged(view, [p.name for p in self._old(self._folder.staged)])
         numbers = [int(p.stem) for p in self._old(self._folder.letters) if p.stem.isdecimal()]
         letters = keep.unknown_letters(view, numbers)
         strays = [self._folder.mail / name for name in mails]
-        strays += [Path(path) for path in staged]
+        strays += [self._folder.staged / name for name in staged]
         strays += [self._folder.letters / f"{number}.eml" for number in letters]
         for stray in strays:
             stray.unlink(missing_ok=True)

@@ -290,11 +290,16 @@ class Stream:
     sha256: str
 
 
+INPUTS = "\0in"
+"""Stands in a kept plan's argv for the job's ``in/``: no word of a mail holds NUL, and a spool that is
+restored elsewhere finds its inputs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What an engine needs to know of a job, fixed when the job is made.
 
-    ``argv`` is final (input paths absolute, below the job's folder); ``stdin`` is the file name in
+    ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file name in
     ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob patterns
     below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
     """
@@ -313,7 +318,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """An input that waits in the spool for its job to start: ``body`` holds small ones, ``path`` names big ones.
+    """An input that waits in the spool for its job to start: ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``.
 
     ``name`` is the service's word for it, ``file`` our file name in ``in/``, ``filename`` the
     sender's ("" for a body input).

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mailgate.config import Config, load
 from mailgate.log import escaped
+from mailgate.model import Job
 from mailgate.services import Service, load_all
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, direct
@@ -58,6 +59,38 @@ def shown(field: object) -> str:
     if isinstance(field, datetime):
         return field.strftime("%Y-%m-%d %H:%M:%SZ")
     return "-" if field is None or field == "" else str(field)
+
+
+def job_facts(job: Job) -> dict[str, object]:
+    """Return what `--json` says of a job; times are ISO 8601 UTC."""
+    return {
+        "id": job.id,
+        "phase": job.phase,
+        "service": job.service,
+        "owner": job.owner.address,
+        "how": job.owner.how,
+        "label": job.label,
+        "parameters": dict(job.parameters),
+        "created": iso(job.created),
+        "started": iso(job.started),
+        "ended": iso(job.ended),
+        "destruction": iso(job.destruction),
+        "exit": job.exit.header if job.exit else None,
+        "reason": job.exit.reason if job.exit else None,
+        "words": job.exit.words if job.exit else None,
+        "progress": job.progress.percent if job.progress else None,
+        "attempts": job.attempts,
+        "errors": [
+            {"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors
+        ],
+        "streams": [{"name": s.name, "size": s.size, "sha256": s.sha256} for s in job.streams],
+        "left_out": list(job.left_out),
+    }
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Return a time as ISO 8601 with Z, to the millisecond."""
+    return moment and moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def complain(sentence: str) -> None:

@@ -6,8 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mailgate import services
-from mailgate.model import Answer, Identity, JobId, LetterKind, Notify, Request, Staged, Unclear
-from mailgate.run.jobdir import Folder
+from mailgate.model import INPUTS, Answer, Identity, JobId, LetterKind, Notify, Request, Staged, Unclear
 from mailgate.services import Service
 from mailgate.spool import jobs
 from mailgate.spool.database import Tx
@@ -17,7 +16,7 @@ usage = "a mail to SERVICE@..., its request at the top, its inputs attached"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request by one identity, with all that the mail said; ``folder`` is where jobs live."""
+    """One request by one identity, with all that the mail said."""
 
     identity: Identity
     message: int
@@ -27,7 +26,6 @@ class Call:
     subject: str | None
     message_id: str | None
     references: str | None
-    folder: Path
     receipt_after: timedelta
 
 
@@ -58,7 +56,7 @@ def _job(tx: Tx, call: Call, request: Request) -> JobId:
         id=job,
         owner=call.identity,
         request=request,
-        plan=services.plan(call.service, request, Folder(call.folder, job).inputs),
+        plan=services.plan(call.service, request, Path(INPUTS)),
         staged=call.staged,
         work_limit=request.work_limit or call.service.limits.work,
         keep=request.keep or call.service.limits.keep,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -77,7 +78,12 @@ class Outbox:
         due = letters.due(self._spool.view, now=datetime.now(UTC), limit=room, besides=self._busy)
         for letter in due:
             self._busy.add(letter.id)
-            group.create_task(self._try(letter))
+            group.create_task(self._try(self._located(letter)))
+
+    def _located(self, letter: Letter) -> Letter:
+        if letter.file is None:
+            return letter
+        return replace(letter, file=str(self._spool.folder.letters / letter.file))
 
     def _longest(self) -> float:
         """Seconds until something can be due, at most until the next look."""

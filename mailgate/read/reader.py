@@ -203,4 +203,4 @@ class Reader:
         for name in reading.staged.keys() - made:
             for item in reading.staged[name]:
                 if item.path is not None:
-                    Path(item.path).unlink(missing_ok=True)
+                    (self._spool.folder.staged / item.path).unlink(missing_ok=True)

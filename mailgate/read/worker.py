@@ -120,7 +120,7 @@ def _staged(
         with files.durable(target) as file:
             for block in _content(source, item):
                 file.write(block)
-        path = str(target)
+        path = target.name
     return Staged(
         name=item.name, file=file_name(service, item.name, item.filename), filename=item.filename,
         size=item.size, sha256=item.sha256, body=body, path=path,

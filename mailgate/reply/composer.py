@@ -109,7 +109,7 @@ class Composer:
             if isinstance(error, OSError):
                 raise files.failed(error) from error
             raise
-        return body, out.size, str(path) if body is None else None
+        return body, out.size, path.name if body is None else None
 
     def _stream(self, job: Job | None) -> Callable[[Stream], BinaryIO]:
         def opened(stream: Stream) -> BinaryIO:

@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError, Permanent, Transient
-from mailgate.model import Attempt, AttemptState, Exit, Job, JobId, Reason, Staged, Token
+from mailgate.model import (
+    INPUTS,
+    Attempt,
+    AttemptState,
+    Exit,
+    Job,
+    JobId,
+    Plan,
+    Reason,
+    Staged,
+    Token,
+)
 from mailgate.phases import ACTIVE
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
@@ -134,10 +145,10 @@ class Runner:
     async def _hand_over(self, attempt: Attempt) -> None:
         folder = self._folder(attempt.job)
         job = jobs.fetch(self._spool.view, attempt.job)
-        staged = jobs.inputs(self._spool.view, attempt.job)
+        staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
         start = Start(
-            job=attempt.job, token=attempt.token, number=attempt.number, plan=job.plan,
-            limit=attempt.limit,
+            job=attempt.job, token=attempt.token, number=attempt.number,
+            plan=located(job.plan, folder), limit=attempt.limit,
         )  # fmt: skip
         # Files, on a disk that may be slow.
         await asyncio.to_thread(_prepare, folder, start, staged)
@@ -150,6 +161,11 @@ class Runner:
             "submitted", job=attempt.job, token=attempt.token, engine=attempt.engine, native=native,
             attempt=attempt.number,
         )  # fmt: skip
+
+    def _located(self, item: Staged) -> Staged:
+        if item.path is None:
+            return item
+        return replace(item, path=str(self._spool.folder.staged / item.path))
 
     # --- watching ---------------------------------------------------------------------------------
 
@@ -294,6 +310,11 @@ def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
         for place in (folder.work, folder.out):
             shutil.rmtree(place, ignore_errors=True)
     jobdir.prepare(folder, start.plan, staged)
+
+
+def located(plan: Plan, folder: Folder) -> Plan:
+    """Return a kept plan with its input paths where the job's folder is now."""
+    return replace(plan, argv=tuple(w.replace(INPUTS, str(folder.inputs)) for w in plan.argv))
 
 
 def outputs(config: Config, job: Job) -> Collected:

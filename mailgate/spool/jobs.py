@@ -397,6 +397,15 @@ def fetch(view: View, job: JobId) -> Job:
     return _job(row, _mistakes(view, job), _streams(view, job))
 
 
+def alike(view: View, beginning: str) -> list[JobId]:
+    """Return the jobs whose id begins so, at most ten."""
+    rows = view.all(
+        "SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT 10",
+        beginning, beginning + "\x7f",
+    )  # fmt: skip
+    return [JobId(row["id"]) for row in rows]
+
+
 def inputs(view: View, job: JobId) -> list[Staged]:
     """Return a job's inputs, in the service's order."""
     return [
@@ -408,14 +417,13 @@ def inputs(view: View, job: JobId) -> list[Staged]:
     ]
 
 
-def last(view: View, *, limit: int) -> list[Job]:
-    """Return the newest jobs, active ones first."""
+def newest(view: View, *, limit: int, active: bool) -> list[Job]:
+    """Return jobs, the newest first, without their errors and outputs; ``active``: not ended ones."""
+    which = "WHERE phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
     rows = view.all(
-        "SELECT * FROM job ORDER BY created DESC LIMIT ?" if limit else
-        "SELECT * FROM job WHERE phase IN"
-        " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN') ORDER BY created",
-        *([limit] if limit else []),
-    )  # fmt: skip
+        f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?",  # noqa: S608
+        limit,
+    )
     return [_job(row, (), ()) for row in rows]
 
 

@@ -305,6 +305,7 @@ INDEXES = (
     "CREATE INDEX errand_waiting ON errand (message) WHERE state = 'WAITING'",
     "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
     "CREATE INDEX job_queued ON job (queued) WHERE phase = 'QUEUED'",
+    "CREATE INDEX job_created ON job (created)",
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_receipt ON job (receipt_due) WHERE receipt_due IS NOT NULL",

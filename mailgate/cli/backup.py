@@ -1,0 +1,19 @@
+"""mailgate backup: write a consistent copy of the live spool into an empty folder."""
+
+from pathlib import Path
+
+from mailgate.cli.options import loaded, parser, spool_of
+from mailgate.spool.backup import backup
+from mailgate.spool.store import Folder
+
+
+def run(words: list[str]) -> int:
+    """Copy database, mail, letters, staged inputs and the jobs' folders; exit 73 where it cannot."""
+    made = parser("backup", __doc__)
+    made.add_argument("folder", metavar="DIR", type=Path, help="a folder that is empty or not there")
+    given = made.parse_args(words)
+    config, _ = loaded(given.config)
+    with spool_of(config) as connection:
+        backup(connection, Folder(config.gateway.spool), config.run.folder, given.folder)
+    print(f"{given.folder} holds a copy of the spool: start a gateway with it as [gateway] spool")
+    return 0

@@ -1,0 +1,65 @@
+"""mailgate hold: see what was taken but not acted on, and release or delete it.
+
+A line each: id, time, sender, Message-ID or SHA-256, reason.
+"""
+
+import sys
+
+from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.spool import holds
+from mailgate.spool.database import Connection
+from mailgate.spool.store import Folder
+
+_NONE = 1
+
+
+def run(words: list[str]) -> int:
+    """List, show, release or delete held mail; exit 1 where there is none of that id."""
+    made = parser("hold", __doc__)
+    actions = made.add_subparsers(dest="action", required=True, metavar="list|show|release|delete")
+    actions.add_parser("list", help="every held mail")
+    for name, told in (
+        ("show", "its raw bytes on standard output"),
+        ("release", "read it and act on it, whatever it was held for"),
+        ("delete", "let it go"),
+    ):
+        actions.add_parser(name, help=told).add_argument("id", type=int, metavar="ID")
+    given = made.parse_args(words)
+    config, _ = loaded(given.config)
+    with spool_of(config) as connection:
+        if given.action == "list":
+            return _list(connection)
+        if given.action == "show":
+            return _show(connection, Folder(config.gateway.spool), given.id)
+        return _act(connection, given.action, given.id)
+
+
+def _list(connection: Connection) -> int:
+    for mail in holds.held(connection.view):
+        line(mail.id, mail.taken, mail.sender, mail.key, mail.reason)
+    return 0
+
+
+def _show(connection: Connection, folder: Folder, errand: int) -> int:
+    blocks = holds.raw(connection.view, folder, errand)
+    if blocks is None:
+        return _missing(errand)
+    for block in blocks:
+        sys.stdout.buffer.write(block)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _act(connection: Connection, action: str, errand: int) -> int:
+    with connection.transaction() as tx:
+        act = holds.release if action == "release" else holds.delete
+        trouble = act(tx, errand)
+    if trouble is None:
+        return 0
+    complain(trouble)
+    return _NONE
+
+
+def _missing(errand: int) -> int:
+    complain(f"no mail {errand} is held")
+    return _NONE

@@ -1,0 +1,75 @@
+"""mailgate job: show one job and all that happened to it, by its id or the beginning of one."""
+
+import json
+import shlex
+
+from mailgate.cli.options import complain, iso, job_facts, line, loaded, parser, shown, spool_of
+from mailgate.model import INPUTS, Job
+from mailgate.spool import jobs
+from mailgate.spool.database import View
+
+_NONE = 1
+
+
+def run(words: list[str]) -> int:
+    """Print a job; exit 1 where there is none of that id, or several."""
+    made = parser("job", __doc__)
+    made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
+    made.add_argument("--json", action="store_true", help="one JSON object")
+    given = made.parse_args(words)
+    config, _ = loaded(given.config)
+    with spool_of(config) as connection:
+        found = jobs.alike(connection.view, given.id)
+        if len(found) != 1:
+            complain(_why(given.id, [str(job) for job in found]))
+            return _NONE
+        job = jobs.fetch(connection.view, found[0])
+        if given.json:
+            print(json.dumps(_all(connection.view, job), ensure_ascii=False))
+        else:
+            _show(connection.view, job)
+    return 0
+
+
+def _why(wanted: str, found: list[str]) -> str:
+    if found:
+        return f"{wanted} is the beginning of several jobs: {', '.join(found)}"
+    return f"there is no job {wanted}"
+
+
+def _all(view: View, job: Job) -> dict[str, object]:
+    return {
+        **job_facts(job),
+        "argv": _argv(job),
+        "inputs": [
+            {"name": i.name, "filename": i.filename, "size": i.size, "sha256": i.sha256}
+            for i in jobs.inputs(view, job.id)
+        ],
+        "history": [
+            {"at": iso(at), "verb": verb, "detail": detail}
+            for at, verb, detail in jobs.history(view, job.id)
+        ],
+    }
+
+
+def _argv(job: Job) -> list[str]:
+    return [word.replace(INPUTS, "in") for word in job.plan.argv]
+
+
+def _show(view: View, job: Job) -> None:
+    for name, value in job_facts(job).items():
+        if not isinstance(value, list | dict) and value is not None:
+            line(f"{name:<12}", shown(value))
+    line(f"{'command':<12}", shlex.join(_argv(job)))
+    for name, value in job.parameters.items():
+        line(f"{'parameter':<12}", name, value)
+    for item in jobs.inputs(view, job.id):
+        line(f"{'input':<12}", item.name, item.filename, f"{item.size} bytes")
+    for stream in job.streams:
+        line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256)
+    for words in job.left_out:
+        line(f"{'left out':<12}", words)
+    for error in job.errors:
+        line(f"{'error':<12}", error.at, error.reason, error.words)
+    for at, verb, detail in jobs.history(view, job.id):
+        line(f"{'history':<12}", at, verb, detail)

@@ -1,0 +1,32 @@
+"""mailgate jobs: list the jobs, the newest first."""
+
+import json
+
+from mailgate.cli.options import job_facts, line, loaded, parser, spool_of
+from mailgate.model import Job
+from mailgate.spool import jobs
+
+
+def run(words: list[str]) -> int:
+    """Print one line a job: id, phase, service, owner, created, exit, label; or JSON."""
+    made = parser("jobs", __doc__)
+    made.add_argument("--json", action="store_true", help="one JSON object a line")
+    made.add_argument("--active", action="store_true", help="only jobs that have not ended")
+    made.add_argument("--last", type=int, default=50, metavar="N", help="at most N (default 50)")
+    given = made.parse_args(words)
+    config, _ = loaded(given.config)
+    with spool_of(config) as connection:
+        found = jobs.newest(connection.view, limit=max(given.last, 0), active=given.active)
+    for job in found:
+        if given.json:
+            print(json.dumps(job_facts(job), ensure_ascii=False))
+        else:
+            line(*_row(job))
+    return 0
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    return (
+        job.id, f"{job.phase:<9}", job.service, job.owner.address, job.created,
+        job.exit.header if job.exit else None, job.label,
+    )  # fmt: skip

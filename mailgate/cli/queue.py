@@ -1,0 +1,27 @@
+"""mailgate queue: list the letters that are not out yet; --retry ID tries one again at once."""
+
+from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.spool import letters
+
+_NONE = 1
+
+
+def run(words: list[str]) -> int:
+    """Print one line a letter: id, state, recipient, kind, job, tries, next try, last words."""
+    made = parser("queue", __doc__)
+    made.add_argument("--retry", type=int, metavar="ID", help="try this letter again now")
+    given = made.parse_args(words)
+    config, _ = loaded(given.config)
+    with spool_of(config) as connection:
+        if given.retry is not None:
+            with connection.transaction() as tx:
+                found = letters.retry_now(tx, given.retry)
+            if not found:
+                complain(f"no letter {given.retry} waits or is held")
+                return _NONE
+        for letter in letters.queue(connection.view):
+            line(
+                letter.id, f"{letter.state:<7}", letter.recipient, letter.kind, letter.job,
+                f"{letter.tries} tries", letter.next_try, letter.last_words,
+            )  # fmt: skip
+    return 0

@@ -1,0 +1,50 @@
+"""Every decision taken about a mail, with its time."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from mailgate.spool.database import Row, View, moment
+
+Decision = tuple[datetime, str]
+
+
+def explain(view: View, key: str) -> list[Decision]:
+    """Return what was decided about the mails with this Message-ID (or SHA-256), in order of time."""
+    found = list(_refusals(view, key))
+    for message in view.all("SELECT * FROM message WHERE key = ? ORDER BY id", key):
+        found += _message(view, message)
+    return sorted(found, key=lambda decision: decision[0])
+
+
+def _refusals(view: View, key: str) -> Iterator[Decision]:
+    for row in view.all("SELECT * FROM event WHERE key = ? ORDER BY id", key):
+        yield moment(row["at"]), f"{row['verb']}: {row['detail']}" if row["detail"] else row["verb"]
+
+
+def _message(view: View, message: Row) -> Iterator[Decision]:
+    who = message["address"] or message["sender"] or "<>"
+    known = f", known by {message['how']}" if message["how"] else ""
+    yield (
+        moment(message["taken"]),
+        f"accepted as message {message['id']}: through {message['door']}, {message['size']} bytes,"
+        f" from {who}{known}",
+    )
+    for errand in view.all("SELECT * FROM errand WHERE message = ? ORDER BY id", message["id"]):
+        at = moment(errand["done"] or message["taken"])
+        reason = f": {errand['reason']}" if errand["reason"] else ""
+        yield at, f"{errand['state']} for {errand['recipient']}{reason}"
+    for job in view.all("SELECT id FROM job WHERE message = ?", message["id"]):
+        for row in view.all("SELECT * FROM event WHERE job = ? ORDER BY id", job["id"]):
+            yield moment(row["at"]), f"job {job['id']} {row['verb']} {row['detail']}".rstrip()
+    for letter in view.all("SELECT * FROM letter WHERE message = ? ORDER BY id", message["id"]):
+        yield from _letter(letter)
+
+
+def _letter(letter: Row) -> Iterator[Decision]:
+    name = f"letter {letter['id']} ({letter['kind']}) to {letter['recipient']}"
+    yield moment(letter["planned"]), f"{name} planned as {letter['message_id']}"
+    if letter["sent"] is not None:
+        yield moment(letter["sent"]), f"{name} sent: {letter['last_words'] or 'delivered'}"
+    elif letter["tries"]:
+        at = letter["composed"] or letter["planned"]
+        yield moment(at), f"{name} {letter['state']} after {letter['tries']} tries: {letter['last_words']}"
