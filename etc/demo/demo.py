@@ -2,7 +2,7 @@
 
 A gateway of its own is started on loopback, a request with sixteen globin sequences is mailed to
 its service ``align``, and the reply is read back with ``accat``. All of it stays in ``demo/`` of
-the checkout; nothing is left running.
+the checkout, or in the folder given as an argument; nothing is left running.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
-HERE = CHECKOUT / "demo"
+HERE = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else CHECKOUT / "demo"
 REPLY = HERE / "reply.eml"
 LOG = HERE / "gateway.log"
 GLOBINS = Path(__file__).with_name("globins.fa")
@@ -94,7 +94,7 @@ def main() -> int:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Hold demo/ against a second demo in the same checkout, and begin with an empty one."""
-    HERE.mkdir(exist_ok=True)
+    HERE.mkdir(parents=True, exist_ok=True)
     with (HERE / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,7 +203,7 @@ def _follow(begin: float, request: str) -> None:
         return _saved(request)
 
     _until(arrived, "no result came")
-    _say(begin, f"reply: {REPLY.relative_to(CHECKOUT)} (from the Maildir demo/outgoing/)")
+    _say(begin, f"reply: {_shown(REPLY)} (from the Maildir {_shown(HERE / 'outgoing')})")
 
 
 def _step(facts: dict[str, str]) -> str:
@@ -238,8 +238,7 @@ def _show(begin: float) -> None:
     """Check the reply's bytes, then pipe them into a local tool as a reader would."""
     _check(_accat())
     _say(begin, "checked: all sequences are there, aligned, their letters unchanged")
-    accat = os.path.relpath(PROGRAMS / "accat", CHECKOUT)
-    command = f"{accat} {REPLY.relative_to(CHECKOUT)} | paste - - | cut -c 1-100"
+    command = f"{_shown(PROGRAMS / 'accat')} {_shown(REPLY)} | paste - - | cut -c 1-100"
     print(f"\nThe result goes into any local tool:\n\n  {command}\n")
     shown = subprocess.run(
         ["sh", "-c", command], cwd=CHECKOUT, capture_output=True, text=True, check=False
@@ -298,10 +297,15 @@ def _say(begin: float, words: str) -> None:
     print(f"{time.monotonic() - begin:5.1f} s  {words}", flush=True)
 
 
+def _shown(path: Path) -> str:
+    """Return a path as it can be typed at the top of the checkout."""
+    return os.path.relpath(path, CHECKOUT)
+
+
 def _tail(log: Path) -> None:
     if log.is_file():
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        print(f"The last lines of {log.relative_to(CHECKOUT)}:", file=sys.stderr)
+        print(f"The last lines of {_shown(log)}:", file=sys.stderr)
         for line in lines:
             print(f"  {line}", file=sys.stderr)
 

@@ -1,0 +1,170 @@
+"""The examples in etc/ work as they stand: in procmail, in a shell as .forward is run, in Postfix."""
+
+import configparser
+import os
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mailgate import share
+from mailgate.config import load
+from tests.servers import require
+
+PROGRAM = "/opt/mailgate/bin/mailgate"
+CONFIG = "/etc/mailgate/mailgate.toml"
+
+REQUEST = b"""\
+Return-Path: <ada@example.org>
+Delivered-To: align@gate.example.org
+From: Ada <ada@example.org>
+To: align@gate.example.org
+Subject: globins
+Message-ID: <first@example.org>
+
+label: first
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Write a configuration whose pipe vouches for From."""
+    file = tmp_path / "mailgate.toml"
+    file.write_text(
+        f"""\
+[gateway]
+address = "jobs@gate.example.org"
+services = "{share.path("etc", "services")}"
+min_free = "1 MiB"
+[listen.pipe]
+trust = true
+[deliver.maildir]
+path = "outgoing"
+"""
+    )
+    return file
+
+
+@pytest.fixture
+def mailgate(tmp_path: Path) -> Path:
+    """Return a program ``mailgate`` in a place that a mail server may name."""
+    program = tmp_path / "mailgate"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mailgate.cli.main "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def _adapted(example: str, mailgate: Path, config: Path) -> str:
+    """Return an example with its two paths adapted, as its reader would."""
+    text = share.path("etc", *example.split("/")).read_text(encoding="utf-8")
+    assert PROGRAM in text
+    assert CONFIG in text
+    return text.replace(PROGRAM, str(mailgate)).replace(CONFIG, str(config))
+
+
+def _taken(config: Path) -> list[tuple[str, str]]:
+    """Return sender and recipient of everything that the spool has taken."""
+    with closing(sqlite3.connect(load(config).gateway.spool / "spool.db")) as database:
+        return database.execute(
+            "SELECT message.address, errand.recipient FROM errand JOIN message"
+            " ON message.id = errand.message"
+        ).fetchall()
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(share.path())}
+
+
+def test_the_forward_file_hands_mail_to_the_gateway(mailgate: Path, config: Path) -> None:
+    line = _adapted("forward/.forward", mailgate, config).strip()
+    command = line.removeprefix('"|').removesuffix('"')
+    # As local(8) runs it: by the shell, sender and recipient in the environment too.
+    extra = {"SENDER": "ada@example.org", "ORIGINAL_RECIPIENT": "align@gate.example.org"}
+    run = subprocess.run(
+        ["sh", "-c", command], input=REQUEST, env=_environment() | extra, check=False
+    )
+    assert run.returncode == 0
+    assert _taken(config) == [("ada@example.org", "align")]
+
+
+def test_the_forward_file_says_who_is_refused(mailgate: Path, config: Path) -> None:
+    line = _adapted("forward/.forward", mailgate, config).strip()
+    command = shlex.split(line.removeprefix('"|').removesuffix('"'))
+    mail = REQUEST.replace(b"Delivered-To: align@", b"Delivered-To: nobody@")
+    run = subprocess.run(command, input=mail, env=_environment(), check=False)
+    assert run.returncode == 65
+
+
+def _procmail(tmp_path: Path, mailgate: Path, config: Path, mail: bytes) -> int:
+    recipe = tmp_path / "procmailrc"
+    recipe.write_text(_adapted("procmail/procmailrc", mailgate, config))
+    recipe.chmod(0o600)
+    # procmail drops the environment; the program brings what it needs.
+    mailgate.write_text(mailgate.read_text().replace("exec", f"PYTHONPATH={share.path()} exec"))
+    return subprocess.run(
+        [require("procmail"), recipe], input=mail, cwd=tmp_path, check=False
+    ).returncode
+
+
+def test_the_procmail_recipe_hands_mail_to_the_gateway(
+    tmp_path: Path, mailgate: Path, config: Path
+) -> None:
+    assert _procmail(tmp_path, mailgate, config, REQUEST) == 0
+    assert _taken(config) == [("ada@example.org", "align")]
+
+
+def test_the_procmail_recipe_gives_a_refused_mail_back(
+    tmp_path: Path, mailgate: Path, config: Path
+) -> None:
+    mail = REQUEST.replace(b"Delivered-To: align@", b"Delivered-To: nobody@")
+    assert _procmail(tmp_path, mailgate, config, mail) == 65
+
+
+def test_postfix_understands_the_pipe(tmp_path: Path, mailgate: Path, config: Path) -> None:
+    postconf = require("postconf")
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
+    (tmp_path / "master.cf").write_text(_adapted("postfix/master.cf", mailgate, config))
+    told = subprocess.run(
+        [postconf, "-c", tmp_path, "-Mf"], capture_output=True, text=True, check=True
+    )
+    assert "--recipient=${recipient}" in told.stdout
+    assert told.stderr == ""
+
+
+def test_postfix_understands_the_transport(tmp_path: Path) -> None:
+    postconf = require("postconf")
+    shutil.copy(share.path("etc", "postfix", "main.cf"), tmp_path / "main.cf")
+    (tmp_path / "master.cf").write_text("")
+    told = subprocess.run(
+        [postconf, "-c", tmp_path, "-n"], capture_output=True, text=True, check=True
+    )
+    assert "transport_maps = hash:/etc/postfix/transport" in told.stdout
+    assert "unused parameter" not in told.stderr
+
+
+def test_the_largest_mail_of_the_postfix_example_is_the_gateways() -> None:
+    text = share.path("etc", "postfix", "main.cf").read_text(encoding="utf-8")
+    limit = re.search(r"message_size_limit = (\d+)", text)
+    door = load(share.path("etc", "mailgate.toml")).smtp
+    assert limit is not None
+    assert door is not None
+    assert door.max_size <= int(limit[1]) <= door.max_size + (2 << 20)
+
+
+def test_the_systemd_unit_lets_jobs_live_on() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment]  # keys are case-sensitive there
+    unit.read(share.path("etc", "systemd", "mailgate.service"))
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert service["KillMode"] == "process"
+    # It drains within ten seconds; systemd must not cut it short.
+    assert int(service["TimeoutStopSec"]) > 10
+    assert service["RestartPreventExitStatus"] == "78"
+    assert service["ExecStart"].split()[1] == "serve"

@@ -1,0 +1,123 @@
+"""What the README tells a newcomer to do works as it is printed."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers import eventually, free_port, require
+from tests.source import CHECKOUT
+
+PROGRAMS = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {"PATH": f"{PROGRAMS}:{os.environ.get('PATH', os.defpath)}"}
+
+
+def _block(after: str, language: str = "") -> str:
+    """Return the README's first code block of a language after some words."""
+    _, found, rest = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition(after)
+    assert found, f"the README no longer says {after!r}"
+    block = re.search(rf"^```{language}\n(.*?)^```", rest, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return block[1]
+
+
+def _shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextmanager
+def _serving(folder: Path, command: str) -> Iterator[None]:
+    log = folder / "log"
+    with log.open("wb") as file:
+        daemon = subprocess.Popen(
+            command.split(), cwd=folder, env=ENVIRONMENT, stderr=file, stdin=subprocess.DEVNULL
+        )
+    try:
+        eventually(lambda: "\nready" in log.read_text() or daemon.poll() is not None)
+        assert daemon.poll() is None, log.read_text()
+        yield
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(15) == 0
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Path:
+    """Return a checkout's top as a newcomer has it, with the change that the README asks for."""
+    shutil.copytree(CHECKOUT / "etc", tmp_path / "etc")
+    config = tmp_path / "etc" / "mailgate.toml"
+    trust = _block("let `[trust]`", "toml")
+    table, line = trust.strip().splitlines()
+    text = config.read_text(encoding="utf-8")
+    assert table in text
+    config.write_text(text.replace("networks = []", line), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_first_job_goes_as_the_readme_says(newcomer: Path) -> None:
+    require("swaks")
+    port = str(free_port())
+    config = newcomer / "etc" / "mailgate.toml"
+    config.write_text(config.read_text().replace("port = 8025", f"port = {port}"))
+    commands = _block("gateway of your own").splitlines()
+    assert commands[:2] == ["make setup", ". .venv/bin/activate"]
+    checked = _shell(commands[2], newcomer)
+    assert checked.returncode == 0, checked.stderr
+    with _serving(newcomer, commands[3]):
+        mail = _block("speaks SMTP").replace("8025", port)
+        sent = _shell(mail, newcomer)
+        assert sent.returncode == 0, sent.stdout
+        eventually(lambda: list(newcomer.glob("spool/outgoing/you@example.org/new/*")))
+    counted = _shell(_block("Maildir folders"), newcomer)
+    assert counted.stdout.strip() == "16", counted.stderr
+    assert counted.returncode == 0
+
+
+def test_the_demo_runs_a_real_job_and_leaves_nothing_running(tmp_path: Path) -> None:
+    demo = [sys.executable, CHECKOUT / "etc" / "demo" / "demo.py", tmp_path / "demo"]
+    run = subprocess.run(demo, capture_output=True, text=True, check=False, timeout=100)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "demo" / "reply.eml").is_file()
+    for word in ("taken", "queued", "running", "finished", "reply", "checked", "HBA_HUMAN"):
+        assert word in run.stdout
+    assert _left_by(tmp_path) == []
+
+
+def test_a_demo_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None:
+    demo = [sys.executable, CHECKOUT / "etc" / "demo" / "demo.py", tmp_path / "demo"]
+    run = subprocess.Popen(demo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert "listens" in run.stdout.readline()
+    run.send_signal(signal.SIGINT)
+    _, complaint = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "stopped" in complaint
+    assert _left_by(tmp_path) == []
+
+
+def _left_by(folder: Path) -> list[str]:
+    """Return every process that still runs with a word of ``folder`` in its command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(folder) in words:
+            found.append(words)
+    return found
