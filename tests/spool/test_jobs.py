@@ -1,0 +1,192 @@
+"""Jobs in a real database: steps, attempts, ends, and the letters that these cause."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailgate.model import (
+    Exit, LetterKind, NativeId, Notify, Plan, Progress, Reason, Stream, StreamRole,
+)  # fmt: skip
+from mailgate.phases import Event, IllegalStepError, Phase
+from mailgate.spool import jobs, letters
+from mailgate.spool.database import Connection
+from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
+
+
+def kinds(spool: Connection) -> list[str]:
+    return [letter.kind for letter in letters.queue(spool.view)]
+
+
+def test_a_new_job_is_queued_and_no_letter_is_planned(spool: Connection) -> None:
+    job = jobs.fetch(spool.view, a_job(spool))
+    assert job.phase is Phase.QUEUED
+    assert job.owner == ADA
+    assert job.parameters == {"tree": "sl"}
+    assert kinds(spool) == []
+
+
+def test_a_job_that_ends_has_its_result_planned_in_the_same_transaction(spool: Connection) -> None:
+    job = a_job(spool)
+    ended(spool, job)
+    assert jobs.fetch(spool.view, job).phase is Phase.COMPLETED
+    assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_ending_an_attempt_twice_plans_one_result(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = jobs.intend(tx, job, engine="local")
+        assert attempt is not None
+        for _ in range(2):
+            jobs.ended(tx, attempt, DONE, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+    assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_a_lost_attempt_is_retried_only_as_often_as_the_plan_says(spool: Connection) -> None:
+    plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.LOST}))
+    job = a_job(spool, plan=plan)
+    ended(spool, job, LOST)
+    assert jobs.fetch(spool.view, job).phase is Phase.QUEUED
+    ended(spool, job, LOST)
+    found = jobs.fetch(spool.view, job)
+    assert (found.phase, found.attempts) == (Phase.ABORTED, 2)
+    assert [error.reason for error in found.errors] == [Reason.LOST, Reason.LOST]
+    assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_a_reason_that_the_plan_does_not_list_is_not_retried(spool: Connection) -> None:
+    plan = Plan(argv=("true",), retry_times=3, retry_on=frozenset({Reason.LOST}))
+    job = a_job(spool, plan=plan)
+    ended(spool, job, Exit(reason=Reason.EXIT, code=3))
+    assert jobs.fetch(spool.view, job).phase is Phase.ERROR
+
+
+def test_a_job_that_completes_at_last_keeps_its_earlier_errors(spool: Connection) -> None:
+    plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.SIGNAL}))
+    job = a_job(spool, plan=plan)
+    ended(spool, job, Exit(reason=Reason.SIGNAL, signal=9))
+    ended(spool, job)
+    found = jobs.fetch(spool.view, job)
+    assert found.phase is Phase.COMPLETED
+    assert [(e.reason, e.words) for e in found.errors] == [(Reason.SIGNAL, "signal 9")]
+
+
+def test_a_dropped_attempt_is_no_error_and_its_job_stays_queued(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = jobs.intend(tx, job, engine="local")
+        assert attempt is not None
+        jobs.dropped(tx, attempt)
+    found = jobs.fetch(spool.view, job)
+    assert (found.phase, found.errors) == (Phase.QUEUED, ())
+    assert jobs.open_attempts(spool.view) == []
+    assert jobs.queued(spool.view, limit=5, besides=()) == [job]
+
+
+def test_a_job_that_is_worked_on_is_not_offered_again(spool: Connection) -> None:
+    first, second = a_job(spool), a_job(spool)
+    assert jobs.queued(spool.view, limit=1, besides={first}) == [second]
+
+
+def test_an_illegal_step_changes_nothing(spool: Connection) -> None:
+    job = a_job(spool)
+    with pytest.raises(IllegalStepError), spool.transaction() as tx:
+        jobs.advance(tx, job, Event.ARCHIVE)
+    assert jobs.fetch(spool.view, job).phase is Phase.QUEUED
+
+
+def test_a_job_that_moved_meanwhile_is_not_advanced(spool: Connection) -> None:
+    job = a_job(spool)
+    with pytest.raises(LookupError), spool.transaction() as tx:
+        jobs.advance(tx, job, Event.SUSPEND, before=Phase.EXECUTING)
+
+
+def test_an_end_that_the_clock_puts_before_the_start_is_put_right(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = jobs.intend(tx, job, engine="local")
+        assert attempt is not None
+        jobs.begun(tx, attempt, tx.now)
+        hour_ago = tx.now - timedelta(hours=1)
+        jobs.ended(tx, attempt, DONE, at=hour_ago, streams=(), left_out=(), keep_mail=WEEK)
+    found = jobs.fetch(spool.view, job)
+    assert found.started is not None
+    assert found.ended is not None
+    assert found.ended >= found.started
+    assert found.destruction == found.ended + WEEK
+
+
+def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
+    job = a_job(spool)
+    stream = Stream(
+        role=StreamRole.FILE, name="a.nwk", path="work/a.nwk", size=3, sha256="1" * 64
+    )
+    with spool.transaction() as tx:
+        attempt = jobs.intend(tx, job, engine="local")
+        assert attempt is not None
+        jobs.ended(
+            tx, attempt, DONE, at=tx.now, streams=(stream,), left_out=("x: a link",), keep_mail=WEEK
+        )
+    found = jobs.fetch(spool.view, job)
+    assert found.streams == (stream,)
+    assert found.left_out == ("x: a link",)
+
+
+def test_a_start_mail_is_planned_for_who_asked_and_once(spool: Connection) -> None:
+    job = a_job(spool, notify=frozenset({Notify.START}))
+    with spool.transaction() as tx:
+        attempt = jobs.intend(tx, job, engine="local")
+        assert attempt is not None
+        jobs.submitted(tx, attempt, NativeId("7"))
+        assert jobs.begun(tx, attempt, tx.now)
+        assert not jobs.begun(tx, attempt, tx.now)
+    assert kinds(spool) == [LetterKind.STARTED]
+
+
+def test_progress_is_told_by_quarters(spool: Connection) -> None:
+    job = a_job(spool, notify=frozenset({Notify.PROGRESS}))
+    for percent in (10, 26, 30, 80, 100):
+        with spool.transaction() as tx:
+            jobs.progressed(tx, jobs.fetch(tx, job), Progress(percent=percent, words="round"))
+    assert kinds(spool) == [LetterKind.PROGRESS] * 2
+    assert jobs.fetch(spool.view, job).progress == Progress(percent=100, words="round")
+
+
+def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Connection) -> None:
+    late, over = a_job(spool), a_job(spool)
+    ended(spool, over)
+    assert (jobs.next_receipt(spool.view) or 0) > datetime.now(UTC).timestamp()
+    with spool.transaction() as tx:
+        letters.shift(tx, -61)
+        assert jobs.plan_receipts(tx, limit=10) == 1
+        assert jobs.plan_receipts(tx, limit=10) == 0
+    queue = letters.queue(spool.view)
+    assert [(q.kind, q.job) for q in queue if q.kind is LetterKind.RECEIPT] == [("receipt", late)]
+
+
+def test_a_cancelled_job_that_never_ran_ends_with_a_letter(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        jobs.wish(tx, job, "cancel")
+    assert jobs.wishes(spool.view) == [(job, "cancel")]
+    with spool.transaction() as tx:
+        assert jobs.cancelled(tx, job, keep_mail=WEEK)
+    assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
+    assert jobs.wishes(spool.view) == []
+    assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_a_cancelled_job_is_not_retried(spool: Connection) -> None:
+    plan = Plan(argv=("true",), retry_times=5, retry_on=frozenset(Reason))
+    job = a_job(spool, plan=plan)
+    ended(spool, job, Exit(reason=Reason.CANCELLED))
+    assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
+
+
+def test_ids_are_base32_and_begin_with_a_letter() -> None:
+    for _ in range(200):
+        name = jobs.new_id()
+        assert len(name) == 12
+        assert name[0].isalpha()
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz234567")
+        assert jobs.new_token()[0] == "m"

@@ -1,0 +1,108 @@
+"""What may go and what may not, in a real database."""
+
+from datetime import UTC, datetime, timedelta
+
+from mailgate.phases import Phase
+from mailgate.spool import holds, jobs, keep, letters, mail
+from mailgate.spool.database import Connection
+from mailgate.spool.tables import Errand
+from tests.spool.made import a_job, accepted, ended
+
+HOUR = timedelta(hours=1)
+LATER = (datetime.now(UTC) + timedelta(days=30)).timestamp()
+YEARS = (datetime.now(UTC) + timedelta(days=800)).timestamp()
+
+
+def sent(spool: Connection) -> None:
+    for plan in letters.planned(spool.view, besides=(), limit=99):
+        with spool.transaction() as tx:
+            letters.composed(tx, plan.id, size=1, body=b"x", file=None)
+            letters.sent(tx, plan.id, "")
+
+
+def test_a_job_whose_letter_is_unsent_is_never_purged(spool: Connection) -> None:
+    job = a_job(spool, keep=HOUR)
+    ended(spool, job)
+    assert keep.expired_jobs(spool.view, now=LATER) == []
+    sent(spool)
+    assert keep.expired_jobs(spool.view, now=LATER) == [job]
+    assert keep.expired_jobs(spool.view, now=datetime.now(UTC).timestamp()) == []
+
+
+def test_an_active_job_never_expires(spool: Connection) -> None:
+    a_job(spool, keep=HOUR)
+    assert keep.expired_jobs(spool.view, now=LATER) == []
+
+
+def test_an_expired_job_leaves_a_tombstone_for_a_year(spool: Connection) -> None:
+    job = a_job(spool, keep=HOUR)
+    ended(spool, job)
+    sent(spool)
+    with spool.transaction() as tx:
+        keep.archive(tx, [job])
+    assert jobs.fetch(spool.view, job).phase is Phase.ARCHIVED
+    with spool.transaction() as tx:
+        assert keep.bury(tx) == 0
+    with spool.transaction() as tx:
+        tx.now = datetime.fromtimestamp(YEARS, UTC)
+        assert keep.bury(tx) == 1
+    assert spool.view.count("SELECT COUNT(*) FROM job") == 0
+    assert spool.view.count("SELECT COUNT(*) FROM letter") == 0
+
+
+def test_raw_mail_stays_while_its_job_is_active(spool: Connection) -> None:
+    job = a_job(spool)
+    assert keep.raw_mail(spool.view, now=LATER) == []
+    ended(spool, job)
+    assert keep.raw_mail(spool.view, now=datetime.now(UTC).timestamp()) == []
+    (raw,) = keep.raw_mail(spool.view, now=LATER)
+    with spool.transaction() as tx:
+        keep.forget(tx, [raw])
+    assert spool.view.count("SELECT COUNT(*) FROM body") == 0
+    assert keep.raw_mail(spool.view, now=LATER) == []
+
+
+def test_held_mail_goes_after_two_weeks(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted(held="List-Id"))
+        assert keep.give_up_held(tx) == 0
+    with spool.transaction() as tx:
+        tx.now += timedelta(days=15)
+        assert keep.give_up_held(tx) == 1
+    assert holds.held(spool.view) == []
+    assert len(keep.raw_mail(spool.view, now=LATER)) == 1
+
+
+def test_a_message_that_acted_is_remembered_for_a_year(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        number = mail.accept(tx, accepted())
+    waiting = mail.fetch(spool.view, number)
+    assert waiting is not None
+    with spool.transaction() as tx:
+        mail.first_act(tx, waiting, waiting.errands[0][0], "align", "c")
+        mail.settle(tx, waiting.errands[0][0], reason="answered")
+        mail.forget_after(tx, number, HOUR)
+        keep.forget(tx, keep.raw_mail(tx, now=LATER))
+        assert keep.bury(tx) == 0
+        assert tx.count("SELECT COUNT(*) FROM act") == 1
+    with spool.transaction() as tx:
+        tx.now = datetime.fromtimestamp(YEARS, UTC)
+        assert keep.bury(tx) == 1
+        assert tx.count("SELECT COUNT(*) FROM act") == 0
+
+
+def test_mail_that_came_back_for_a_letter_goes_by_itself(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted(errands=[(Errand.POSTMASTER, "postmaster")], identity=None))
+        mail.accept(tx, accepted(errands=[], identity=None))
+    assert [raw.message for raw in keep.raw_mail(spool.view, now=LATER)] == [2]
+
+
+def test_strays_are_what_no_row_names(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted(body=None, file="known"))
+    assert keep.unknown_mail(spool.view, ["known", "stray"]) == ["stray"]
+    assert keep.unknown_letters(spool.view, [77]) == [77]
+    assert keep.unknown_staged(spool.view, ["1-align-0"]) == ["1-align-0"]
+    job = a_job(spool)
+    assert keep.unknown_jobs(spool.view, [job, "gone"]) == ["gone"]

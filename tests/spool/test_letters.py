@@ -1,0 +1,116 @@
+"""Letters in a real database: planned once, composed once, tried, set aside, sent."""
+
+from datetime import UTC, datetime, timedelta
+
+from mailgate.model import LetterKind, LetterState
+from mailgate.spool import jobs, letters, mail
+from mailgate.spool.database import Connection
+from tests.spool.made import a_job, accepted, ended
+
+SOON = timedelta(seconds=10)
+
+
+def a_letter(spool: Connection) -> int:
+    job = a_job(spool)
+    ended(spool, job)
+    (planned,) = letters.planned(spool.view, besides=(), limit=5)
+    return planned.id
+
+
+def composed(spool: Connection, *, size: int = 3) -> int:
+    number = a_letter(spool)
+    with spool.transaction() as tx:
+        assert letters.composed(tx, number, size=size, body=b"abc", file=None)
+    return number
+
+
+def due(spool: Connection, **later: float) -> list[int]:
+    at = datetime.now(UTC) + timedelta(**later)
+    return [x.id for x in letters.due(spool.view, now=at, limit=9, besides=())]
+
+
+def test_a_letter_about_a_job_leaves_with_a_tag_and_an_answer_with_none(spool: Connection) -> None:
+    a_letter(spool)
+    with spool.transaction() as tx:
+        number = mail.accept(tx, accepted())
+        for _ in range(2):
+            letters.answer(
+                tx, message=number, recipient="ada@example.org", kind=LetterKind.REFUSED, facts={}
+            )
+    rows = spool.view.all("SELECT sender, tag, kind FROM letter ORDER BY id")
+    assert [row["kind"] for row in rows] == ["result", "refused"]
+    assert rows[0]["sender"] == f"jobs+bounce.{rows[0]['tag']}@gate.example.org"
+    assert rows[1]["sender"] == ""
+    assert letters.tagged(spool.view, rows[0]["tag"]) == 1
+    assert letters.tagged(spool.view, "0" * 20) is None
+
+
+def test_a_letter_is_composed_once(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        assert not letters.composed(tx, number, size=9, body=b"else", file=None)
+    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    assert (letter.body, letter.size) == (b"abc", 3)
+
+
+def test_a_sent_letter_is_never_due_again_and_its_bytes_go(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        letters.sent(tx, number, "250 ok")
+    assert due(spool, days=99) == []
+    assert spool.view.count("SELECT COUNT(*) FROM letter_body") == 0
+
+
+def test_a_put_off_letter_is_due_at_its_time(spool: Connection) -> None:
+    number = composed(spool)
+    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    with spool.transaction() as tx:
+        letters.put_off(
+            tx, letter, until=tx.now + SOON, words="451 later", refused=True, waited=SOON
+        )
+    assert due(spool) == []
+    (again,) = letters.due(spool.view, now=datetime.now(UTC) + SOON, limit=9, besides=())
+    assert (again.id, again.refusals, again.tries, again.waited) == (number, 1, 1, SOON)
+
+
+def test_a_letter_set_aside_waits_for_the_operator(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        letters.set_aside(tx, number, "550 no such user")
+    assert due(spool, days=99) == []
+    (queued,) = letters.queue(spool.view)
+    assert (queued.state, queued.last_words) == (LetterState.HELD, "550 no such user")
+    with spool.transaction() as tx:
+        assert letters.retry_now(tx, number)
+    assert due(spool) == [number]
+
+
+def test_a_letter_too_big_is_composed_again_under_its_message_id(spool: Connection) -> None:
+    number = composed(spool, size=900)
+    before = spool.view.one("SELECT message_id FROM letter WHERE id = ?", number)
+    with spool.transaction() as tx:
+        letters.too_big(tx, number, limit=100, words="552")
+    (plan,) = letters.planned(spool.view, besides=(), limit=5)
+    assert before is not None
+    assert (plan.id, plan.limit, plan.message_id) == (number, 100, before["message_id"])
+
+
+def test_a_step_of_the_clock_leaves_intervals_as_they_were(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        letters.shift(tx, 3600)
+    assert due(spool) == []
+    with spool.transaction() as tx:
+        letters.shift(tx, -3600)
+    assert due(spool) == [number]
+
+
+def test_a_bounce_is_noted_on_its_letter_and_its_job(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        message = mail.accept(tx, accepted(errands=[], letters=[number], identity=None))
+    row = spool.view.one("SELECT noted, job FROM letter WHERE id = ?", number)
+    assert row is not None
+    assert row["noted"] is not None
+    history = jobs.history(spool.view, row["job"])
+    assert history[-1][1:] == ("returned", f"letter={number} message={message}")

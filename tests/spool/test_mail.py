@@ -1,0 +1,91 @@
+"""Messages in a real database: taken, read once, held, explained."""
+
+import pytest
+
+from mailgate.model import How, Identity
+from mailgate.spool import holds, mail
+from mailgate.spool.database import Connection
+from mailgate.spool.explain import explain
+from mailgate.spool.store import Folder
+from mailgate.spool.tables import Errand
+from tests.spool.made import ADA, accepted
+
+
+def take(spool: Connection, taken: mail.Accepted) -> mail.Waiting:
+    with spool.transaction() as tx:
+        number = mail.accept(tx, taken)
+    waiting = mail.fetch(spool.view, number)
+    assert waiting is not None
+    return waiting
+
+
+def test_a_taken_message_waits_with_its_bytes(spool: Connection) -> None:
+    waiting = take(spool, accepted())
+    assert waiting.body == b"hello"
+    assert [name for _, _, name in waiting.errands] == ["align"]
+    assert mail.waiting(spool.view, besides=(), limit=9) == [waiting.id]
+    assert mail.waiting(spool.view, besides={waiting.id}, limit=9) == []
+
+
+def test_a_message_acts_once_for_each_recipient_and_identity(spool: Connection) -> None:
+    first, again = take(spool, accepted()), take(spool, accepted())
+    eve = Identity(address="eve@example.org", how=How.NETWORK)
+    hers = take(spool, accepted(identity=eve))
+    with spool.transaction() as tx:
+        assert mail.first_act(tx, first, first.errands[0][0], "align", "c1") is None
+        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == "c1"
+        assert mail.first_act(tx, again, again.errands[0][0], "blast", "c2") is None
+        assert mail.first_act(tx, hers, hers.errands[0][0], "align", "c3") is None
+
+
+def test_the_same_errand_may_claim_its_act_again_after_a_crash(spool: Connection) -> None:
+    waiting = take(spool, accepted())
+    with spool.transaction() as tx:
+        for _ in range(2):
+            assert mail.first_act(tx, waiting, waiting.errands[0][0], "align", "c1") is None
+
+
+def test_an_operation_that_fails_leaves_no_row(spool: Connection) -> None:
+    with pytest.raises(ZeroDivisionError), spool.transaction() as tx:
+        mail.accept(tx, accepted())
+        raise ZeroDivisionError
+    assert mail.waiting(spool.view, besides=(), limit=9) == []
+
+
+def test_held_mail_is_listed_shown_and_released(spool: Connection, folder: Folder) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted(held="Precedence: bulk"))
+    (held,) = holds.held(spool.view)
+    assert (held.sender, held.key, held.reason) == (
+        ADA.address, "<1@example.org>", "Precedence: bulk",
+    )  # fmt: skip
+    assert b"".join(holds.raw(spool.view, folder, held.id) or ()) == b"hello"
+    assert mail.waiting(spool.view, besides=(), limit=9) == []
+    with spool.transaction() as tx:
+        assert holds.release(tx, held.id) is None
+    assert len(mail.waiting(spool.view, besides=(), limit=9)) == 1
+    with spool.transaction() as tx:
+        assert "is held" in (holds.release(tx, held.id) or "")
+
+
+def test_mail_to_the_postmaster_is_held_and_not_released(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted(errands=[(Errand.POSTMASTER, "postmaster")], identity=None))
+    (held,) = holds.held(spool.view)
+    with spool.transaction() as tx:
+        assert "for you to read" in (holds.release(tx, held.id) or "")
+        assert holds.delete(tx, held.id) is None
+    assert holds.held(spool.view) == []
+
+
+def test_explain_tells_every_decision_in_order(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        tx.note("refused", key="<1@example.org>", detail="too big")
+    waiting = take(spool, accepted())
+    with spool.transaction() as tx:
+        mail.settle(tx, waiting.errands[0][0], reason="duplicate")
+    told = [sentence for _, sentence in explain(spool.view, "<1@example.org>")]
+    assert told[0] == "refused: too big"
+    assert told[1].startswith("accepted as message 1: through smtp, 5 bytes, from ada@example.org")
+    assert told[2] == "DONE for align: duplicate"
+    assert explain(spool.view, "<2@example.org>") == []
