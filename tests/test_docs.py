@@ -1,22 +1,29 @@
 """A test fails when something that a reader meets is undocumented, or a page tells what is not."""
 
 import importlib.util
+import io
 import re
+import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
+from email import message_from_string, policy
 from pathlib import Path
 
 import pytest
 
-from mailgate import config, errors, services
+from mailgate import config, errors, services, share
 from mailgate.cli import main
-from mailgate.model import AttemptState, LetterKind, LetterState
+from mailgate.model import AttemptState, LetterKind, LetterState, Request
+from mailgate.parse.message import read_message
+from mailgate.parse.request import read_request
 from mailgate.phases import Phase
 from mailgate.spool.tables import TABLES, ErrandState
 from tests.source import CHECKOUT, DOCS, first_words, pages
 
 OPERATING = DOCS / "operating.md"
 SPOOL = DOCS / "spool.md"
+REQUESTS = DOCS / "requests.md"
 
 
 def _page(path: Path) -> str:
@@ -113,6 +120,38 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
     assert shown - _commands() - {"daemon"} == set()
     rules = set(re.findall(r"^([a-z]+):", _page(CHECKOUT / "Makefile"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+)", _code(text))) - rules == set()
+
+
+def test_the_request_that_the_docs_show_is_clear() -> None:
+    head, _, text = re.findall(r"^```\n(.*?)^```", _page(REQUESTS), re.MULTILINE | re.DOTALL)[
+        0
+    ].partition("\n\n")
+    mail = message_from_string(f"{head}\n\n", policy=policy.default)
+    mail.set_content(text)
+    mail.add_attachment(b">a\nMK\n>b\nMK\n", "chemical", "x-fasta", filename="globins.fa")
+    message = read_message(io.BytesIO(mail.as_bytes()))
+    request = read_request(message, services.load_all(share.path("etc", "services"))["align"])
+    assert isinstance(request, Request)
+    assert request.label == "globins, second try"
+    assert request.work_limit == timedelta(minutes=30)
+    assert request.parameters["tree"] == "upgma"
+
+
+def test_every_general_key_of_a_request_is_documented() -> None:
+    told = re.findall(r"^\| `([a-z-]+): ", _page(REQUESTS), re.MULTILINE)
+    assert set(services.GENERAL) - {"service"} == set(told)
+
+
+def test_every_option_of_accat_is_documented() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "mailgate.client.accat", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    options = set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help"}
+    assert options
+    assert [option for option in sorted(options) if option not in _page(REQUESTS)] == []
 
 
 def _leads(page: Path, link: str) -> bool:
