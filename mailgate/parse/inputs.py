@@ -1,0 +1,170 @@
+"""Which attachment is which input of a service."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mailgate.model import Attachment, Input
+from mailgate.parse.keys import Finding, fine, shown, wrong
+from mailgate.services import InputRule, Origin, Service, last_part
+from mailgate.settings.units import said_size
+
+# What mail programs attach by themselves: no input, unless a service asks for such files by name or
+# there is nothing else.
+_BY_THEMSELVES = (
+    "application/pgp-signature",
+    "application/pkcs7-signature",
+    "application/x-pkcs7-signature",
+    "text/vcard",
+    "text/x-vcard",
+    "text/directory",
+)
+# So many are listed one by one; who attaches more has sent something else.
+_LISTED = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class Binding:
+    """The inputs found so far, what was found of each attachment, and those not yet used."""
+
+    free: list[Attachment]
+    inputs: list[Input] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The attachments that fit nothing, as ``name, size``."""
+        names = [f"{_called(item)}, {said_size(item.size)}" for item in self.free[:_LISTED]]
+        more = len(self.free) - _LISTED
+        return (*names, f"and {more} more") if more > 0 else tuple(names)
+
+
+def bind_attachments(
+    attachments: Sequence[Attachment], service: Service, chosen: Mapping[str, str]
+) -> Binding:
+    """Give every input that comes from an attachment its one.
+
+    A line ``INPUT: NAME`` of the request chooses (``chosen``). The other inputs take the one
+    attachment that fits; those with a ``match`` go first, so that an input that takes anything gets
+    what they leave. Whatever is used up fits no other input.
+    """
+    binding = Binding(free=list(attachments))
+    rules = [rule for rule in service.inputs.values() if rule.from_ is Origin.ATTACHMENT]
+    for rule in sorted(rules, key=lambda rule: (rule.name not in chosen, rule.match is None)):
+        if rule.name in chosen:
+            _bind_chosen(binding, rule, chosen[rule.name])
+        else:
+            _bind_fitting(binding, rule)
+    return binding
+
+
+def bind_body(text: str, rule: InputRule, binding: Binding) -> None:
+    """Make ``text`` (LF line ends) the service's body input; empty, it was not sent."""
+    content = text.encode("utf-8", "replace")
+    if not content:
+        if rule.required:
+            binding.findings.append(_missing(rule))
+        return
+    if rule.max_size is not None and len(content) > rule.max_size:
+        binding.findings.append(_too_big("(the text)", len(content), rule))
+        return
+    item = Input(
+        name=rule.name,
+        filename="",
+        media_type="text/plain",
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        text=content.decode(),
+    )
+    binding.inputs.append(item)
+    meaning = f'{said_size(len(content))} as "{rule.name}"'
+    binding.findings.append(fine("(the text)", meaning))
+
+
+# --- one input ------------------------------------------------------------------------------------
+
+
+def _bind_chosen(binding: Binding, rule: InputRule, name: str) -> None:
+    alike = [item for item in binding.free if _is_called(item, name)]
+    if not alike:
+        meaning = f'there is no attachment "{shown(name)}" for "{rule.name}"'
+        names = [_called(item) for item in binding.free[:3]]
+        mend = f'the name of an attachment after "{rule.name}:"'
+        if names:
+            mend += f" ({', '.join(names)})"
+        binding.findings.append(wrong(f"{rule.name}: {name}", meaning, mend))
+    elif len(alike) > 1:
+        _ask_which(binding, rule, alike)
+    elif not rule.takes(alike[0].name):
+        meaning = f'is no file for "{rule.name}": {_expected(rule)}'
+        binding.findings.append(wrong(_called(alike[0]), meaning, _expected(rule)))
+        binding.free.remove(alike[0])
+    else:
+        _use(binding, rule, alike[0])
+
+
+def _bind_fitting(binding: Binding, rule: InputRule) -> None:
+    fitting = [item for item in binding.free if rule.takes(item.name)]
+    if rule.match is None:
+        meant = [item for item in fitting if item.media_type not in _BY_THEMSELVES]
+        fitting = meant or fitting
+    if len(fitting) > 1:
+        _ask_which(binding, rule, fitting)
+    elif fitting:
+        _use(binding, rule, fitting[0])
+    elif rule.required:
+        binding.findings.append(_missing(rule))
+
+
+def _use(binding: Binding, rule: InputRule, item: Attachment) -> None:
+    binding.free.remove(item)
+    if rule.max_size is not None and item.size > rule.max_size:
+        binding.findings.append(_too_big(_called(item), item.size, rule))
+        return
+    bound = Input(
+        name=rule.name,
+        filename=item.name or "",
+        media_type=item.media_type,
+        size=item.size,
+        sha256=item.sha256,
+        slice=item.slice,
+    )
+    binding.inputs.append(bound)
+    binding.findings.append(fine(_called(item), f'{said_size(item.size)} as "{rule.name}"'))
+
+
+def _ask_which(binding: Binding, rule: InputRule, fitting: Sequence[Attachment]) -> None:
+    names = {last_part(item.name or "").lower() for item in fitting}
+    mend = f'only one attachment that fits "{rule.name}"'
+    if len(names) == len(fitting) and "" not in names:
+        mend += f', or with a line "{rule.name}: {_called(fitting[0])}" that names it'
+    for item in fitting:
+        meaning = f'{said_size(item.size)}, one of {len(fitting)} that fit "{rule.name}": which?'
+        binding.findings.append(wrong(_called(item), meaning, mend))
+        binding.free.remove(item)
+
+
+def _missing(rule: InputRule) -> Finding:
+    meaning = f'"{rule.name}" is missing: {_expected(rule)}'
+    return wrong("(missing)", meaning, _expected(rule))
+
+
+def _too_big(name: str, size: int, rule: InputRule) -> Finding:
+    most = said_size(rule.max_size or 0)
+    meaning = f'{said_size(size)}, but "{rule.name}" may have at most {most}'
+    return wrong(name, meaning, f'at most {most} as "{rule.name}"')
+
+
+def _expected(rule: InputRule) -> str:
+    if rule.from_ is Origin.BODY:
+        return "its text below a blank line"
+    return f"an attachment named {' or '.join(rule.match)}" if rule.match else "an attachment"
+
+
+def _called(item: Attachment) -> str:
+    return shown(item.name) if item.name else "(an attachment without a name)"
+
+
+def _is_called(item: Attachment, name: str) -> bool:
+    own = (item.name or "").strip()
+    return bool(own) and name.lower() in (own.lower(), last_part(own).lower())

@@ -1,0 +1,334 @@
+"""The lines at the top of a request: ``key: value``, what each means, what is wrong with it."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from mailgate.log import escaped
+from mailgate.model import Notify, Reply, Understood
+from mailgate.services import GENERAL, InputRule, Service, folded
+from mailgate.settings.kinds import did_you_mean, nearest, one_of
+from mailgate.settings.parameters import Flag, Parameter, is_yes
+from mailgate.settings.units import duration, said_duration
+
+LABEL = 100
+"""Characters of a label that are kept."""
+
+# Where a key and its sign must stand in a line; a longer key is prose.
+_HEAD = 120
+_LINE = re.compile(
+    r"""[\s\u200b\ufeff"'“”‘’„«»]*([^\W_][\w\s.\-‐-―−"'“”‘’„«»]{0,60}?)\s*[:=：＝]"""  # noqa: RUF001 - what word processors write
+)
+_QUOTES = re.compile("[\"'“”‘’„«»]")  # noqa: RUF001 - the same
+_DASHES = re.compile("[‐-―−]")  # noqa: RUF001 - the same
+
+# What a person writes around a request, with a name or a few empty words: nothing of it is asked.
+_NAMES = r"((?:[ ,]+[\w.'-]+){0,5})[ ,.!]*"
+_GREETING = re.compile(
+    rf"(?:hello|hi|hey|dear|greetings|good (?:morning|day|afternoon|evening))\b{_NAMES}",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"(?:thanks|thank you|many thanks|cheers|regards|(?:best|kind|warm)(?: (?:regards|wishes))?"
+    rf"|sincerely|yours(?: sincerely| faithfully| truly)?|bye)\b{_NAMES}",
+    re.IGNORECASE,
+)
+_EMPTY = (
+    "a advance again all and everybody everyone folks for help in lot madam much or sir so team"
+)
+_EMPTY_WORDS = frozenset([*_EMPTY.split(), "there", "to", "very", "you", "your"])
+
+# So many wrong lines are told one by one.
+_TOLD = 20
+# What is asked for is added to a date; no computer or address lives as long.
+_LONGEST = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A line or attachment as it was read; ``mend`` continues "Send it again with ..."."""
+
+    told: Understood
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLine:
+    """A ``key: value`` line: the key as compared and as written, the value without its blanks."""
+
+    key: str
+    written: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """What the general keys ask for."""
+
+    label: str | None = None
+    work_limit: timedelta | None = None
+    keep: timedelta | None = None
+    notify: frozenset[Notify] = frozenset()
+    reply: Reply = Reply.FULL
+    dry_run: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """What the lines ask for so far. ``chosen``: input to attachment; ``seen``: all keys."""
+
+    general: General = field(default_factory=General)
+    parameters: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict)
+    right: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def key_line(line: str) -> KeyLine | None:
+    """Take a line apart at its first ``:`` or ``=``; None where what stands before is no key.
+
+    In a key the case, blanks, ``-``, ``_``, quotation marks and the kind of dash do not matter; a
+    value is left as it is.
+    """
+    found = _LINE.match(line[:_HEAD])
+    if found is None:
+        return None
+    plain = _QUOTES.sub("", _DASHES.sub("-", unicodedata.normalize("NFKC", found[1])))
+    return KeyLine(key=folded(plain), written=plain.strip(), value=line[found.end() :].strip())
+
+
+def is_greeting(line: str) -> bool:
+    """Tell whether a line plainly greets, perhaps with a name, and says no more."""
+    return _says_only(_GREETING, line)
+
+
+def is_closing(line: str) -> bool:
+    """Tell whether a line plainly thanks or takes leave, perhaps with a name, and says no more."""
+    return _says_only(_CLOSING, line)
+
+
+def _says_only(courtesy: re.Pattern[str], line: str) -> bool:
+    found = courtesy.fullmatch(line.strip()) if len(line) <= _HEAD else None
+    if found is None:
+        return False
+    words = found[1].replace(",", " ").split()
+    return all(word.lower() in _EMPTY_WORDS or word[0].isupper() for word in words)
+
+
+def known_keys(service: Service) -> dict[str, str]:
+    """Map every key that a request to the service may hold, as compared, to its proper form."""
+    names = [*GENERAL, *service.parameters, *service.inputs]
+    return {folded(name): name for name in names}
+
+
+def read_keys(lines: Iterable[str], service: Service) -> Asked:
+    """Read the lines of a request; every line gets its finding, past the twentieth wrong one."""
+    asked, left = Asked(), 0
+    for line in lines:
+        finding = _finding(line, asked, service)
+        told = sum(1 for earlier in asked.findings if earlier.told.wrong)
+        if finding.told.wrong and told >= _TOLD:
+            left += 1
+            continue
+        asked.findings.append(finding)
+    if left:
+        asked.findings.append(wrong(f"and {left} more lines", "are wrong too", None))
+    return asked
+
+
+def wrong(quoted: str, meaning: str, mend: str | None) -> Finding:
+    """Make a finding for which nothing is run."""
+    return Finding(told=Understood(quoted=shown(quoted), meaning=meaning, wrong=True), mend=mend)
+
+
+def fine(quoted: str, meaning: str) -> Finding:
+    """Make a finding that is in order."""
+    return Finding(told=Understood(quoted=shown(quoted), meaning=meaning))
+
+
+def shown(text: str, most: int = 80) -> str:
+    """Return a stranger's words on one line, control characters escaped, at most ``most`` long."""
+    words = escaped(text[: 2 * most].strip())
+    return words if len(words) <= most else f"{words[: most - 3]}..."
+
+
+# --- one line -------------------------------------------------------------------------------------
+
+
+def _finding(line: str, asked: Asked, service: Service) -> Finding:
+    found = key_line(line)
+    if found is None:
+        return _no_key(line, service)
+    if found.key in asked.seen:
+        once = f'"{shown(found.written)}" given once'
+        return wrong(line, f'"{shown(found.written)}" is given twice', once)
+    asked.seen.add(found.key)
+    return _read(line, found, asked, service)
+
+
+def _no_key(line: str, service: Service) -> Finding:
+    word, _, rest = line.strip().partition(" ")
+    known = known_keys(service).get(folded(word[:_HEAD]))
+    if not rest and isinstance(service.parameters.get(known or ""), Flag):
+        rest = "yes"
+    if known and rest.strip():
+        right = shown(f"{known}: {rest.strip()}")
+        meaning = f'is no "key: value" line; did you mean "{right}"?'
+        return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
+    if service.body_input is not None:
+        meaning = f'is no "key: value" line; the text for "{service.body_input.name}" begins'
+        return wrong(line, f"{meaning} below a blank line", "a blank line between keys and text")
+    return wrong(line, 'is no "key: value" line', f'the line "{shown(line)}" left out')
+
+
+def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
+    name = known_keys(service).get(found.key)
+    if name is None:
+        return _unknown(line, found, service)
+    if found.key in _GENERAL:
+        return _read_general(line, found, asked, service)
+    if name in service.parameters:
+        return _read_parameter(line, found, asked, service.parameters[name])
+    return _read_choice(line, found, asked, service.inputs[name])
+
+
+def _unknown(line: str, found: KeyLine, service: Service) -> Finding:
+    known = known_keys(service)
+    near = nearest(found.key, list(known))
+    meaning = f'there is no parameter "{shown(found.written)}"'
+    if near is None and service.body_input is not None:
+        mend = f'"service: {service.name}" and a blank line above the text for it'
+        return wrong(line, meaning, f'the line "{shown(line)}" left out, or {mend}')
+    if near is None:
+        return wrong(line, meaning, f'the line "{shown(line)}" left out')
+    right = shown(f"{known[near]}: {found.value}")
+    mend = f'"{right}" instead of "{shown(line)}"'
+    return wrong(line, f'{meaning}; did you mean "{known[near]}"?', mend)
+
+
+def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Parameter) -> Finding:
+    fault = parameter.fault(found.value)
+    if fault:
+        meaning = f'the value of "{parameter.name}" {fault}; expected {parameter.expected}'
+        mend = f'another value for "{parameter.name}": {parameter.expected}'
+        return wrong(line, shown(meaning, 400), shown(mend, 200))
+    asked.parameters[parameter.name] = found.value
+    return fine(line, f'the parameter "{parameter.name}"')
+
+
+def _read_choice(line: str, found: KeyLine, asked: Asked, rule: InputRule) -> Finding:
+    if rule.from_ == "body":
+        meaning = f'"{rule.name}" is the text below the first blank line'
+        return wrong(line, meaning, f'the text for "{rule.name}" below a blank line')
+    if not found.value:
+        return wrong(line, "names no attachment", f'the line "{shown(line)}" left out')
+    asked.chosen[rule.name] = found.value
+    asked.right.append(shown(f"{rule.name}: {found.value}", 2 * _HEAD))
+    return fine(line, f'names the attachment for "{rule.name}"')
+
+
+# --- the general keys -----------------------------------------------------------------------------
+
+
+class _WrongError(ValueError):
+    """What is wrong with a general key's value, as a clause."""
+
+
+def _read_general(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
+    read, expected = _GENERAL[found.key]
+    try:
+        asked.general, meaning = read(asked.general, found.value, service)
+    except _WrongError as error:
+        mend = f'another value for "{found.key}": {expected(service)}'
+        return wrong(line, f"{error}; expected {expected(service)}", mend)
+    asked.right.append(shown(f"{found.key}: {found.value}", 2 * _HEAD))
+    return fine(line, meaning)
+
+
+def _service(general: General, value: str, service: Service) -> tuple[General, str]:
+    if value.lower() != service.name:
+        message = f'this mail went to the service "{service.name}", not to "{shown(value)}"'
+        raise _WrongError(message)
+    return general, f'the service "{service.name}"'
+
+
+def _label(general: General, value: str, _: Service) -> tuple[General, str]:
+    words = "".join(c if c.isprintable() else " " for c in value[: LABEL * 10])
+    label = " ".join(words.split())[:LABEL].strip()
+    if not label:
+        raise _WrongError("the label is empty")
+    return replace(general, label=label), "the job's label"
+
+
+def _work_limit(general: General, value: str, service: Service) -> tuple[General, str]:
+    span, most = _span(value), service.limits.work or _LONGEST
+    if span > most:
+        message = f"{said_duration(span)} is over the service's limit of {said_duration(most)}"
+        raise _WrongError(message)
+    return replace(general, work_limit=span), f"the work may take {said_duration(span)}"
+
+
+def _keep(general: General, value: str, service: Service) -> tuple[General, str]:
+    span, most = _span(value), service.limits.keep_max
+    if span > most:
+        message = f"{said_duration(span)} is over the service's limit of {said_duration(most)}"
+        raise _WrongError(message)
+    return replace(general, keep=span), f"the results are kept {said_duration(span)}"
+
+
+def _span(value: str) -> timedelta:
+    try:
+        span = duration(value[:_HEAD])
+    except ValueError as error:
+        message = f'"{shown(value)}" is no duration'
+        raise _WrongError(message) from error
+    if span < timedelta(seconds=1):
+        raise _WrongError("it is under a second")
+    return span
+
+
+def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
+    words = re.split(r"[\s,;]+", value[:_HEAD].lower().strip(" ,;"))
+    for word in words:
+        if word not in set(Notify):
+            known = [str(member) for member in Notify]
+            message = f'"{shown(word)}" is no event{did_you_mean(word, known)}'
+            raise _WrongError(message)
+    notify = frozenset(Notify(word) for word in words)
+    return replace(general, notify=notify), f"a mail at: {', '.join(dict.fromkeys(words))}"
+
+
+def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
+    if value.lower() not in set(Reply):
+        message = f'"{shown(value)}" is no kind of reply'
+        raise _WrongError(message)
+    reply = Reply(value.lower())
+    return replace(general, reply=reply), f"a {reply} reply"
+
+
+def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
+    yes = is_yes(value)
+    if yes is None:
+        message = f'"{shown(value)}" is neither yes nor no'
+        raise _WrongError(message)
+    return replace(general, dry_run=yes), "only say what would run" if yes else "run it"
+
+
+def _any_span(most: timedelta) -> str:
+    return f'a duration such as "30 min", at most {said_duration(most)}'
+
+
+Read = Callable[[General, str, Service], tuple[General, str]]
+
+_GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
+    "service": (_service, lambda service: f'"{service.name}"'),
+    "label": (_label, lambda _: "a few words"),
+    "work-limit": (_work_limit, lambda service: _any_span(service.limits.work or _LONGEST)),
+    "keep": (_keep, lambda service: _any_span(service.limits.keep_max)),
+    "notify": (_notify, lambda _: f"{one_of(list(Notify))}, or several with commas"),
+    "reply": (_reply, lambda _: one_of(list(Reply))),
+    "dry-run": (_dry_run, lambda _: '"yes" or "no"'),
+}

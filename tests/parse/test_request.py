@@ -1,0 +1,570 @@
+"""What a message's text and attachments are read as, for one service."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailgate.model import Attachment, Message, Notify, Reply, Request, Slice, Unclear
+from mailgate.parse.request import MOST_LINES, read_request
+from mailgate.services import Service, load
+
+ALIGN = """
+command = ["align", "--tree", "{tree}", "{input:sequences}"]
+[input.sequences]
+match = ["*.fa", "*.fasta"]
+max_size = "1 KiB"
+[parameter.tree]
+type = "choice"
+choices = ["sl", "upgma"]
+default = "sl"
+[limits]
+work = "1h"
+"""
+COUNT = """
+command = ["count", "{level}", "{title}", "{ratio}", "{loud}", "{mode}"]
+stdin = "text"
+[input.text]
+from = "body"
+required = false
+[parameter.level]
+type = "integer"
+min = -3
+max = 9
+[parameter.title]
+type = "text"
+max_length = 40
+default = "none"
+[parameter.ratio]
+type = "number"
+default = 0.5
+[parameter.loud]
+type = "flag"
+[parameter.mode]
+type = "choice"
+choices = ["a b", "c:d", "e=f"]
+default = "a b"
+"""
+
+
+def service(folder: Path, words: str, name: str = "align") -> Service:
+    file = folder / f"{name}.toml"
+    file.write_text(words, encoding="utf-8")
+    return load(file)
+
+
+@pytest.fixture(scope="module")
+def align(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service(tmp_path_factory.mktemp("services"), ALIGN)
+
+
+@pytest.fixture(scope="module")
+def count(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service(tmp_path_factory.mktemp("services"), COUNT, "count")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service(tmp_path_factory.mktemp("services"), 'command = ["true"]', "plain")
+
+
+def attached(name: str | None, size: int = 10, media_type: str = "text/plain") -> Attachment:
+    digest = hashlib.sha256(f"{name}{size}".encode()).hexdigest()
+    place = Slice(start=size, end=size + 10, encoding="base64")
+    return Attachment(name=name, media_type=media_type, size=size, sha256=digest, slice=place)
+
+
+FA = attached("globins.fa")
+
+
+def message(*lines: str, files: tuple[Attachment, ...] = ()) -> Message:
+    return Message(
+        message_id=None, from_=("a@example.org",), to=(), subject=None, date=None, lines=lines,
+        attachments=files, automatic=None, defects=(), content="",
+    )  # fmt: skip
+
+
+def clear(service: Service, *lines: str, files: tuple[Attachment, ...] = ()) -> Request:
+    request = read_request(message(*lines, files=files), service)
+    assert isinstance(request, Request), request
+    return request
+
+
+def unclear(service: Service, *lines: str, files: tuple[Attachment, ...] = ()) -> Unclear:
+    request = read_request(message(*lines, files=files), service)
+    assert isinstance(request, Unclear), request
+    return request
+
+
+def faults(answer: Unclear) -> list[str]:
+    return [f"{line.quoted} | {line.meaning}" for line in answer.lines if line.wrong]
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+def test_an_empty_body_is_fine_where_everything_has_a_default(align: Service) -> None:
+    request = clear(align, files=(FA,))
+    assert request.parameters == {"tree": "sl"}
+    assert [item.name for item in request.inputs] == ["sequences"]
+    assert request.inputs[0].slice == FA.slice
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tree: upgma",
+        "tree=upgma",
+        "TREE :  upgma ",
+        "\u201ctree\u201d: upgma",
+        "\u00a0tree\u00a0=\u00a0upgma",
+        "tree：upgma",
+    ],
+)
+def test_a_key_is_found_however_it_is_written(align: Service, line: str) -> None:
+    assert clear(align, "", line, files=(FA,)).parameters == {"tree": "upgma"}
+
+
+@pytest.mark.parametrize(
+    "line", ["work-limit: 30 min", "Work limit = 30m", "work_limit: 0.5h", "work–limit: 1800s"]
+)
+def test_blanks_dashes_and_underscores_mean_the_same_in_a_key(align: Service, line: str) -> None:
+    assert clear(align, line, files=(FA,)).work_limit == timedelta(minutes=30)
+
+
+def test_the_general_keys_are_read(align: Service) -> None:
+    request = clear(
+        align, "service: Align", "label: globins, second  try", "keep: 2 weeks", "notify: start, Progress",
+        "reply: brief", "dry-run: yes", files=(FA,),
+    )  # fmt: skip
+    assert request.label == "globins, second try"
+    assert request.keep == timedelta(days=14)
+    assert request.notify == {Notify.START, Notify.PROGRESS}
+    assert request.reply is Reply.BRIEF
+    assert request.dry_run
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("tre: upgma", 'there is no parameter "tre"; did you mean "tree"?'),
+        ("tree: upgna", 'did you mean "upgma"?'),
+        ("tree: UPGMA", 'did you mean "upgma"?'),
+        ("tree: nj", 'expected "sl" or "upgma"'),
+        ("tree:", "is empty"),
+        ("tree: -x", 'begins with "-"'),
+        ("tree upgma", 'did you mean "tree: upgma"?'),
+        ("please use upgma", 'is no "key: value" line'),
+        ("Hello, please align these", 'is no "key: value" line'),
+        ("service: blast", 'this mail went to the service "align"'),
+        ("work-limit: 2h", "2 h is over the service's limit of 1 h"),
+        ("work-limit: 30", "is no duration"),
+        ("work-limit: 0s", "under a second"),
+        ("keep: 91d", "91 d is over the service's limit of 90 d"),
+        ("keep: 999999999999 weeks", "is no duration"),
+        ("notify: strat", 'did you mean "start"?'),
+        ("notify:", "is no event"),
+        ("reply: short", 'expected "full" or "brief"'),
+        ("dry-run: perhaps", "neither yes nor no"),
+        ("label:", "the label is empty"),
+        ("http://example.org/", 'there is no parameter "http"'),
+        ("sequences: other.fa", 'there is no attachment "other.fa"'),
+    ],
+)
+def test_a_line_that_is_not_understood_is_answered_with_what_is_wrong(
+    align: Service, line: str, said: str
+) -> None:
+    answer = unclear(align, line, files=(FA,))
+    assert any(said in fault for fault in faults(answer)), faults(answer)
+    assert answer.mend.startswith("Send it again with ")
+    assert answer.mend.endswith(".")
+
+
+def test_every_line_is_accounted_for_and_what_was_right_is_in_the_example(align: Service) -> None:
+    answer = unclear(
+        align, "service: align", "tre: upgma", "label: x", files=(FA, attached("me.vcf", 2048))
+    )
+    assert [(line.quoted, line.wrong) for line in answer.lines] == [
+        ("service: align", False), ("tre: upgma", True), ("label: x", False),
+        ("globins.fa", False), ("me.vcf, 2 KiB", False),
+    ]  # fmt: skip
+    assert answer.lines[1].meaning == 'there is no parameter "tre"; did you mean "tree"?'
+    assert answer.lines[3].meaning == '10 B as "sequences"'
+    assert answer.mend == 'Send it again with "tree: upgma" instead of "tre: upgma".'
+    assert answer.example == ("service: align", "label: x", "tree: sl")
+
+
+def test_a_key_that_is_given_twice_is_wrong(align: Service) -> None:
+    assert faults(unclear(align, "tree: sl", "Tree = sl", files=(FA,))) == [
+        'Tree = sl | "Tree" is given twice'
+    ]
+
+
+def test_a_parameter_without_default_that_the_command_uses_must_be_given(count: Service) -> None:
+    answer = unclear(count)
+    assert faults(answer) == ['(missing) | "level" must be given: a whole number from -3 to 9']
+    assert answer.mend == 'Send it again with a line "level: -3".'
+
+
+@pytest.mark.parametrize("value", ["-3", "+4", "0", "9"])
+def test_a_number_may_be_negative_where_its_least_allows(count: Service, value: str) -> None:
+    assert clear(count, f"level: {value}").parameters["level"] == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "level: -4",
+        "level: 10",
+        "level: 1.5",
+        "level: ９",
+        "level: 1 000",
+        "level: 1e3",
+        "ratio: -0.1",
+        "ratio: nan",
+        "ratio: inf",
+        "ratio: 1e999",
+        "ratio: 1,5",
+        "ratio: 0x10",
+        f"level: {'1' * 5000}",
+    ],
+)
+def test_a_value_that_does_not_fit_its_type_is_refused_by_name(count: Service, line: str) -> None:
+    lines = (line,) if line.startswith("level") else ("level: 1", line)
+    name = line.partition(":")[0]
+    assert f'the value of "{name}"' in faults(unclear(count, *lines))[0]
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", "a\rb", "a\x0bb", "a\u2028b", "a\x85b", "\x1b[31m", "a\ud800b"]
+)
+def test_a_value_with_a_line_break_or_control_character_is_refused(
+    count: Service, value: str
+) -> None:
+    answer = unclear(count, "level: 1", f"title: {value}")
+    assert "holds a line break or control character" in faults(answer)[0]
+    assert all(line.quoted.isprintable() for line in answer.lines)
+
+
+@pytest.mark.parametrize("value", ["--output=/etc/shadow", "-rf", "-"])
+def test_a_value_that_could_be_an_option_is_refused(count: Service, value: str) -> None:
+    assert 'begins with "-"' in faults(unclear(count, "level: 1", f"title: {value}"))[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "; rm -rf /",
+        "$(reboot)",
+        "`id`",
+        "../../x",
+        "a | b > c",
+        "{tree}",
+        "%s",
+        "'\"",
+        "“quoted”",
+        "a\tb",
+    ],
+)
+def test_shell_words_in_a_value_are_only_words(count: Service, value: str) -> None:
+    assert clear(count, "level: 1", f"title: {value}").parameters["title"] == value
+
+
+def test_a_label_is_one_short_line_without_control_characters(align: Service) -> None:
+    request = clear(align, f"label: a\rBcc: x@example.org\x00\u202e {'z' * 500}", files=(FA,))
+    assert request.label is not None
+    assert request.label.isprintable()
+    assert len(request.label) == 100
+    assert request.label.startswith("a Bcc: x@example.org z")
+
+
+def test_the_example_works_when_it_is_sent(align: Service, count: Service, plain: Service) -> None:
+    assert clear(align, *unclear(align, "x: y", files=(FA,)).example, files=(FA,))
+    assert clear(count, *unclear(count, "x: y").example).parameters["level"] == "-3"
+    assert clear(plain, *unclear(plain, "x: y").example)
+
+
+# --- what stands around ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        "Hello,",
+        "Hi Jane!",
+        "Dear all,",
+        "Dear Sir or Madam,",
+        "Good morning",
+        "Hey there",
+        "Dear Dr. Müller,",
+    ],
+)
+def test_a_greeting_is_passed_over(align: Service, greeting: str) -> None:
+    request = clear(align, greeting, "", "tree: upgma", files=(FA,))
+    assert request.parameters == {"tree": "upgma"}
+    assert request.ignored == ()
+
+
+@pytest.mark.parametrize(
+    "closing", ["Thanks,", "Best regards", "Cheers, Jane", "Many thanks in advance!"]
+)
+def test_a_closing_ends_the_request(align: Service, closing: str) -> None:
+    request = clear(
+        align, "tree: upgma", closing, "Jane Doe", "Service: Bioinformatics Core", files=(FA,)
+    )
+    assert request.parameters == {"tree": "upgma"}
+    assert request.ignored == ("the text below the first blank line, 2 lines",)
+
+
+def test_prose_below_the_first_blank_line_is_not_read_and_listed(align: Service) -> None:
+    request = clear(
+        align, "tree: sl", "", "These came from the freezer.", "Phone: 1234", files=(FA,)
+    )
+    assert request.ignored == ("the text below the first blank line, 2 lines",)
+
+
+def test_a_key_of_the_service_below_the_first_blank_line_is_wrong(align: Service) -> None:
+    answer = unclear(align, "label: x", "", "tree: upgma", files=(FA,))
+    assert faults(answer) == [
+        "tree: upgma | stands below the first blank line, where nothing is read"
+    ]
+    assert answer.mend == 'Send it again with the line "tree: upgma" above the first blank line.'
+
+
+def test_prose_before_the_request_is_not_guessed_at(align: Service) -> None:
+    answer = unclear(align, "Please align the attached sequences.", "", "tree: upgma", files=(FA,))
+    assert len(faults(answer)) == 2
+
+
+# --- the body input -------------------------------------------------------------------------------
+
+
+def test_the_body_input_stands_below_the_first_blank_line(count: Service) -> None:
+    request = clear(count, "level: 1", "", "", "first line", "", "level: 2", "  last ", "")
+    [item] = request.inputs
+    assert item.text == "first line\n\nlevel: 2\n  last \n"
+    assert item.size == len(item.text)
+    assert item.sha256 == hashlib.sha256(item.text.encode()).hexdigest()
+    assert (item.name, item.filename, item.slice) == ("text", "", None)
+
+
+def test_a_text_without_any_key_is_the_body_input(tmp_path: Path) -> None:
+    cat = service(tmp_path, 'command = ["cat"]\nstdin = "t"\n[input.t]\nfrom = "body"', "cat")
+    assert clear(cat, "", ">HBA", "MVLSP", "", "Hello,").inputs[0].text == ">HBA\nMVLSP\n\nHello,\n"
+    assert clear(cat, "service: cat", "", "key: value").inputs[0].text == "key: value\n"
+    assert "text below a blank line" in faults(unclear(cat))[0]
+    assert "service: cat" in unclear(cat, "key: value").mend
+
+
+def test_a_key_within_a_text_that_has_none_above_is_asked_about(count: Service) -> None:
+    answer = unclear(count, "Hi,", "", "level: 2", "", "the text")
+    assert 'stands in the text for "text"' in faults(answer)[0]
+
+
+def test_a_body_that_is_too_big_is_told_with_both_sizes(tmp_path: Path) -> None:
+    cat = service(
+        tmp_path, 'command = ["cat"]\n[input.t]\nfrom = "body"\nmax_size = "1 KiB"', "cat"
+    )
+    assert faults(unclear(cat, "x" * 3000)) == [
+        '(the text) | 2.9 KiB, but "t" may have at most 1 KiB'
+    ]
+
+
+def test_a_body_with_damage_is_still_text(count: Service) -> None:
+    [item] = clear(count, "level: 1", "", "a\ud800b\0c").inputs
+    assert item.text == "a?b\0c\n"
+
+
+# --- attachments ----------------------------------------------------------------------------------
+
+
+def test_attachments_that_fit_nothing_are_ignored_and_listed(align: Service) -> None:
+    request = clear(
+        align, files=(attached("smime.p7s", 4096), FA, attached(None, 3), attached("a\r\nb.txt"))
+    )
+    assert [item.filename for item in request.inputs] == ["globins.fa"]
+    assert request.ignored == (
+        "smime.p7s, 4 KiB",
+        "(an attachment without a name), 3 B",
+        "a\\r\\nb.txt, 10 B",
+    )
+
+
+def test_two_that_fit_are_asked_about_and_a_line_chooses(align: Service) -> None:
+    files = (attached("a.fa", 100), attached("B.FASTA", 200))
+    answer = unclear(align, files=files)
+    assert faults(answer) == [
+        'a.fa | 100 B, one of 2 that fit "sequences": which?',
+        'B.FASTA | 200 B, one of 2 that fit "sequences": which?',
+    ]
+    assert 'with a line "sequences: a.fa"' in answer.mend
+    request = clear(align, "sequences: b.fasta", files=files)
+    assert request.inputs[0].filename == "B.FASTA"
+    assert request.ignored == ("a.fa, 100 B",)
+
+
+def test_two_named_alike_are_asked_about_and_no_line_can_choose(align: Service) -> None:
+    files = (attached("a.fa", 100), attached("x/a.fa", 200))
+    assert "line" not in unclear(align, files=files).mend
+    assert len(faults(unclear(align, "sequences: a.fa", files=files))) == 2
+
+
+def test_a_chosen_attachment_must_fit_all_the_same(align: Service) -> None:
+    answer = unclear(align, "sequences: notes.txt", files=(FA, attached("notes.txt")))
+    assert faults(answer) == [
+        'notes.txt | is no file for "sequences": an attachment named *.fa or *.fasta'
+    ]
+
+
+def test_a_missing_attachment_is_asked_for(align: Service) -> None:
+    answer = unclear(align, "tree: sl", files=(attached("globins.txt"),))
+    assert faults(answer) == [
+        '(missing) | "sequences" is missing: an attachment named *.fa or *.fasta'
+    ]
+    assert answer.mend == "Send it again with an attachment named *.fa or *.fasta."
+
+
+def test_an_attachment_that_is_too_big_is_told_with_both_sizes(align: Service) -> None:
+    answer = unclear(align, files=(attached("globins.fa", 58 * 1024),))
+    assert faults(answer) == ['globins.fa | 58 KiB, but "sequences" may have at most 1 KiB']
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.fa", "C:\\x\\-rf.FA", "/etc/x.fa", "-rf.fa", "a\nb.fa", " .fa"]
+)
+def test_a_hostile_name_is_only_a_name(align: Service, name: str) -> None:
+    assert clear(align, files=(attached(name),)).inputs[0].filename == name
+
+
+def test_an_input_without_patterns_takes_anything_but_signatures(tmp_path: Path) -> None:
+    any_file = service(tmp_path, 'command = ["cat"]\n[input.data]', "any")
+    card = attached("me.vcf", 5, "text/vcard")
+    request = clear(any_file, files=(card, attached(None, 7)))
+    assert (request.inputs[0].filename, request.inputs[0].size) == ("", 7)
+    assert request.ignored == ("me.vcf, 5 B",)
+    assert clear(any_file, files=(card,)).inputs[0].filename == "me.vcf"
+
+
+def test_inputs_with_patterns_choose_first(tmp_path: Path) -> None:
+    two = service(
+        tmp_path,
+        'command = ["cat"]\n[input.data]\n[input.tree]\nmatch = ["*.nwk"]\nrequired = false',
+        "two",
+    )
+    request = clear(two, files=(attached("t.nwk"), attached("a.fa")))
+    assert {item.name: item.filename for item in request.inputs} == {
+        "tree": "t.nwk",
+        "data": "a.fa",
+    }
+    assert [item.name for item in clear(two, files=(attached("a.fa"),)).inputs] == ["data"]
+
+
+def test_one_attachment_serves_one_input(tmp_path: Path) -> None:
+    two = service(
+        tmp_path,
+        'command = ["cat"]\n[input.a]\nmatch = ["*.fa"]\n[input.b]\nmatch = ["*.fa"]',
+        "two",
+    )
+    files = (attached("1.fa"), attached("2.fa"))
+    assert '"b" is missing' in faults(unclear(two, files=files[:1]))[0]
+    request = clear(two, "b: 1.fa", files=files)
+    assert {item.name: item.filename for item in request.inputs} == {"a": "2.fa", "b": "1.fa"}
+
+
+# --- floods ---------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_parameters_get_one_short_answer(align: Service) -> None:
+    answer = unclear(align, *(f"p{n}: {n}" for n in range(10_000)), files=(FA,))
+    assert faults(answer) == [
+        f"10000 lines | a request has at most {MOST_LINES} lines above its first blank line"
+    ]
+
+
+def test_many_wrong_lines_are_summed_up(align: Service) -> None:
+    answer = unclear(align, *(f"p{n}: {n}" for n in range(150)), "tree: sl", files=(FA,))
+    assert len(answer.lines) == 20 + 1 + 1 + 1
+    assert "and 130 more lines | are wrong too" in faults(answer)
+
+
+def test_a_long_line_is_quoted_in_short(align: Service) -> None:
+    answer = unclear(align, "x" * 1_000_000, "k: " + "y" * 1_000_000, files=(FA,))
+    assert all(len(line.quoted) <= 80 and len(line.meaning) < 500 for line in answer.lines)
+    assert len(answer.mend) < 1000
+
+
+# --- whatever comes -------------------------------------------------------------------------------
+
+LINES = st.lists(
+    st.one_of(
+        st.text(max_size=60),
+        st.tuples(
+            st.sampled_from(["tree", "Tree ", "label", "level", "text", "notify", "keep", "sequences", "loud"]),
+            st.sampled_from([":", "=", " : "]), st.text(max_size=20),
+        ).map("".join),
+        st.sampled_from(["", " ", "Hello,", "Thanks", "level: 1", "reply: brief"]),
+    ),
+    max_size=30,
+)  # fmt: skip
+FILES = st.lists(
+    st.builds(
+        attached,
+        st.none() | st.text(max_size=20) | st.sampled_from(["a.fa", "b.FA", "../a.fa"]),
+        st.integers(0, 3000),
+    ),
+    max_size=5,
+)
+
+
+@given(lines=LINES, files=FILES)
+def test_whatever_the_lines_and_attachments_are_there_is_an_answer(
+    align: Service, count: Service, plain: Service, lines: list[str], files: list[Attachment]
+) -> None:
+    mail = message(*lines, files=tuple(files))
+    for asked in (align, count, plain):
+        answer = read_request(mail, asked)
+        if isinstance(answer, Unclear):
+            assert faults(answer)
+            assert all(f"{line.quoted}{line.meaning}".isprintable() for line in answer.lines)
+            assert f"{answer.mend}{''.join(answer.example)}".replace("\t", "").isprintable()
+        else:
+            for name, parameter in asked.parameters.items():
+                assert parameter.fault(answer.parameters[name]) is None
+
+
+WORDS = (
+    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=40)
+    .map(str.strip)
+    .filter(lambda words: words and not words.startswith("-"))
+)
+
+
+@given(
+    level=st.integers(-3, 9), title=WORDS, ratio=st.floats(0, 1e9), loud=st.booleans(),
+    mode=st.sampled_from(["a b", "c:d", "e=f"]), sign=st.sampled_from([": ", "=", " = "]),
+    body=st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])), max_size=5),
+)  # fmt: skip
+def test_a_request_written_from_a_services_parameters_reads_back_as_itself(
+    count: Service, level, title, ratio, loud, mode, sign, body
+) -> None:
+    values = {
+        "level": str(level),
+        "title": title,
+        "ratio": str(ratio),
+        "loud": "yes" if loud else "no",
+        "mode": mode,
+    }
+    request = clear(count, *(f"{name}{sign}{value}" for name, value in values.items()), "", *body)
+    assert request.parameters == values
+    text = "\n".join(body).strip()
+    assert "".join(item.text or "" for item in request.inputs).strip() == text
+
+
+def test_the_same_service_without_access_reads_the_same(align: Service) -> None:
+    assert read_request(message(files=(FA,)), replace(align, name="other")) == replace(
+        clear(align, files=(FA,)), service="other"
+    )
