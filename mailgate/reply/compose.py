@@ -19,7 +19,7 @@ from mailgate.phases import Phase
 from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
 from mailgate.reply.draft import Draft
-from mailgate.reply.excerpt import head, tail
+from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
 from mailgate.reply.facts import Excerpts, checked, facts_of, others_of
 from mailgate.reply.manifest import manifest
 from mailgate.reply.mime import BLOCK
@@ -302,16 +302,26 @@ def _unreadable(stream: Stream, error: OSError) -> Changed:
 # --- excerpts -------------------------------------------------------------------------------------
 
 
-def _excerpts(job: Job, open_stream: OpenStream) -> Excerpts:
+def _excerpts(job: Job, opener: OpenStream) -> Excerpts:
     """Read the few lines that the letter shows: of a success its output, else its last errors."""
-    wanted = StreamRole.STDOUT if job.phase is Phase.COMPLETED else StreamRole.STDERR
-    stream = next((stream for stream in job.streams if stream.role is wanted), None)
-    if stream is None or (wanted is StreamRole.STDOUT and job.reply is Reply.BRIEF):
-        return Excerpts()
+    done, brief = job.phase is Phase.COMPLETED, job.reply is Reply.BRIEF
+    if done:
+        return Excerpts() if brief else Excerpts(stdout=_read(job, StreamRole.STDOUT, head, opener))
+    stderr = _read(job, StreamRole.STDERR, tail, opener)
+    if stderr.lines:
+        return Excerpts(stderr=stderr)
+    # Many programs complain where they print their results.
+    return Excerpts(stderr=stderr, stdout=_read(job, StreamRole.STDOUT, tail, opener))
+
+
+def _read(
+    job: Job, role: StreamRole, look: Callable[[BinaryIO], Excerpt], open_stream: OpenStream
+) -> Excerpt:
+    stream = next((stream for stream in job.streams if stream.role is role), None)
+    if stream is None:
+        return ABSENT
     with closing(_opened(stream, open_stream)) as source:
         try:
-            if wanted is StreamRole.STDOUT:
-                return Excerpts(stdout=head(source))
-            return Excerpts(stderr=tail(source))
+            return look(source)
         except OSError as error:
             raise _unreadable(stream, error) from error

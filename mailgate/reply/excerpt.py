@@ -1,5 +1,6 @@
 """The few lines of a job's output that a letter shows: harmless, and only where they are text."""
 
+import codecs
 import io
 import re
 from dataclasses import dataclass
@@ -80,14 +81,12 @@ def _excerpt(block: bytes, kept: bytes, *, whole: bool, last: bool) -> Excerpt:
 
 
 def _decodes(block: bytes) -> bool:
-    for end in range(len(block), max(len(block) - 4, -1), -1):
-        # The block may end within a character, which takes at most four bytes.
-        try:
-            block[:end].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
+    try:
+        # The block may end within a character.
+        codecs.utf_8_decode(block, "strict", False)  # noqa: FBT003 - "final", which has no name
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _controls(block: bytes) -> bool:

@@ -391,8 +391,13 @@ def _refused(draft: Draft, given: _Given) -> Facts:
     return {
         "service": fact(service),
         "address": _address(service, draft.gateway),
-        "sentence": printable(cut(given.one("sentence", str), 1000)).strip(),
+        "sentence": _sentence(given.one("sentence", str)),
     }
+
+
+def _sentence(words: str) -> str:
+    said = printable(cut(words, 1000)).strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 # --- values ---------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ def cut(text: str, columns: int) -> str:
     # A heap of combining characters takes no columns, but bytes.
     if len(text) <= 4 * columns and width(text) <= columns:
         return text
+    if text.isascii():
+        return text[: columns - 3] + "..."
     taken = 0
     for at, char in enumerate(text):
         taken += _columns(char)

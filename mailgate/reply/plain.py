@@ -46,7 +46,7 @@ def _rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 yield from ((name, _said(row)) for row in value.rows)
             case tuple():
                 yield from ((name, _said(row)) for row in value)
-            case Excerpt() | "" | None:
+            case Excerpt() | "":
                 continue
             case _:
                 yield name, _said(value)

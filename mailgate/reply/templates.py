@@ -69,11 +69,7 @@ class Templates:
         """
         name = f"{kind}{SUFFIX}"
         try:
-            template = self._environment.get_template(name)
-            context = template.new_context(dict(facts))
-            whole = "".join(template.root_render_func(context)).lstrip("\n")
-            blocks = context.blocks.get("subject", [])
-            subject = "".join(blocks[0](context)) if blocks else ""
+            whole, subject = self._filled(name, facts)
         except Exception as error:
             # A template can fail as any program can; its letter is then written without it.
             raise BadTemplateError(self._where(name, error)) from error
@@ -88,8 +84,23 @@ class Templates:
         found = sorted(path.name for path in self._folder.glob(f"*{SUFFIX}"))
         return [name for name in found if name not in known and not name.startswith("_")]
 
+    def _filled(self, name: str, facts: Mapping[str, object]) -> tuple[str, str]:
+        """Return all that a template gives, and its subject block alone ("" without one)."""
+        template = self._environment.get_template(name)
+        context = template.new_context(dict(facts))
+        try:
+            whole = "".join(template.root_render_func(context)).lstrip("\n")
+            blocks = context.blocks.get("subject", [])
+            return whole, "".join(blocks[0](context)) if blocks else ""
+        except Exception:  # noqa: BLE001 - raised anew, with the template's lines in its traceback
+            self._environment.handle_exception()
+
     def _split(self, name: str, whole: str, subject: str) -> Page:
-        if not subject.strip() or "\n" in subject.strip("\n"):
+        if not subject.strip():
+            raise BadTemplateError(
+                f"{self._file(name)}:1: no {{% block subject %}}, or an empty one"
+            )
+        if "\n" in subject.strip("\n"):
             raise BadTemplateError(
                 f"{self._file(name)}:1: {{% block subject %}} gives {subject!r}; expected one line"
             )

@@ -1,0 +1,194 @@
+"""The letters that are kept, byte for byte, in tests/data/replies."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from mailgate.model import (
+    Exit,
+    Input,
+    LetterKind,
+    Mistake,
+    Plan,
+    Progress,
+    Reason,
+    Reply,
+    Request,
+    Unclear,
+    Understood,
+)
+from mailgate.phases import Phase
+from tests.reply.letters import (
+    CREATED,
+    DONE,
+    ENDED,
+    MIB,
+    Written,
+    draft,
+    err,
+    job,
+    out,
+    result,
+    stream,
+)
+
+_ALIGNMENT = "".join(
+    f">{name}\n-VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSAQVKGHGKKVADALTNAVAHVDDMPN\n"
+    for name in (
+        *("HBA_HUMAN", "HBA_HORSE", "HBB_HUMAN", "HBB_HORSE", "MYG_PHYCA", "GLB5_PETMA"),
+        *("LGB2_LUPLU", "HBA_PANTR", "HBA_MOUSE", "HBB_MOUSE", "HBG_HUMAN", "MYG_HUMAN"),
+    )
+).encode()
+_TRACE = b"".join(b"round %d of 50, score %d\n" % (n, n * n) for n in range(1, 41))
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+def _failed(reason: Reason, words: str = "", **changed) -> Written:
+    exit_ = Exit(reason=reason, words=words, **changed.pop("exit", {}))
+    return result(exit_, out(b"", "alignment.fasta"), err(_TRACE), **changed)
+
+
+def letters() -> dict[str, Written]:
+    return {**_results(), **_ends(), **_on_the_way(), **_answers()}
+
+
+def _results() -> dict[str, Written]:
+    whole = (out(_ALIGNMENT, "alignment.fasta"), err(b""), stream("guide.nwk", b"(A,(B,C));\n"))
+    return {
+        "result": result(DONE, *whole),
+        "result-label": result(
+            DONE,
+            *whole,
+            label="globins, zweiter Versuch (größer)",
+            ignored=("signature.asc", "Ada Lovelace.vcf"),
+            left_out=("link.nwk: a symbolic link, which is not followed",),
+        ),
+        "result-retried": result(
+            DONE,
+            *whole,
+            attempts=2,
+            errors=(Mistake(at=CREATED, reason=Reason.NODE_FAILURE, words="n17 does not answer"),),
+        ),
+        "result-brief": result(DONE, *whole, reply=Reply.BRIEF),
+        "result-nothing": result(DONE, out(b""), err(b"")),
+        "result-too-big": result(
+            DONE,
+            out(b"12.75\n", "energy.txt"),
+            err(b""),
+            stream("run/trajectory.dcd", bytes(40_000)),
+            letter={"limit": 20_000},
+        ),
+        "result-names": result(
+            DONE,
+            out("größe\t12 µm\n".encode(), "Ergebnis für Ada.txt"),
+            err(b""),
+            stream("a/x.nwk", b"(A,B);\n"),
+            stream("b/x.nwk", b"(B,A);\n"),
+            stream("page.html", b"<script>alert(1)</script>\n"),
+            stream("配列.fasta", b">A\r\nMKV\r\n"),
+        ),
+    }
+
+
+def _ends() -> dict[str, Written]:
+    hour = timedelta(hours=1)
+    return {
+        "failed-exit": _failed(Reason.EXIT, exit={"code": 3}, label="globins"),
+        "failed-exit-silent": result(Exit(reason=Reason.EXIT, code=1), out(b"1\n"), err(b"")),
+        "failed-signal": _failed(Reason.SIGNAL, exit={"signal": 11}),
+        "failed-work-limit": _failed(Reason.WORK_LIMIT, facts={"work_limit_max": 4 * hour}),
+        "failed-work-limit-full": _failed(Reason.WORK_LIMIT),
+        "failed-memory": _failed(
+            Reason.MEMORY, "the kernel killed it", plan=Plan(argv=("align",), memory=4096 * MIB)
+        ),
+        "failed-node": _failed(Reason.NODE_FAILURE, "NODE_FAIL on n17 (job 48211)"),
+        "failed-preempted": _failed(Reason.PREEMPTED, "PREEMPTED on n17 (job 48211)"),
+        "failed-cancelled": _failed(Reason.CANCELLED, "by the operator"),
+        "failed-start": result(
+            Exit(reason=Reason.COULD_NOT_START, words="align: command not found"), started=None
+        ),
+        "failed-lost": _failed(
+            Reason.LOST,
+            attempts=2,
+            errors=(
+                Mistake(at=CREATED, reason=Reason.LOST, words="its process is gone"),
+                Mistake(at=ENDED, reason=Reason.LOST, words="its process is gone"),
+            ),
+        ),
+    }
+
+
+def _on_the_way() -> dict[str, Written]:
+    running = job(
+        phase=Phase.EXECUTING, started=CREATED + timedelta(seconds=1), label="globins, second try"
+    )
+    halfway = replace(running, progress=Progress(percent=62, words="round 31 of 50"))
+    return {
+        "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=("signature.asc",)))),
+        "receipt-running": Written(draft=draft(LetterKind.RECEIPT, running)),
+        "started": Written(draft=draft(LetterKind.STARTED, running)),
+        "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
+    }
+
+
+def _answers() -> dict[str, Written]:
+    refusal = {"service": "blast", "sentence": 'ada@example.org may not use the service "blast"'}
+    two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, refusal),)}
+    return {
+        "unclear": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear()})),
+        "unclear-and-refused": Written(draft=draft(LetterKind.UNCLEAR, facts=two)),
+        "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),
+        "refused": Written(draft=draft(LetterKind.REFUSED, facts=refusal)),
+        "duplicate": Written(
+            draft=draft(
+                LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>", "job": "k7q2m5xzab3c"}
+            )
+        ),
+        "test": Written(
+            draft=draft(
+                LetterKind.TEST, in_reply_to=None, references=None, recipient="op@example.org"
+            )
+        ),
+    }
+
+
+def _unclear() -> Unclear:
+    return Unclear(
+        service="align",
+        lines=(
+            Understood(quoted="label: globins", meaning='the label is "globins"'),
+            Understood(
+                quoted="tre: upgma",
+                meaning='there is no parameter "tre"; did you mean "tree"?',
+                wrong=True,
+            ),
+            Understood(
+                quoted="globins-of-forty-five-vertebrates.fasta",
+                meaning='58 KiB, the input "sequences"',
+            ),
+        ),
+        example=("tree: upgma",),
+        mend='Send it again with that line mended, or without it (tree is then "sl").',
+    )
+
+
+def _dry_run() -> dict[str, object]:
+    sequences = Input(
+        name="sequences",
+        filename="globins.fa",
+        media_type="text/plain",
+        size=58_000,
+        sha256=_SHA256,
+        text="",
+    )
+    request = Request(
+        service="align",
+        parameters={"tree": "upgma"},
+        inputs=(sequences,),
+        ignored=("signature.asc",),
+        label="globins; rm -rf /",
+        work_limit=timedelta(minutes=30),
+        dry_run=True,
+    )
+    argv = ("python3", "/etc/mailgate/services/align.py", "--tree", "upgma", "--title",
+            "globins; rm -rf /", "in/sequences.fa")  # fmt: skip
+    return {"request": request, "argv": argv, "keep": timedelta(days=14)}

@@ -1,0 +1,69 @@
+"""Letters stay, byte for byte, what somebody has read and been glad to get.
+
+``MAILGATE_GOLDEN=write`` writes them anew; read the difference before it is committed.
+"""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mailgate.model import LetterKind, Reason
+from tests.reply.golden import letters
+from tests.reply.letters import read, text
+
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "replies"
+LETTERS = letters()
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_is_what_it_was(name):
+    path = FOLDER / f"{name}.eml"
+    if os.environ.get("MAILGATE_GOLDEN") == "write":
+        path.write_bytes(LETTERS[name].composed())
+    assert LETTERS[name].composed() == path.read_bytes()
+
+
+def test_no_letter_is_kept_that_nobody_writes():
+    assert sorted(path.stem for path in FOLDER.glob("*.eml")) == sorted(LETTERS)
+
+
+def test_every_kind_of_letter_and_every_reason_is_kept():
+    drafts = [written.draft for written in LETTERS.values()]
+    assert {draft.kind for draft in drafts} == set(LetterKind)
+    assert {draft.job.exit.reason for draft in drafts if draft.job and draft.job.exit} == set(
+        Reason
+    )
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_is_in_order_for_every_program(name):
+    raw = LETTERS[name].composed()
+    assert raw.isascii()
+    assert raw.endswith(b"\r\n")
+    assert raw.count(b"\n") == raw.count(b"\r\n") == raw.count(b"\r")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert not any(line.startswith((b"From ", b".")) for line in raw.split(b"\r\n"))
+    read(raw)
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_reads_well_in_72_columns(name):
+    lines = text(read(LETTERS[name].composed())).split("\n")
+    # A line that is longer holds one thing that must not be broken.
+    assert [line for line in lines if len(line) > 72] == []
+    assert not any(first == second == "" for first, second in pairwise(lines))
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_nothing_is_offered_by_reply_while_commands_are_not_taken(name):
+    words = text(read(LETTERS[name].composed())).lower()
+    assert "reply with" not in words
+    assert "reply to" not in words
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_neither_apologises_nor_exclaims(name):
+    words = text(read(LETTERS[name].composed())).lower()
+    assert not any(word in words for word in ("!", "sorry", "please", "unfortunately", "thank"))

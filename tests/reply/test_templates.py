@@ -1,0 +1,108 @@
+"""An operator's templates: found, checked, and told apart."""
+
+import pytest
+
+from mailgate import share
+from mailgate.errors import BadConfig
+from mailgate.model import LetterKind
+from mailgate.reply.compose import Writer
+from tests.reply.letters import DONE, Written, draft, out, read, result, text
+
+SUBJECT = "{% block subject %}Hello{% endblock %}\n"
+
+
+def test_the_shipped_templates_are_in_order():
+    Writer(None).check()
+
+
+def test_there_is_one_template_for_each_letter():
+    shipped = {path.name for path in share.path("templates").glob("[!_]*.j2")}
+    assert shipped == {f"{kind}.txt.j2" for kind in LetterKind}
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("no subject", "no {% block subject %}"),
+        ("{% block subject %}\n{% endblock %}\nx", "or an empty one"),
+        ("{% block subject %}a\nb{% endblock %}\nx", "expected one line"),
+        ("words\n" + SUBJECT, "not the first thing"),
+        (SUBJECT, "no text"),
+        (SUBJECT + "{% if %}", ":2: Expected an expression"),
+        (SUBJECT + "a\n{{ nothing }}", ":3: 'nothing' is undefined"),
+        (SUBJECT + "{{ gateway.nothing }}", "no attribute 'nothing'"),
+        (SUBJECT + "{% include 'nowhere' %}", "nowhere"),
+        (SUBJECT + "{{ 1 // 0 }}", ":2: ZeroDivisionError"),
+        (SUBJECT + "{{ gateway|nothing }}", "No filter named 'nothing'"),
+    ],
+)
+def test_a_broken_template_is_told_with_its_file_and_line(template, complaint, tmp_path):
+    (tmp_path / "test.txt.j2").write_text(template)
+    with pytest.raises(BadConfig) as refused:
+        Writer(tmp_path).check()
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{tmp_path}/test.txt.j2:")
+    assert complaint in line
+
+
+def test_every_mistake_of_every_template_is_told_at_once(tmp_path):
+    for kind in LetterKind:
+        (tmp_path / f"{kind}.txt.j2").write_text("{{")
+    (tmp_path / "results.txt.j2").write_text(SUBJECT + "x")
+    with pytest.raises(BadConfig) as refused:
+        Writer(tmp_path).check()
+    lines = str(refused.value).splitlines()
+    assert len(lines) == len(LetterKind) + 1
+    assert lines[0].startswith(f"{tmp_path}/results.txt.j2:1: no letter has this template")
+
+
+def test_a_templates_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadConfig, match="no such folder"):
+        Writer(tmp_path / "templates").check()
+
+
+def test_a_template_that_fails_only_for_some_facts_is_found(tmp_path):
+    (tmp_path / "result.txt.j2").write_text(
+        SUBJECT + "x{% if signal == 25 %}{{ nothing }}{% endif %}"
+    )
+    with pytest.raises(BadConfig, match="'nothing' is undefined"):
+        Writer(tmp_path).check()
+
+
+def test_one_template_is_overridden_and_the_others_are_the_shipped_ones(tmp_path):
+    (tmp_path / "test.txt.j2").write_text(SUBJECT + "\nNothing but {{ gateway }}.\n")
+    writer = Writer(tmp_path)
+    writer.check()
+    message = read(Written(draft=draft(LetterKind.TEST)).composed(writer))
+    assert message["Subject"] == "Hello"
+    assert text(message) == "Nothing but jobs@gate.example.org.\n"
+    made = result(DONE, out(b"1\n"))
+    assert made.composed(writer) == made.composed()
+
+
+def test_a_template_can_extend_the_shipped_one_it_replaces(tmp_path):
+    (tmp_path / "result.txt.j2").write_text(
+        "{% extends 'shipped/result.txt.j2' %}\n"
+        "{% block subject %}{{ service }} is {{ 'done' if completed else 'not' }}{% endblock %}\n"
+    )
+    writer = Writer(tmp_path)
+    writer.check()
+    made = result(DONE, out(b"1\n"))
+    message = read(made.composed(writer))
+    assert message["Subject"] == "align is done"
+    assert text(message) == text(read(made.composed()))
+
+
+def test_the_words_for_reasons_are_overridden_alone(tmp_path):
+    shipped = share.path("templates", "_reasons.txt.j2").read_text()
+    (tmp_path / "_reasons.txt.j2").write_text(shipped.replace("out of time", "zu lang"))
+    Writer(tmp_path).check()
+
+
+def test_a_template_that_changes_is_read_anew(tmp_path):
+    path = tmp_path / "test.txt.j2"
+    path.write_text(SUBJECT + "one\n")
+    writer, made = Writer(tmp_path), Written(draft=draft(LetterKind.TEST))
+    assert "one" in text(read(made.composed(writer)))
+    path.unlink()
+    assert "This is a test letter" in text(read(made.composed(writer)))
