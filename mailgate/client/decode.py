@@ -31,7 +31,7 @@ def decoded(source: Source, start: int, end: int, encoding: str) -> Iterator[byt
 
 
 def base64_size(source: Source, start: int, end: int) -> int:
-    """Return the decoded size of [start, end) if its lines are all alike, from its two ends alone."""
+    """Return the decoded size of [start, end) from its two ends, right if all lines are alike."""
     head = source.read(start, min(end, start + 1024))
     tail = source.read(max(start, end - 1024), end)
     end -= len(tail) - len(tail.rstrip())

@@ -59,18 +59,18 @@ class Header:
 
     def encoding(self) -> str:
         """Return the transfer encoding's name in lower case, "" if none."""
-        word = self.first(b"content-transfer-encoding").split(";")[0].split("(")[0]
+        word = self.first(b"content-transfer-encoding").partition(";")[0].partition("(")[0]
         return word.strip().strip('"').lower()
 
 
 class Parameters:
-    """A value such as ``multipart/mixed; boundary="x"``: its first word, and named words after it."""
+    """A value such as ``multipart/mixed; boundary="x"``: a word, and named ones after it."""
 
     __slots__ = ("_named", "word")
 
     def __init__(self, value: str) -> None:
         """Take an unfolded value, one character a byte."""
-        self.word = value.split(";", 1)[0].split("(")[0].strip().lower()
+        self.word = value.partition(";")[0].partition("(")[0].strip().lower()
         self._named: dict[str, str] = {}
         for name, quoted in _PARAMETER.findall(value):
             self._named.setdefault(name.lower(), _unquoted(quoted))
@@ -117,9 +117,9 @@ def _unquoted(value: str) -> str:
 
 
 def _extended(value: str) -> tuple[str, bytes]:
-    charset, quote, rest = value.partition("'")
-    _, second, encoded = rest.partition("'")
-    return (charset or "utf-8", _percent(encoded)) if quote and second else ("utf-8", _percent(value))
+    charset, _, rest = value.partition("'")
+    _, quote, encoded = rest.partition("'")
+    return (charset or "utf-8", _percent(encoded)) if quote else ("utf-8", _percent(value))
 
 
 def _percent(value: str) -> bytes:

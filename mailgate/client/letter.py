@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 
 from mailgate.client.decode import decoded
-from mailgate.client.errors import Damaged, Refusal
+from mailgate.client.errors import Damaged
 from mailgate.client.header import Header
 from mailgate.client.manifest import ENDED, Manifest, Stream, read_manifest
 from mailgate.client.source import Source, kept
 from mailgate.client.words import shown
+from mailgate.errors import Refusal
 
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _LEADING = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r*\n)*(?:>?From [^\n]*\n)*")

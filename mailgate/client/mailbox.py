@@ -1,4 +1,5 @@
 """The mails in what a person names: a saved mail, an mbox (mboxo, mboxrd), a Maildir."""
+# ruff: noqa: PTH110, PTH112, PTH118, PTH208 - pathlib costs 5 ms of start-up, and more for each name
 
 import os
 import re
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 
 from mailgate.client.errors import NoInput
 from mailgate.client.source import Source, from_file, from_stdin, kept, unreadable
+from mailgate.client.words import shown
 
 _POSTMARK = re.compile(rb"From [^\r\n]*\b\d?\d:\d\d\b[^\r\n]*\b\d{4}\b")
 _FIELD_NEXT = re.compile(rb"From [^\n]*\n[!-9;-~]+:")
@@ -64,7 +66,7 @@ def _maildir(path: str) -> Iterator[Source]:
         ]
     except FileNotFoundError:
         reason = "a folder without new and cur is no Maildir"
-        raise NoInput(f"{path} cannot be read: {reason}") from None
+        raise NoInput(f"{shown(path)} cannot be read: {reason}") from None
     except OSError as error:
         raise unreadable(path, error) from error
     for name in names:

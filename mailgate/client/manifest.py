@@ -2,11 +2,12 @@
 
 import json
 
-from mailgate.client.errors import Damaged, Refusal
+from mailgate.client.errors import Damaged
 from mailgate.client.words import moment, shown, size
+from mailgate.errors import Refusal
 
 ENDED = frozenset({"COMPLETED", "ERROR", "ABORTED", "ARCHIVED"})
-"""The phases (UWS 1.1) in which a reply is a result; client stands apart from the gateway's table."""
+"""The phases (UWS 1.1) in which a reply is a result."""
 
 _WORK_LIMIT = 124  # as timeout(1)
 _GONE = 125
@@ -16,7 +17,7 @@ _FORMAT = 1
 
 
 class Stream:
-    """One output of a job: its role (stdout, stderr, file), and its bytes' size and SHA-256 in hex."""
+    """One output of a job: its role (stdout, stderr, file), size in bytes, and SHA-256 in hex."""
 
     __slots__ = ("attached", "name", "role", "sha256", "size")
 

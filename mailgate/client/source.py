@@ -1,14 +1,18 @@
 """Bytes by their offset, whether they come from a file or a pipe, in flat memory."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from mailgate.client.errors import CannotWrite, NoInput
+from mailgate.client.words import shown
 
 WINDOW = 256 * 1024
-"""What is kept of a file at once: a whole ordinary mail, and small enough for the processor's cache."""
+"""What is kept of a file at once: a whole ordinary mail, and fit for the processor's cache."""
+
+_PIPE = 1024 * 1024
 
 IN_MEMORY = 1024 * 1024
 """A piped mail up to this size never touches a disk."""
@@ -19,22 +23,14 @@ class Source:
 
     __slots__ = ("_at", "_base", "_fd", "_path", "_window", "name", "size")
 
-    def __init__(  # noqa: D107 - made by the functions below
-        self,
-        name: str,
-        *,
-        fd: int = -1,
-        path: str = "",
-        base: int = 0,
-        size: int = 0,
-        data: bytes = b"",
-    ) -> None:
+    def __init__(self, name: str, *, fd: int, size: int, path: str = "", base: int = 0) -> None:
+        """Take a descriptor that pread(2) works on; ``base`` is where in it the input begins."""
         self.name = name
-        self.size = size or len(data)
+        self.size = size
         self._fd = fd
         self._path = path
         self._base = base
-        self._window = data
+        self._window = b""
         self._at = 0
 
     def read(self, start: int, end: int) -> bytes:
@@ -91,14 +87,25 @@ class Source:
             self._at = start
 
     def _pread(self, start: int, count: int) -> bytes:
-        if self._fd < 0 and not self._path:
-            return self._window[start : start + count]
         try:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             return os.pread(self._fd, min(count, self.size - start), self._base + start)
         except OSError as error:
             raise unreadable(self.name, error) from error
+
+
+class _Held(Source):
+    """A short input, all of it in the window."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, data: bytes) -> None:
+        super().__init__(name, fd=-1, size=len(data))
+        self._window = data
+
+    def _pread(self, start: int, count: int) -> bytes:
+        return self._window[start : start + count]
 
 
 def from_file(path: str) -> Source:
@@ -159,12 +166,20 @@ def kept(name: str, blocks: Iterable[bytes]) -> Source:
         size += len(block)
         if size > IN_MEMORY:
             return _in_file(name, chain(held, blocks))
-    return Source(name, data=b"".join(held))
+    return _Held(name, b"".join(held))
 
 
 def unreadable(name: str, error: OSError) -> NoInput:
     """Say that an input cannot be read, and why."""
-    return NoInput(f"{name} cannot be read: {error.strerror}")
+    return NoInput(f"{shown(name)} cannot be read: {error.strerror}")
+
+
+def widen(fd: int) -> None:
+    """Give a pipe 1 MiB of room instead of 64 KiB, which halves the time that it costs."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
+    except OSError:
+        return  # no pipe, or no more room for this user: pipe(7)
 
 
 def _in_file(name: str, blocks: Iterable[bytes]) -> Source:
@@ -176,7 +191,7 @@ def _in_file(name: str, blocks: Iterable[bytes]) -> Source:
             return Source(name, fd=os.dup(file.fileno()), size=size)
     except OSError as error:
         reason = f"{error.strerror}; TMPDIR may name a folder with room"
-        raise CannotWrite(f"{name} cannot be kept for reading: {reason}") from error
+        raise CannotWrite(f"{shown(name)} cannot be kept for reading: {reason}") from error
 
 
 def _whole(fd: int, block: bytes) -> int:
@@ -187,8 +202,9 @@ def _whole(fd: int, block: bytes) -> int:
 
 
 def _piped(fd: int, name: str) -> Iterator[bytes]:
+    widen(fd)
     try:
-        while block := os.read(fd, WINDOW):
+        while block := os.read(fd, _PIPE):
             yield block
     except OSError as error:
         raise unreadable(name, error) from error

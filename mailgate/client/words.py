@@ -20,7 +20,7 @@ def size(count: int) -> str:
 
 def moment(iso: str) -> str:
     """Return an ISO 8601 time as ``5 December 2026, 14:00 UTC``; as it stands if it is none."""
-    from datetime import UTC, datetime  # only messages need it, and it costs start-up
+    from datetime import UTC, datetime  # noqa: PLC0415 - only messages need it; start-up
 
     try:
         when = datetime.fromisoformat(iso).astimezone(UTC)

@@ -1,0 +1,66 @@
+"""accat's command line. By hand: argparse alone costs as much as all the rest of a small run."""
+
+from mailgate.client.errors import Usage
+from mailgate.client.words import shown
+
+USAGE = """\
+usage: accat [--list | --extract DIR | --name NAME] [--job ID] [--no-status] [FILE ...]
+
+Writes the standard output of a job out of its mailed result, checked byte for byte.
+FILE is a saved mail, an mbox or a Maildir folder; none, or -, is standard input.
+
+  --list         show the streams: name, size, role, attached or kept at the gateway
+  --name NAME    another stream than standard output ("stderr" does as well)
+  --extract DIR  write all attached streams into new files in DIR
+  --job ID       which job, where the mails are of several
+  --no-status    exit with 0 however the job ended
+
+Exit status: the job's own; 128 + N if signal N ended it; 124 work limit; 125 cancelled
+or lost; 126 could not start; 64 wrong usage; 65 no reply of a gateway, or damaged.
+"""
+
+_WITH_VALUE = ("--name", "--job", "--extract")
+
+
+class Options:
+    """What the command line asks for; "" where an option is not given."""
+
+    __slots__ = ("extract", "files", "help", "job", "list", "name", "status")
+
+    def __init__(self, argv: list[str]) -> None:
+        """Read the words after the program's name; options stand before or after files.
+
+        Raises
+        ------
+        Usage
+            An option is unknown, lacks its value, or contradicts another.
+        """
+        given = {"--name": "", "--job": "", "--extract": ""}
+        flags: set[str] = set()
+        self.files: list[str] = []
+        words = iter(argv)
+        for word in words:
+            option, equals, value = word.partition("=")
+            if word == "--":
+                self.files += words
+            elif option in _WITH_VALUE:
+                given[option] = _given(option, value if equals else next(words, ""))
+            elif word in ("--list", "--no-status", "--help", "-h"):
+                flags.add(word)
+            elif word.startswith("-") and word != "-":
+                raise Usage(f"there is no option {shown(option)}; accat --help shows all")
+            else:
+                self.files.append(word)
+        self.name, self.job, self.extract = given.values()
+        self.job = self.job.lower()
+        self.list = "--list" in flags
+        self.status = "--no-status" not in flags
+        self.help = not flags.isdisjoint({"--help", "-h"})
+        if bool(self.name) + bool(self.extract) + self.list > 1:
+            raise Usage("--list, --name and --extract exclude each other")
+
+
+def _given(option: str, value: str) -> str:
+    if not value:
+        raise Usage(f"{option} needs a value")
+    return value
