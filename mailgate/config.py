@@ -1,273 +1,64 @@
 """The configuration: one TOML file, one frozen tree; every mistake is told at once.
 
-A key is one line of a dataclass below, with its default, range and meaning. Relative paths start
-from the file's folder; in the tree all are absolute.
+`mailgate.settings.tree` declares the tables and keys. Relative paths start from the file's folder;
+in the tree all are absolute.
 """
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import BadConfig
 from mailgate.settings import toml
-from mailgate.settings.kinds import (
-    boolean,
-    duration,
-    integer,
-    listed,
-    lower,
-    network,
-    one_of,
-    path,
-    said,
-    size,
-    text,
-    word,
-)
-from mailgate.settings.schema import Described, Sheet, describe_table, key
+from mailgate.settings.kinds import one_of, said
+from mailgate.settings.schema import Described, Sheet, describe_table
 from mailgate.settings.toml import Place
+from mailgate.settings.tree import (
+    Config,
+    Courier,
+    Deliver,
+    Gateway,
+    Keep,
+    Local,
+    Maildir,
+    PipeDoor,
+    Read,
+    Relay,
+    Run,
+    Sandbox,
+    SmtpDoor,
+    Tls,
+    Trust,
+)
+
+__all__ = [
+    "ENGINES",
+    "TABLES",
+    "Config",
+    "Courier",
+    "Deliver",
+    "Examined",
+    "Gateway",
+    "Keep",
+    "Local",
+    "Maildir",
+    "PipeDoor",
+    "Read",
+    "Relay",
+    "Run",
+    "Sandbox",
+    "SmtpDoor",
+    "Tls",
+    "Trust",
+    "describe",
+    "examine",
+    "load",
+]
 
 T = TypeVar("T")
-
-# jobs+job.ID.KEY must fit the 64 octets of a local part (RFC 5321 section 4.5.3.1.1).
-_ADDRESS = re.compile(
-    r"[a-z0-9](?:[a-z0-9._-]{0,22}[a-z0-9])?@(?=.{1,190}$)"
-    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
-    re.IGNORECASE,
-)
-_TAKEN = frozenset({"postmaster", "mailer-daemon"})
-_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]{0,252}")
-_PORT = 65535
-# A daemon with more of either is a slip of the finger.
-_MOST_SLOTS, _MOST_WORKERS = 10_000, 64
-
-
-class Sandbox(StrEnum):
-    """What keeps local jobs apart; ``auto`` is bubblewrap where it works, else nothing."""
-
-    AUTO = "auto"
-    BWRAP = "bwrap"
-    NONE = "none"
-
-
-class Courier(StrEnum):
-    """How letters leave."""
-
-    MAILDIR = "maildir"
-    SMTP = "smtp"
-
-
-class Tls(StrEnum):
-    """How the connection to the relay is protected."""
-
-    NONE = "none"
-    STARTTLS = "starttls"
-    TLS = "tls"
-
-
-def _is_address(value: str) -> bool:
-    local = value.lower().partition("@")[0]
-    return _ADDRESS.fullmatch(value) is not None and local not in _TAKEN
-
-
-_address = lower(
-    text(
-        'an address such as "jobs@gate.example.org", its local part at most 24 letters, digits or '
-        '"._-", and neither "postmaster" nor "mailer-daemon"',
-        _is_address,
-    )
-)
-_host = text("a host's name or IP address", lambda value: _HOST.fullmatch(value) is not None)
-
-
-# --- the tree -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gateway:
-    """[gateway]: who the gateway is and where its files lie."""
-
-    address: str = key(
-        _address,
-        doc="its own; services are NAME@ its domain, and jobs+NAME@ for jobs@; lower-cased",
-        example="jobs@gate.example.org",
-    )
-    spool: Path = key(path(), "spool", doc="the folder of database and mail; on a local disk")
-    services: Path = key(path(), "services", doc="the folder of services, one file NAME.toml each")
-    templates: Path | None = key(
-        path(), None, doc="a folder whose templates override the shipped ones, each by its name"
-    )
-    min_free: int = key(
-        size("0"), "1 GiB", doc="with less free disk under the spool mail is answered 452"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpDoor:
-    """[listen.smtp]: the built-in SMTP door; without this table there is none."""
-
-    host: str = key(_host, "127.0.0.1", doc="the address it listens at")
-    port: int = key(integer(0, _PORT), 8025, doc="the port it listens at; 0 takes any free one")
-    max_size: int = key(size(), "50 MiB", doc="the largest mail it takes; announced as SIZE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipeDoor:
-    """[listen.pipe]: ``mailgate receive``."""
-
-    trust: bool = key(
-        boolean(),
-        default=False,
-        doc="true believes the From of every mail that whoever may run the program pipes in",
-    )
-    max_size: int = key(size(), "50 MiB", doc="the largest mail it takes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """[read]: the worker processes that read mail."""
-
-    workers: int = key(integer(1, _MOST_WORKERS), 1, doc="how many read at once")
-    time_limit: timedelta = key(
-        duration(), "20s", doc="for one mail; one that takes longer goes to hold"
-    )
-    memory: int = key(size("128 MiB"), "1 GiB", doc="the most address space a worker may take")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Local:
-    """[run.local]: jobs run on the gateway's own machine."""
-
-    engine: str = key(
-        text("an engine's name"), "local", doc="the module; default: the table's name"
-    )
-    slots: int = key(integer(1, _MOST_SLOTS), 2, doc="how many jobs run at once")
-    sandbox: Sandbox = key(
-        word(Sandbox), "auto", doc="auto: bwrap where it works; the choice is said at start"
-    )
-    path: str = key(
-        text("folders joined by colons"),
-        os.defpath,
-        doc="the jobs' PATH",
-        shown="the daemon's own PATH",
-    )
-    kill_after: timedelta = key(
-        duration("0s", "1h"), "10s", doc="the time from TERM to KILL when a job's time is over"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """[run]: where and whether jobs run."""
-
-    engine: str = key(
-        text("the name of a [run.NAME] table"),
-        "local",
-        doc="the [run.NAME] table that is used; its module is its own `engine` key, or NAME",
-    )
-    folder: Path = key(
-        path(),
-        "jobs",
-        doc="the folder of job folders; may lie on a file system that the nodes share",
-        shown="<spool>/jobs",
-    )
-    paused: bool = key(
-        boolean(),
-        default=False,
-        doc="true: mail is taken and waits; nothing is read or started; letters still leave",
-    )
-    local: Local
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maildir:
-    """[deliver.maildir]: letters are written into Maildir folders."""
-
-    path: Path = key(
-        path(),
-        doc="letters go to <path>/<address>/{tmp,new,cur}",
-        example="outgoing",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relay:
-    """[deliver.smtp]: letters go to one SMTP relay."""
-
-    host: str = key(_host, "127.0.0.1", doc="the relay's name or address")
-    port: int = key(integer(1, _PORT), 25, doc="the relay's port")
-    timeout: timedelta = key(duration("1s", "10m"), "30s", doc="for each answer of the relay")
-    tls: Tls = key(word(Tls), "none", doc="starttls or tls: a relay that cannot is not used")
-    user: str | None = key(text("a user's name"), None, doc="the name to log in with")
-    password_file: Path | None = key(
-        path(), None, doc="the file of the password: its first line; not readable by everybody"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deliver:
-    """[deliver]: how letters leave."""
-
-    courier: Courier = key(word(Courier), "maildir", doc="which [deliver.NAME] table is used")
-    max_size: int = key(
-        # Below it not even the words of an answer fit.
-        size("4 KiB"),
-        "25 MiB",
-        doc="of one letter; outputs that do not fit are kept and named",
-    )
-    receipt_after: timedelta = key(
-        duration("0s"), "60s", doc="a job that has not ended by then gets a receipt"
-    )
-    retry: tuple[timedelta, ...] = key(
-        listed(duration("1s", "7d"), least=1),
-        ["10s", "30s", "2m", "10m", "1h"],
-        doc="the waits after refusals 4xx; the last repeats",
-    )
-    give_up: timedelta = key(
-        duration("1s", "60d"), "5d", doc="after so long of refusals 4xx a letter is held"
-    )
-    maildir: Maildir | None = None
-    smtp: Relay | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
-    """[trust]: whose From is believed."""
-
-    networks: tuple[IPv4Network | IPv6Network, ...] = key(
-        listed(network()),
-        [],
-        doc="SMTP clients whose From is believed, for mail that started with them",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """[keep]: how long things stay."""
-
-    mail: timedelta = key(duration("0s"), "7d", doc="raw mail, after its job ended")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """A whole configuration; ``path`` is the file it was read from."""
-
-    path: Path
-    gateway: Gateway
-    smtp: SmtpDoor | None
-    pipe: PipeDoor
-    read: Read
-    run: Run
-    deliver: Deliver
-    trust: Trust
-    keep: Keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,13 @@
 """Services: what the operator lets people run by mail, one file ``NAME.toml`` each.
 
-A key is one line of a dataclass below (and of `mailgate.settings.parameters`). `load_all` refuses
-whatever could only fail later, all mistakes at once; `plan` binds a clear request to an argv.
+The tables and keys are declared here, in `mailgate.settings.rules` and in
+`mailgate.settings.parameters`. `load_all` refuses whatever could only fail later, all mistakes at
+once; `plan` binds a clear request to an argv.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mailgate.errors import BadConfig
@@ -20,16 +18,22 @@ from mailgate.settings.argv import Command, Source
 from mailgate.settings.kinds import (
     boolean,
     did_you_mean,
-    duration,
     integer,
     listed,
-    lower,
     one_of,
-    size,
     text,
     word,
 )
 from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes, read_parameter
+from mailgate.settings.rules import (
+    GENERAL,
+    Access,
+    InputRule,
+    Limits,
+    Origin,
+    Output,
+    folded,
+)
 from mailgate.settings.schema import Described, Sheet, describe_table, key
 from mailgate.settings.units import said_duration
 
@@ -37,95 +41,6 @@ from mailgate.settings.units import said_duration
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _TAKEN = frozenset({"postmaster", "mailer-daemon"})
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-_OUTPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+ -]{0,98}[A-Za-z0-9_]|[A-Za-z0-9_]")
-_EXTENSION = re.compile(r"\*((?:\.[A-Za-z0-9]+)+)")
-
-GENERAL = ("service", "label", "work-limit", "keep", "notify", "reply", "dry-run")
-"""The keys that a request to any service may hold; no parameter or input has such a name."""
-
-
-class Origin(StrEnum):
-    """Where an input comes from."""
-
-    ATTACHMENT = "attachment"
-    BODY = "body"
-
-
-# --- what a file holds ----------------------------------------------------------------------------
-
-
-def _is_glob(value: str) -> bool:
-    return bool(value) and "/" not in value and value.isprintable()
-
-
-def _is_output(value: str) -> bool:
-    return _OUTPUT.fullmatch(value) is not None and value.lower() != "job.json"
-
-
-def _is_allowed(value: str) -> bool:
-    local, _, domain = value.partition("@")
-    return value == "*" or bool(local and domain and "@" not in domain and _plain(value))
-
-
-def _plain(address: str) -> bool:
-    return address.isascii() and address.isprintable() and not set(address) & set(' "\\(),:;<>')
-
-
-def _is_line(value: str) -> bool:
-    return value.isprintable()
-
-
-_glob = text('a pattern of a file\'s name without "/", such as "*.fa"', _is_glob)
-_output = text(
-    'a file name of letters, digits and "._+ -" that begins and ends with a letter or digit,'
-    ' not "job.json"',
-    _is_output,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputRule:
-    """[input.NAME]: a file that a request brings; its path is ``{input:NAME}`` in the command."""
-
-    name: str
-    from_: Origin = key(word(Origin), "attachment", doc="an attachment, or the text below the keys")
-    match: tuple[str, ...] | None = key(
-        listed(_glob, least=1),
-        None,
-        doc="patterns of the attachment's name, in any case",
-        shown="any attachment",
-    )
-    required: bool = key(boolean(), default=True, doc="false: it may be left out")
-    max_size: int | None = key(size(), None, doc="the most bytes, decoded", shown="the door's")
-
-    def takes(self, filename: str | None) -> bool:
-        """Tell whether an attachment so called fits; one without a name fits where any does."""
-        if self.match is None:
-            return True
-        last = last_part(filename or "").lower()
-        return bool(last) and any(fnmatchcase(last, glob.lower()) for glob in self.match)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """[output]: what is sent back."""
-
-    stdout: str = key(_output, "stdout.txt", doc="the name that standard output gets in the reply")
-    stderr: str = key(_output, "stderr.txt", doc="the name that standard error gets in the reply")
-    files: tuple[str, ...] = key(
-        listed(_glob), [], doc="patterns of the files under work/ that are sent back"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """[limits]: what a job may use, and how long its results stay."""
-
-    work: timedelta | None = key(duration("1s"), None, doc="the longest that the work may take")
-    cores: int = key(integer(1, 4096), 1, doc="the cores it gets; {cores} in the command")
-    memory: int | None = key(size("1 MiB"), None, doc="the most memory")
-    keep: timedelta = key(duration("1s"), "14d", doc="how long results stay, from the job's end")
-    keep_max: timedelta = key(duration("1s"), "90d", doc="the longest that a request may ask for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,23 +56,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """[access]: who may use the service."""
-
-    allow: tuple[str, ...] = key(
-        listed(lower(text('an address or pattern such as "*@example.org", or "*"', _is_allowed))),
-        [],
-        doc='addresses that something vouches for; "*" any of them; none: nobody',
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One service as its file says it; frozen and picklable. ``file`` is the file itself."""
 
     name: str
     file: Path
-    summary: str = key(text("one line of text", _is_line), "", doc="what it does, in one line")
+    summary: str = key(
+        text("one line of text", str.isprintable), "", doc="what it does, in one line"
+    )
     command: Command = key(argv.command(), doc="what is run, an argv", example=["true"])
     stdin: str | None = key(
         text("the name of an input"), None, doc="the input that is also the standard input"
@@ -171,12 +77,8 @@ class Service:
     access: Access
 
     def allows(self, identity: Identity) -> bool:
-        """Tell whether the identity may use the service.
-
-        ``*`` stands for anything but an ``@``: ``*@example.org`` is one mailbox name at that very
-        domain, and no address with a quoted or doubled ``@`` is ever within it.
-        """
-        return any(_matches(identity.address, pattern) for pattern in self.access.allow)
+        """Tell whether the identity may use the service (`Access.admits`)."""
+        return self.access.admits(identity.address)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -188,26 +90,6 @@ class Service:
         """The input that is the text below the keys, if the service has one."""
         bodies = (rule for rule in self.inputs.values() if rule.from_ is Origin.BODY)
         return next(bodies, None)
-
-
-def _matches(address: str, pattern: str) -> bool:
-    if pattern == "*":
-        return True
-    local, at, domain = address.lower().partition("@")
-    if not at or "@" in domain or not _plain(address):
-        return False
-    mailbox, _, place = pattern.partition("@")
-    return fnmatchcase(local, mailbox) and fnmatchcase(domain, place)
-
-
-def last_part(filename: str) -> str:
-    r"""Return what follows the last ``/`` or ``\`` of a sender's name for a file."""
-    return re.split(r"[/\\]", filename)[-1]
-
-
-def folded(name: str) -> str:
-    """Return a key's name as it is compared: in one case, ``_`` and blanks as ``-``."""
-    return re.sub(r"[\s_-]+", "-", name.strip().lower())
 
 
 # --- a job of it ----------------------------------------------------------------------------------
@@ -237,19 +119,8 @@ def plan(service: Service, request: Request, folder: Path) -> Plan:
 
 
 def file_name(service: Service, name: str, filename: str) -> str:
-    """Return our name for an input's file: the input's, with the extension of the fitting pattern.
-
-    The sender's ``filename`` only decides which pattern fits; not a character of it is used.
-    """
-    rule = service.inputs[name]
-    if rule.from_ is Origin.BODY:
-        return f"{name}.txt"
-    last = last_part(filename).lower()
-    for glob in rule.match or ():
-        extension = _EXTENSION.fullmatch(glob)
-        if extension and fnmatchcase(last, glob.lower()):
-            return f"{name}{extension[1]}"
-    return name
+    """Return our name in ``in/`` for the file of the input ``name``."""
+    return service.inputs[name].file_name(filename)
 
 
 def _bound(service: Service, request: Request, name: str) -> str | None:
@@ -258,6 +129,33 @@ def _bound(service: Service, request: Request, name: str) -> str | None:
     if isinstance(parameter, Flag) and parameter.argument:
         return parameter.argument if is_yes(value) else None
     return value
+
+
+def warnings(service: Service) -> Iterator[str]:
+    """Yield what may well be meant so, but often is not."""
+    if not service.access.allow:
+        yield "[access] allow is empty: nobody may use it"
+    if service.limits.work is None:
+        yield "[limits] work is not set: a job may run for ever"
+    for name in sorted(service.parameters.keys() - set(service.used)):
+        yield f"parameter.{name}: the command does not use it"
+    for option, element in argv.left_behind(service.command, _droppable(service)):
+        yield (
+            f'command: "{option}" stays where "{element}" drops out; written as'
+            f' ["{option}", "{element}"], the two go together'
+        )
+
+
+def _droppable(service: Service) -> set[argv.Piece]:
+    inputs = {argv.Piece(Source.INPUT, n) for n, r in service.inputs.items() if not r.required}
+    flags = {
+        argv.Piece(Source.PARAMETER, name)
+        for name, parameter in service.parameters.items()
+        if isinstance(parameter, Flag) and parameter.argument
+        # One that is an option itself needs none before it.
+        if not parameter.argument.startswith("-")
+    }
+    return inputs | flags
 
 
 # --- reading --------------------------------------------------------------------------------------

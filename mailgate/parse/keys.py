@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from mailgate.log import escaped
 from mailgate.model import Notify, Reply, Understood
-from mailgate.services import GENERAL, InputRule, Service, folded
+from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean, nearest, one_of
 from mailgate.settings.parameters import Flag, Parameter, is_yes
+from mailgate.settings.rules import GENERAL, InputRule, Origin, folded
 from mailgate.settings.units import duration, said_duration
 
 LABEL = 100
@@ -220,7 +221,7 @@ def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Paramete
 
 
 def _read_choice(line: str, found: KeyLine, asked: Asked, rule: InputRule) -> Finding:
-    if rule.from_ == "body":
+    if rule.from_ is Origin.BODY:
         meaning = f'"{rule.name}" is the text below the first blank line'
         return wrong(line, meaning, f'the text for "{rule.name}" below a blank line')
     if not found.value:

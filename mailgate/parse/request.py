@@ -31,7 +31,8 @@ from mailgate.parse.keys import (
     shown,
     wrong,
 )
-from mailgate.services import Service, folded
+from mailgate.services import Service
+from mailgate.settings.rules import folded
 
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""

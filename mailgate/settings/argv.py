@@ -9,9 +9,10 @@ with an ``argument`` that is off. Elements that stay or go together are an array
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 from mailgate.settings.kinds import Kind, UnfitError, said
@@ -111,6 +112,21 @@ def bind(
         bound = [_bound(element, sources) for element in group]
         argv += [word for word in bound if word is not None] if None not in bound else []
     return tuple(argv)
+
+
+def left_behind(words: Command, droppable: Collection[Piece]) -> Iterator[tuple[str, str]]:
+    """Yield an option, and the element after it that can drop out without taking it along."""
+    for before, group in pairwise(words):
+        option = literal(before[-1]) or ""
+        missing = [piece for piece in group[0] if piece in droppable]
+        if option.startswith("-") and "=" not in option and missing:
+            yield option, "".join(_written(piece) for piece in group[0])
+
+
+def _written(piece: Piece) -> str:
+    if piece.source is Source.LITERAL:
+        return piece.text
+    return f"{{input:{piece.text}}}" if piece.source is Source.INPUT else f"{{{piece.text}}}"
 
 
 def read_by_a_shell(words: Command) -> Iterator[tuple[Place, str]]:

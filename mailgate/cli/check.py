@@ -1,0 +1,111 @@
+"""mailgate check: read the configuration, every service and every template; tell every mistake."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from mailgate.cli.options import parser
+from mailgate.config import Config, Tls, examine
+from mailgate.errors import BadConfig
+from mailgate.log import escaped
+from mailgate.reply.compose import Writer
+from mailgate.services import Service, load_all, warnings
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What there is to say of a configuration; usable where ``mistakes`` is empty."""
+
+    config: Config | None = None
+    services: Mapping[str, Service] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def run(words: list[str]) -> int:
+    """Check; mistakes and warnings go to standard error. Exit 0, or 78 if there is a mistake."""
+    file = parser("check", __doc__).parse_args(words).config
+    found = look(file)
+    for mistake in found.mistakes:
+        print(mistake, file=sys.stderr)
+    for warning in found.warnings:
+        print(f"{file}: warning: {warning}", file=sys.stderr)
+    if found.mistakes:
+        count = len(found.mistakes)
+        print(f"{file}: {count} mistake{'s' if count > 1 else ''}", file=sys.stderr)
+        return BadConfig.exit_status
+    print(f"{file}: in order; services: {', '.join(found.services) or 'none'}")
+    return 0
+
+
+def look(file: Path) -> Found:
+    """Find all that can be said without touching anything outside; raises nothing.
+
+    Services and templates are read although the configuration has mistakes, as far as it says
+    where they are.
+    """
+    found = Found()
+    try:
+        examined = examine(file)
+    except BadConfig as error:
+        found.mistakes += str(error).splitlines()
+        return found
+    found.config = examined.config
+    found.mistakes += examined.mistakes
+    _look_at_services(found, examined.config)
+    _look_at_templates(found, examined.config)
+    found.warnings += [escaped(warning) for warning in _warnings(examined.config)]
+    return found
+
+
+def _look_at_services(found: Found, config: Config) -> None:
+    try:
+        found.services = load_all(config.gateway.services)
+    except BadConfig as error:
+        found.mistakes += str(error).splitlines()
+        return
+    own = config.gateway.address.partition("@")[0]
+    if own in found.services:
+        file = found.services[own].file
+        what = f'the service "{own}" has the gateway\'s own address'
+        found.mistakes.append(f"{file}:1: {what}; expected another name for either")
+    if not found.services:
+        found.warnings.append(f"there is no service in {config.gateway.services}")
+    for service in found.services.values():
+        found.warnings += [f"{service.name}: {escaped(words)}" for words in warnings(service)]
+
+
+def _look_at_templates(found: Found, config: Config) -> None:
+    folder = config.gateway.templates
+    if folder is not None and not folder.is_dir():
+        return  # told already
+    try:
+        Writer(folder).check()
+    except BadConfig as error:
+        found.mistakes += str(error).splitlines()
+
+
+def _warnings(config: Config) -> Iterator[str]:
+    for network in config.trust.networks:
+        yield (
+            f"[trust] networks: whoever can send mail from {network}{_width(network)} can send"
+            " requests in anybody's name: name your own mail server only"
+        )
+    if config.pipe.trust:
+        yield (
+            "[listen.pipe] trust: whoever may run 'mailgate receive' with this file can send"
+            " requests in anybody's name; let only the mail server run it"
+        )
+    if not config.trust.networks and not config.pipe.trust:
+        yield "nothing vouches for any sender, so that no request is taken: see [trust] networks"
+    relay = config.deliver.smtp
+    if relay is not None and relay.user is not None and relay.tls is Tls.NONE:
+        yield '[deliver.smtp] tls is "none": the password goes over the network as it stands'
+
+
+def _width(network: IPv4Network | IPv6Network) -> str:
+    if network.prefixlen == 0:
+        return " (the whole internet)"
+    return "" if network.is_private or network.is_loopback else " (public addresses)"
