@@ -1,0 +1,70 @@
+"""The daemon dies at every point where something is committed or done, and nothing is lost or doubled."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.proof import deliver, mail_of, prepare, prove
+from tests.daemon import ROOT, Gateway, eventually, running
+
+POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
+# Not on the road of a daemon's mail: proved by tests of their own.
+ELSEWHERE = {"purge:files-gone", "pipe:before-commit", "pipe:committed"}
+
+
+def points() -> list[str]:
+    """Every named point, out of the source: a new one is tested by being there."""
+    found: set[str] = set()
+    for path in (ROOT / "mailgate").rglob("*.py"):
+        found.update(POINT.findall(path.read_text()))
+    return sorted(found)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path, slots=3) as made:
+        prepare(made)
+        yield made
+
+
+@pytest.mark.parametrize("time", [1, 3])
+@pytest.mark.parametrize("point", [p for p in points() if p not in ELSEWHERE])
+def test_a_crash_loses_and_doubles_nothing(gateway: Gateway, point: str, time: int) -> None:
+    gateway.start(wait=False, MAILGATE_CRASH=f"{point}:{time}")
+    eventually(lambda: gateway.ready() or not gateway.alive)
+    sent = deliver(gateway, range(5, 11))
+    eventually(lambda: not gateway.alive or gateway.starts > 1, 60, gateway.logged)
+    if not gateway.alive:
+        gateway.start()
+    prove(gateway, sent)
+
+
+@pytest.mark.parametrize("point", ["pipe:before-commit", "pipe:committed"])
+def test_a_crash_of_the_pipe_is_mended_by_the_next_delivery(
+    gateway: Gateway, point: str
+) -> None:
+    sent, content = mail_of(5)
+    words = ("receive", "--sender", "ada@example.org", "--recipient", "once@gate.example.org")
+    assert gateway.run(*words, stdin=content, MAILGATE_CRASH=point).returncode == -9
+    assert gateway.run(*words, stdin=content).returncode == 0
+    gateway.start()
+    prove(gateway, [sent])
+
+
+def test_a_crash_in_the_middle_of_a_purge_is_mended_by_the_next(gateway: Gateway) -> None:
+    text = (gateway.folder / "services" / "once.toml").read_text()
+    gateway.service("once", text + '\n[limits]\nkeep = "1s"\n')
+    gateway.start()
+    deliver(gateway, [5])
+    gateway.await_results(1)
+    eventually(lambda: not gateway.run("queue").stdout, 20)
+    gateway.stop()
+
+    def purged() -> bool:
+        return gateway.run("purge", MAILGATE_CRASH="purge:files-gone").returncode == -9
+
+    eventually(purged, 20)
+    assert gateway.run("purge").returncode == 0
+    assert gateway.jobs()[0]["phase"] == "ARCHIVED"

@@ -1,0 +1,370 @@
+"""The whole road: a real mail in, a real result out, on the embedded default."""
+
+import hashlib
+import json
+import signal
+import smtplib
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import (
+    ADA, ECHO, TRUE, Gateway, attached, eventually, read, request, running, shell, text_of,
+)  # fmt: skip
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path) as made:
+        made.service("echo", ECHO)
+        made.service("true", TRUE)
+        yield made
+
+
+def refused(gateway: Gateway, mail: EmailMessage | bytes, **how: str) -> str:
+    """Send what must be refused in the session; the reply's code and words."""
+    try:
+        gateway.send(mail, **how)
+    except smtplib.SMTPRecipientsRefused as error:
+        ((code, words),) = error.recipients.values()
+    except smtplib.SMTPResponseException as error:
+        code, words = error.smtp_code, error.smtp_error
+    else:
+        pytest.fail("it was taken")
+    return f"{code} {words.decode() if isinstance(words, bytes) else words}"
+
+
+def test_a_mail_comes_back_with_its_output_attached(gateway: Gateway) -> None:
+    gateway.start()
+    mail = request(attachments={"data.txt": b"hello\n"}, References="<before@example.org>")
+    gateway.send(mail)
+    (letter,) = gateway.await_letters(1)
+    assert attached(letter)["stdout.txt"] == b"hello\n"
+    assert attached(letter)["stderr.txt"] == b""
+    manifest = json.loads(attached(letter)["job.json"])
+    assert manifest["phase"] == "COMPLETED"
+    assert manifest["exit"] == {"code": 0, "signal": None}
+    digest = hashlib.sha256(b"hello\n").hexdigest()
+    assert [(s["name"], s["sha256"]) for s in manifest["streams"]][0] == ("stdout.txt", digest)
+    assert letter["Mailgate-Exit"] == "0"
+    assert letter["Mailgate-Phase"] == "COMPLETED"
+    assert letter["Mailgate-Job"] == manifest["id"]
+    assert letter["In-Reply-To"] == mail["Message-ID"]
+    assert letter["References"].split() == ["<before@example.org>", mail["Message-ID"]]
+    assert letter["Auto-Submitted"] == "auto-replied"
+    assert letter["X-Loop"] == "jobs@gate.example.org"
+    assert letter["To"] == ADA
+    assert letter["Reply-To"].startswith(f"jobs+job.{manifest['id']}.")
+
+
+def test_a_two_second_job_gets_one_mail(gateway: Gateway) -> None:
+    gateway.service("short", shell("sleep 1"))
+    gateway.start()
+    gateway.send(request("short"))
+    gateway.await_results(1)
+    assert len(gateway.letters()) == 1
+
+
+def test_a_failed_job_says_so_in_the_first_line_and_sends_its_standard_error(
+    gateway: Gateway,
+) -> None:
+    gateway.service("fails", shell("echo so far; echo no such database >&2; exit 3"))
+    gateway.start()
+    gateway.send(request("fails"))
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "3"
+    assert "3" in text_of(letter).splitlines()[0]
+    assert "no such database" in text_of(letter)
+    assert attached(letter)["stderr.txt"] == b"no such database\n"
+    assert attached(letter)["stdout.txt"] == b"so far\n"
+
+
+def test_ends_are_told_apart_by_mail(gateway: Gateway) -> None:
+    gateway.service("killed", shell("kill -9 $$"))
+    gateway.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
+    gateway.service("absent", TRUE.replace('"true"', '"no-such-program"'))
+    gateway.start()
+    for service in ("killed", "slow", "absent"):
+        gateway.send(request(service))
+    gateway.await_results(3)
+    exits = {x["Subject"].split("] ")[1].split(":")[0]: x["Mailgate-Exit"] for x in gateway.results()}
+    assert exits == {"killed": "signal 9", "slow": "work-limit", "absent": "could-not-start"}
+    phases = {str(job["service"]): job["phase"] for job in gateway.jobs()}
+    assert phases == {"killed": "ERROR", "slow": "ABORTED", "absent": "ERROR"}
+
+
+def test_an_unclear_request_is_answered_and_not_run(gateway: Gateway) -> None:
+    gateway.start()
+    mail = request(body="dta: 1\n")
+    gateway.send(mail)
+    (letter,) = gateway.await_letters(1)
+    assert letter["Mailgate-Job"] is None
+    assert letter["Reply-To"] is None
+    assert letter["In-Reply-To"] == mail["Message-ID"]
+    assert "> dta: 1" in text_of(letter)
+    assert gateway.jobs() == []
+
+
+def test_a_dry_run_says_what_would_have_run(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request(body="dry-run: yes\n", attachments={"data.txt": b"hello\n"}))
+    (letter,) = gateway.await_letters(1)
+    assert hashlib.sha256(b"hello\n").hexdigest() in text_of(letter)
+    assert gateway.jobs() == []
+
+
+def test_a_mail_acts_once_however_often_it_comes(gateway: Gateway) -> None:
+    gateway.start()
+    mail = request(attachments={"data.txt": b"hello\n"})
+    for _ in range(3):
+        gateway.send(mail)
+    words = ("receive", "--sender", ADA, "--recipient", "jobs+echo@gate.example.org")
+    assert gateway.run(*words, stdin=mail.as_bytes()).returncode == 0
+    gateway.await_results(1)
+    eventually(lambda: gateway.logged("read").count("duplicate") == 3)
+    assert len(gateway.jobs()) == 1
+    assert len(gateway.letters()) == 1
+
+
+def test_another_content_under_the_same_message_id_is_told_so_and_does_nothing(
+    gateway: Gateway,
+) -> None:
+    gateway.start()
+    for content in (b"one\n", b"two\n"):
+        gateway.send(request(attachments={"data.txt": content}, message_id="<same@example.org>"))
+    letters = gateway.await_letters(2)
+    assert len(gateway.jobs()) == 1
+    assert len([x for x in letters if x["Mailgate-Job"] is None]) == 1
+
+
+def test_the_same_message_id_of_another_sender_stands_in_nobodys_way(gateway: Gateway) -> None:
+    gateway.start()
+    bob = "bob@example.org"
+    for sender in (bob, ADA):
+        mail = request(
+            attachments={"data.txt": b"mine\n"}, message_id="<same@example.org>", sender=sender
+        )
+        gateway.send(mail, sender=sender)
+    gateway.await_results(1, ADA)
+    gateway.await_results(1, bob)
+
+
+def test_a_strangers_mail_is_refused_and_preempts_nothing(gateway: Gateway) -> None:
+    gateway.start()
+    stranger = "eve@elsewhere.test"
+    mail = request(message_id="<same@example.org>", sender=stranger)
+    assert "5.7.1" in refused(gateway, mail, sender=stranger)
+    gateway.send(request(attachments={"data.txt": b"x"}, message_id="<same@example.org>"))
+    gateway.await_results(1)
+    assert not gateway.maildir(stranger).exists()
+
+
+def test_several_services_are_several_jobs(gateway: Gateway) -> None:
+    gateway.start()
+    mail = request(attachments={"data.txt": b"x"})
+    gateway.send(mail, to=["echo@gate.example.org", "jobs+true@gate.example.org"])
+    gateway.await_results(2)
+    assert sorted(str(job["service"]) for job in gateway.jobs()) == ["echo", "true"]
+
+
+def test_of_several_services_those_not_allowed_are_answered_by_mail(gateway: Gateway) -> None:
+    gateway.service("secret", TRUE.replace("*@example.org", "boss@example.org"))
+    gateway.start()
+    gateway.send(request("true"), to=["true@gate.example.org", "secret@gate.example.org"])
+    letters = gateway.await_letters(2)
+    (answer,) = [x for x in letters if x["Mailgate-Job"] is None]
+    assert "secret" in text_of(answer)
+    assert [job["service"] for job in gateway.jobs()] == ["true"]
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [
+        ("nothing@gate.example.org", "5.1.1"),
+        ("echo@elsewhere.test", "5.1.1"),
+        ("jobs@gate.example.org", "commands by mail are not switched on"),
+        ("jobs+job.abcdefghijkl.k@gate.example.org", "commands by mail are not switched on"),
+        ("jobs+bounce.0123456789@gate.example.org", "5.1.1"),
+    ],
+)
+def test_addresses_that_take_no_request_are_refused_at_rcpt(
+    gateway: Gateway, to: str, code: str
+) -> None:
+    gateway.start()
+    assert code in refused(gateway, request(), to=to)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto-Submitted": "auto-replied"},
+        {"X-Loop": "jobs@gate.example.org"},
+        {"Content-Type": "multipart/report; boundary=x"},
+    ],
+)
+def test_what_is_surely_automatic_is_refused(gateway: Gateway, headers: dict[str, str]) -> None:
+    gateway.start()
+    lines = {"From": ADA, "To": "echo@gate.example.org", **headers}
+    mail = "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\nhello\r\n"
+    assert "automatic" in refused(gateway, mail.encode(), to="echo@gate.example.org")
+    assert "automatic" in refused(gateway, request(), sender="")
+
+
+def test_softer_signs_are_held_unanswered_and_may_be_released(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request(attachments={"data.txt": b"x"}, Precedence="bulk"))
+    held = gateway.run("hold", "list").stdout.decode()
+    assert ADA in held
+    assert "bulk" in held
+    assert gateway.jobs() == []
+    assert gateway.run("hold", "release", held.split()[0]).returncode == 0
+    gateway.await_results(1)
+
+
+def test_two_from_addresses_are_refused(gateway: Gateway) -> None:
+    gateway.start()
+    two = b"From: ada@example.org, bob@example.org\r\nTo: true@gate.example.org\r\n\r\n\r\n"
+    none = b"To: true@gate.example.org\r\n\r\n\r\n"
+    for mail in (two, none):
+        assert refused(gateway, mail, to="true@gate.example.org").startswith("5")
+
+
+def test_the_answer_goes_to_from_and_never_to_reply_to(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request("true", Reply_To="victim@example.org"))
+    gateway.await_results(1)
+    assert not gateway.maildir("victim@example.org").exists()
+
+
+def test_a_mail_to_the_postmaster_waits_for_the_operator(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request(), sender="", to="postmaster@gate.example.org")
+    line = gateway.run("hold", "list").stdout.decode()
+    assert "for the postmaster" in line
+    shown = gateway.run("hold", "show", line.split()[0])
+    assert b"Subject: please" in shown.stdout
+
+
+def test_a_bounce_is_taken_noted_and_never_answered(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request("true"))
+    (letter,) = gateway.await_results(1)
+    folder = gateway.saved()[0]
+    tag = str(read(folder.read_bytes())["Return-Path"] or "")
+    row = gateway.run("explain", str(letter["In-Reply-To"])).stdout.decode()
+    assert "sent" in row
+    del tag
+
+
+def test_paused_takes_mail_and_starts_nothing(gateway: Gateway) -> None:
+    gateway.configure(paused=True)
+    gateway.start()
+    gateway.send(request("true"))
+    assert gateway.stop() == 0
+    assert gateway.jobs() == []
+    gateway.configure(paused=False)
+    gateway.start()
+    gateway.await_results(1)
+
+
+def test_a_receipt_comes_when_a_job_takes_long_or_when_asked_for(gateway: Gateway) -> None:
+    gateway.configure(receipt_after="1s")
+    gateway.service("waits", shell("while [ ! -e ../../../../../go ]; do sleep 0.1; done"))
+    gateway.start()
+    gateway.send(request("waits"))
+    (receipt,) = gateway.await_letters(1)
+    assert receipt["Mailgate-Exit"] is None
+    assert receipt["Mailgate-Phase"] == "EXECUTING"
+    (gateway.folder / "go").touch()
+    gateway.await_results(1)
+    gateway.send(request("true", "notify: receipt, start\n"))
+    gateway.await_letters(5)
+
+
+def test_a_job_outlives_the_daemon_and_is_found_again_with_its_exit_code(
+    gateway: Gateway,
+) -> None:
+    gateway.service("waits", shell("while [ ! -e ../../../../../go ]; do sleep 0.1; done; exit 7"))
+    gateway.start()
+    gateway.send(request("waits"))
+    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    gateway.kill()
+    (gateway.folder / "go").touch()
+    gateway.start()
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "7"
+
+
+def test_sigterm_ends_within_ten_seconds_while_jobs_live_on(gateway: Gateway) -> None:
+    gateway.service("waits", shell("while [ ! -e ../../../../../go ]; do sleep 0.1; done"))
+    gateway.start()
+    gateway.send(request("waits"))
+    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    began = time.monotonic()
+    assert gateway.stop() == 0
+    assert time.monotonic() - began < 10
+    (gateway.folder / "go").touch()
+    gateway.start()
+    gateway.await_results(1)
+
+
+def test_a_second_daemon_on_the_same_spool_is_refused(gateway: Gateway) -> None:
+    gateway.start()
+    second = gateway.run("serve")
+    assert second.returncode == 75
+    assert b"another daemon works on the spool" in second.stderr
+
+
+def test_little_free_disk_is_answered_452_and_the_session_stays_open(gateway: Gateway) -> None:
+    gateway.configure(min_free="900 TiB")
+    gateway.start()
+    with smtplib.SMTP("127.0.0.1", gateway.port) as session:
+        for _ in range(2):
+            with pytest.raises(smtplib.SMTPDataError, match="452"):
+                session.sendmail(ADA, "true@gate.example.org", request("true").as_bytes())
+        assert session.noop()[0] == 250
+
+
+def test_outputs_too_big_to_mail_are_kept_and_named(gateway: Gateway) -> None:
+    gateway.configure(max_size="100 KiB")
+    gateway.service("big", shell("head -c 1000000 /dev/zero"))
+    gateway.start()
+    gateway.send(request("big"))
+    (letter,) = gateway.await_results(1)
+    assert "stdout.txt" not in attached(letter)
+    assert "stdout.txt" in text_of(letter)
+    assert hashlib.sha256(bytes(1000000)).hexdigest() in text_of(letter)
+
+
+def test_progress_is_kept_and_mailed_to_who_asked(gateway: Gateway) -> None:
+    script = (
+        'echo "62 round 31 of 50" > "$MAILGATE_PROGRESS";'
+        " while [ ! -e ../../../../../go ]; do sleep 0.1; done"
+    )
+    gateway.service("steps", shell(script))
+    gateway.start()
+    gateway.send(request("steps", "notify: progress\n"))
+    (letter,) = gateway.await_letters(1)
+    assert "62" in text_of(letter)
+    (gateway.folder / "go").touch()
+    gateway.await_results(1)
+
+
+def test_the_daemon_tells_its_service_manager(gateway: Gateway, tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        gateway.start(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        assert manager.recv(100) == b"READY=1"
+
+
+def test_an_interrupt_ends_it_as_sigterm_does(gateway: Gateway) -> None:
+    gateway.start()
+    assert gateway._process is not None
+    gateway._process.send_signal(signal.SIGINT)
+    assert gateway.died() == 0
