@@ -25,6 +25,7 @@ from mailgate.reply import words
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import ABSENT, Excerpt
 from mailgate.reply.layout import cut, fact, printable, wrapped
+from mailgate.reply.package import MOST
 
 ROWS = 100
 """A list in a letter has no more rows; how many there are besides is said."""
@@ -277,6 +278,7 @@ def _result(draft: Draft, given: _Given, attached: Sequence[bool], excerpts: Exc
         "memory": fact(words.size(job.plan.memory)) if job.plan.memory else "",
         "kept_until": _moment(job.destruction),
         "letter_limit": fact(words.size(draft.limit)),
+        "attached_most": MOST if len(job.streams) > MOST else 0,
         "outputs": _listing(outputs),
         "kept": _listing(output for output in outputs if not output.attached),
         "wrote_nothing": not any(stream.size for stream in job.streams),

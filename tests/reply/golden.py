@@ -31,20 +31,20 @@ from tests.reply.letters import (
     stream,
 )
 
-_ALIGNMENT = "".join(
-    f">{name}\n-VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSAQVKGHGKKVADALTNAVAHVDDMPN\n"
-    for name in (
-        *("HBA_HUMAN", "HBA_HORSE", "HBB_HUMAN", "HBB_HORSE", "MYG_PHYCA", "GLB5_PETMA"),
-        *("LGB2_LUPLU", "HBA_PANTR", "HBA_MOUSE", "HBB_MOUSE", "HBG_HUMAN", "MYG_HUMAN"),
-    )
-).encode()
+_NAMES = (
+    *("HBA_HUMAN", "HBA_HORSE", "HBB_HUMAN", "HBB_HORSE", "MYG_PHYCA", "GLB5_PETMA", "LGB2_LUPLU"),
+    *("HBA_PANTR", "HBA_MOUSE", "HBB_MOUSE", "HBG_HUMAN", "MYG_HUMAN"),
+)
+_RESIDUES = "-VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSA"
+_ALIGNMENT = "".join(f">{name}\n{_RESIDUES}\n" for name in _NAMES).encode()
 _TRACE = b"".join(b"round %d of 50, score %d\n" % (n, n * n) for n in range(1, 41))
+_LAST = b"reading sequences.fa\nround 1 of 50, score 1\n"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 def _failed(reason: Reason, words: str = "", **changed) -> Written:
     exit_ = Exit(reason=reason, words=words, **changed.pop("exit", {}))
-    return result(exit_, out(b"", "alignment.fasta"), err(_TRACE), **changed)
+    return result(exit_, out(b"", "alignment.fasta"), err(changed.pop("stderr", _LAST)), **changed)
 
 
 def letters() -> dict[str, Written]:
@@ -92,7 +92,7 @@ def _results() -> dict[str, Written]:
 def _ends() -> dict[str, Written]:
     hour = timedelta(hours=1)
     return {
-        "failed-exit": _failed(Reason.EXIT, exit={"code": 3}, label="globins"),
+        "failed-exit": _failed(Reason.EXIT, exit={"code": 3}, stderr=_TRACE, label="globins"),
         "failed-exit-silent": result(Exit(reason=Reason.EXIT, code=1), out(b"1\n"), err(b"")),
         "failed-signal": _failed(Reason.SIGNAL, exit={"signal": 11}),
         "failed-work-limit": _failed(Reason.WORK_LIMIT, facts={"work_limit_max": 4 * hour}),
