@@ -1,0 +1,307 @@
+"""The job folder: the contract between the gateway, the script and every engine.
+
+::
+
+    <jobs>/<first two characters>/<id>/
+      in/          inputs under our names, read-only; manifest.json maps them to the sender's
+      work/        the command's working directory
+      out/         stdout, stderr; named/ is $MAILGATE_OUTPUTS
+      run/<n>/     one attempt
+        script     POSIX sh (script.py, script.sh)
+        lock       flock held = the script is alive (local engine)
+        claim      made exclusively by whoever comes first: the script (empty) or the gateway
+        started    "pid N"; its time of change is the start
+        progress   $MAILGATE_PROGRESS
+        exit       how it ended; its time of change is the end
+        box        bwrap's account of the sandbox, where there is one
+
+``started`` and ``exit`` are made before the start, with blank lines that set their blocks aside,
+and written over in place: a full disk cannot lose an exit code. They count once their line ``end``
+is there. The functions block, for threads, and trust nothing that a command may have put there.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mailgate.errors import Permanent
+from mailgate.log import escaped
+from mailgate.model import Exit, JobId, Plan, Progress, Reason, Staged, Token
+from mailgate.run.files import make_folder, move_whole, read_little, write_whole, writing
+from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+
+_MANIFEST = "manifest.json"
+_RECORD_READ = 4096
+_PROGRESS_READ = 1024
+_PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{0,9})?)\s*%?(?:\s+(.*))?")
+_PROGRESS_WORDS = 200
+# What the gateway's own claim says; a script's is empty.
+_OURS = b"gateway\n"
+
+_COULD_NOT = {
+    "not-found": "The program {} was not found, or may not be executed.",
+    "not-executable": "The program {} could not be executed.",
+    "no-sandbox": "The sandbox could not be set up, or does not show the program {}.",
+    "no-input": "An input file was missing.",
+    "no-output": "The output files could not be made.",
+    "no-folder": "The working folder was missing.",
+    "no-tools": "The machine has no setsid or env.",
+    "no-process": "The machine allowed no further process.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where one job's files lie. ``jobs`` is absolute and goes through no symbolic link."""
+
+    jobs: Path
+    job: JobId
+
+    @property
+    def root(self) -> Path:
+        """The job's own folder."""
+        return self.jobs / self.job[:2] / self.job
+
+    @property
+    def inputs(self) -> Path:
+        """The command's inputs."""
+        return self.root / "in"
+
+    @property
+    def work(self) -> Path:
+        """The command's working directory."""
+        return self.root / "work"
+
+    @property
+    def out(self) -> Path:
+        """Standard output and error, and the named outputs."""
+        return self.root / "out"
+
+    @property
+    def named(self) -> Path:
+        """What the command knows as $MAILGATE_OUTPUTS."""
+        return self.out / "named"
+
+    def attempt(self, number: int) -> Path:
+        """Return the folder of attempt ``number``, counted from 1."""
+        return self.root / "run" / str(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """An attempt to be started. ``limit`` is the work's own, None for none."""
+
+    job: JobId
+    token: Token
+    number: int
+    plan: Plan
+    limit: timedelta | None = None
+
+
+# --- before the start -----------------------------------------------------------------------------
+
+
+def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
+    """Lay the folder out and put the inputs in; again, after any crash, does no harm.
+
+    Each input is in ``in/`` whole or not at all. A big one is moved in from ``Staged.path``
+    (absolute), copied where that lies on another disk; an input that is there already is believed
+    by its SHA-256.
+
+    Raises
+    ------
+    Transient
+        The folder cannot be written; NoSpace where the disk is full.
+    Permanent
+        An input is nowhere, or is not the one that was staged.
+    """
+    with writing():
+        for place in (folder.inputs, folder.work, folder.named):
+            make_folder(place)
+        for one in staged:
+            _put_in(folder.inputs / one.file, one)
+        write_whole(folder.inputs / _MANIFEST, _manifest(plan, staged), mode=0o400)
+
+
+def _put_in(place: Path, one: Staged) -> None:
+    if place.exists() and _digest(place) == one.sha256:
+        return
+    if one.body is not None:
+        write_whole(place, one.body, mode=0o400)
+    elif one.path is not None and Path(one.path).exists():
+        move_whole(Path(one.path), place, mode=0o400)
+    else:
+        fate = "has been changed" if place.exists() else "is missing"
+        raise Permanent(f'The input "{one.name}" {fate} since it was taken.', detail=str(place))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(plan: Plan, staged: Sequence[Staged]) -> bytes:
+    entries = {
+        one.file: {
+            "input": one.name,
+            "filename": one.filename,
+            "size": one.size,
+            "sha256": one.sha256,
+            "stdin": one.file == plan.stdin,
+        }
+        for one in staged
+    }
+    return json.dumps(entries, indent=1).encode() + b"\n"
+
+
+# --- who claims -----------------------------------------------------------------------------------
+
+
+def claim(folder: Folder, number: int) -> bool:
+    """Take the attempt's claim for the gateway; True: it has it, and the attempt can never start.
+
+    Exclusive on any file system, NFS included: a link to a whole file. Asked again it says the
+    same, so a crash after it loses nothing.
+
+    Raises
+    ------
+    Transient
+        The folder cannot be written.
+    """
+    attempt = folder.attempt(number)
+    with writing():
+        make_folder(attempt)
+        ours = attempt / f".claim.{os.getpid()}"
+        write_whole(ours, _OURS, mode=0o400)
+        try:
+            os.link(ours, attempt / "claim")
+        except FileExistsError:
+            return _claimed(attempt) == _OURS
+        finally:
+            ours.unlink()
+    return True
+
+
+def _claimed(attempt: Path) -> bytes | None:
+    """Return what the claim says, None where there is none."""
+    found = read_little(attempt / "claim", len(_OURS))
+    return None if found is None else found[0]
+
+
+# --- what can be seen -----------------------------------------------------------------------------
+
+
+def look(folder: Folder, number: int, *, alive: bool) -> Sight:
+    """Say what the folder shows of an attempt, which is the truth about it.
+
+    ``alive`` is what the engine knows, and must have been asked before: an attempt that ends in
+    between is then seen either way. With ``alive`` NotStarted means "waiting to start".
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read: unknown, which is not ended.
+    """
+    attempt = folder.attempt(number)
+    claimed = read_little(attempt / "claim", len(_OURS))
+    if claimed is None or claimed[0] == _OURS:
+        return NotStarted()
+    start = _record(attempt / "started")
+    started = _time(claimed[1] if start is None else start[1])
+    end = _record(attempt / "exit")
+    if end is not None and (how := _exit(end[0])) is not None:
+        # A clock may be stepped back while a job runs.
+        return Ended(exit=how, started=started, ended=max(started, _time(end[1])))
+    return Running(started=started) if alive else Gone(started=started)
+
+
+def script_process(folder: Folder, number: int) -> int | None:
+    """Return the process id that the script left in ``started``; it may be another's by now."""
+    start = _record(folder.attempt(number) / "started")
+    said = start[0].get("pid", "") if start else ""
+    return int(said) if re.fullmatch(r"[1-9]\d{0,9}", said, re.ASCII) else None
+
+
+def output_sizes(folder: Folder, number: int) -> tuple[int | None, int | None]:
+    """Return how many bytes standard output and error had at the end, as the exit record says.
+
+    None for what it does not say. Where fewer can be read, a shared file system lags.
+
+    Raises
+    ------
+    OSError
+        The record cannot be read.
+    """
+    end = _record(folder.attempt(number) / "exit")
+    said = [end[0].get(name, "") if end else "" for name in ("stdout", "stderr")]
+    stdout, stderr = (
+        int(one) if re.fullmatch(r"\d{1,18}", one, re.ASCII) else None for one in said
+    )
+    return stdout, stderr
+
+
+def progress(folder: Folder, number: int) -> Progress | None:
+    """Return what the command last wrote to $MAILGATE_PROGRESS; None for nothing, or nonsense.
+
+    Of its last 1 KiB the last line counts that begins with a number from 0 to 100 (a per cent sign
+    may follow): a command may write the file anew or append to it. A greater number is no progress.
+    """
+    try:
+        found = read_little(folder.attempt(number) / "progress", _PROGRESS_READ, tail=True)
+    except OSError:
+        return None
+    lines = found[0].decode("utf-8", "replace").splitlines() if found else []
+    for line in reversed(lines):
+        said = _PROGRESS.fullmatch(line)
+        if said and float(said[1]) <= 100:
+            words = escaped((said[2] or "").strip())[:_PROGRESS_WORDS]
+            return Progress(percent=float(said[1]), words=words)
+    return None
+
+
+def _record(path: Path) -> tuple[dict[str, str], float] | None:
+    """Return a record's lines, first word to rest, and its time of change; None if incomplete."""
+    found = read_little(path, _RECORD_READ)
+    if found is None:
+        return None
+    lines, end, _ = found[0].decode("utf-8", "replace").partition("\nend\n")
+    return (
+        (dict(line.partition(" ")[::2] for line in lines.splitlines()), found[1]) if end else None
+    )
+
+
+def _exit(record: dict[str, str]) -> Exit | None:
+    """Read how it ended; None for a record that only looks complete."""
+    why, _, rest = record.get("why", "").partition(" ")
+    if why == "could-not-start":
+        sort, _, program = rest.partition(" ")
+        words = _COULD_NOT.get(sort, sort).format(f'"{program}"')
+        return Exit(reason=Reason.COULD_NOT_START, words=words)
+    status = record.get("status", "")
+    if not re.fullmatch(r"\d{1,3}", status, re.ASCII):
+        return None if not why else _asked(why, rest)
+    return _asked(why, rest) if why else _status(int(status))
+
+
+def _asked(why: str, rest: str) -> Exit:
+    if why == "limit":
+        return Exit(reason=Reason.WORK_LIMIT)
+    return Exit(reason=Reason.CANCELLED, words=f"ended by SIG{rest}" if rest else "")
+
+
+def _status(status: int) -> Exit:
+    # POSIX sh tells a death by signal N only as 128 + N, and so does bwrap. A command that exits
+    # so by itself nearly always passes on the signal that killed a child of its own.
+    if status - 128 in signal.valid_signals():
+        return Exit(reason=Reason.SIGNAL, signal=status - 128)
+    return Exit(reason=Reason.EXIT, code=status)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

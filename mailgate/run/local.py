@@ -1,0 +1,363 @@
+"""The local engine: jobs on the gateway's own machine, which outlive it.
+
+Nothing of a job hangs on this process. The script holds the attempt's lock, watches the work's
+limit and records the end; here it is only started, seen and told to stop. Process ids are hints: an
+attempt is alive while its lock is held, and a signal goes only to a process seen to hold it.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailgate import log
+from mailgate.errors import Transient
+from mailgate.model import Attempt, NativeId, Reason, Token
+from mailgate.run import jobdir
+from mailgate.run.files import make_folder, writing
+from mailgate.run.jobdir import Folder, Start
+from mailgate.run.process import is_locked, is_script, locked, start_script
+from mailgate.run.remains import end_remains
+from mailgate.run.sandbox import Confinement
+from mailgate.run.script import default_signals, write_attempt
+from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+
+# A script has written its process id within milliseconds.
+_START_PATIENCE = 2.0
+_PAUSE = 0.005
+
+# A started script is looked at after this, so that its start is told.
+_STARTED_AFTER = 0.05
+# Attempts that no pidfd watches (too many, an old kernel) are looked at so often.
+_UNWATCHED = 1.0
+# Of the files that this process may have open, watches take at most one in so many.
+_SHARE = 4
+# What ended normally may have left a daemon behind: one search of /proc serves all of so long.
+_SWEEP = 1.0
+
+_ENDED_BY_FORCE = frozenset({Reason.CANCELLED, Reason.WORK_LIMIT})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watch:
+    """A living script: a pidfd that becomes readable when it ends."""
+
+    pinned: int
+    process: int
+    since: float
+    started: datetime | None = None
+
+    def due(self, now: float) -> bool:
+        """Tell whether its start is to be looked up: not at once, for a short job ends sooner."""
+        return self.started is None and now >= self.since + _STARTED_AFTER
+
+
+class Local:
+    """Run attempts on this machine; make and use it in one event loop."""
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        path: str,
+        kill_after: timedelta,
+        confinement: Confinement,
+        pin: Callable[[int], int] = os.pidfd_open,
+    ) -> None:
+        self._slots = slots
+        self._path = path
+        self._kill_after = kill_after
+        self._confinement = confinement
+        self._pin = pin
+        self._changed = asyncio.Event()
+        self._watches: dict[Token, _Watch] = {}
+        self._children: set[int] = set()
+        self._swept: set[Token] = set()
+        self._unseen: set[Token] = set()
+        self._most_watched = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sweeping: asyncio.Future[bool] | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many attempts it runs at once."""
+        return self._slots
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when an attempt may have ended, or was just started."""
+        return self._changed
+
+    async def submit(self, folder: Folder, start: Start) -> NativeId:
+        """Start the attempt's script in a session of its own; its process id is the native id.
+
+        Raises
+        ------
+        Transient
+            No process or no space now, or it is being started by somebody else.
+        Permanent
+            The command cannot be given to a program, or there is no shell.
+        """
+        # Writes files and waits for a lock.
+        process, ours = await asyncio.to_thread(self._launch, folder, start)
+        if ours:
+            self._children.add(process)
+            self._watch(start.token, process, self._pinned(process))
+            # A little later than due.
+            self._later("started", _STARTED_AFTER * 1.1)
+        return NativeId(str(process))
+
+    async def sights(self, attempts: Sequence[tuple[Folder, Attempt]]) -> Mapping[Token, Sight]:
+        """Say what is seen; a living attempt that is watched costs a look into a table."""
+        self._reap()
+        now = time.monotonic()
+        seen: dict[Token, Sight] = {}
+        unsure = []
+        for folder, attempt in attempts:
+            watch = self._watches.get(attempt.token)
+            if watch is None or watch.due(now):
+                unsure.append((folder, attempt))
+            elif watch.started is not None:
+                seen[attempt.token] = Running(started=watch.started)
+        if unsure:
+            # Reads some small files of each.
+            looked = await asyncio.to_thread(self._look, unsure)
+            seen |= looked
+            await self._follow(unsure, looked)
+        return seen
+
+    async def cancel(self, folder: Folder, attempt: Attempt) -> None:
+        """Tell the attempt's script to end its command; what is left without a script is killed.
+
+        Raises
+        ------
+        Transient
+            The script is just starting, or cannot be told.
+        """
+        watch = self._watches.get(attempt.token)
+        if watch is not None and watch.pinned >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(watch.pinned, signal.SIGTERM)
+            return
+        # Reads files, and waits for what it kills.
+        await asyncio.to_thread(self._stop, folder, attempt)
+
+    async def close(self) -> None:
+        """Let go of everything; jobs live on."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for token in list(self._watches):
+            self._unwatch(token)
+        if self._sweeping is not None:
+            await self._sweeping
+
+    # --- starting (in a thread) -------------------------------------------------------------------
+
+    def _launch(self, folder: Folder, start: Start) -> tuple[int, bool]:
+        """Start the script; its process id, and whether it is a child of ours."""
+        attempt = folder.attempt(start.number)
+        sandbox = self._confinement.wrap(folder, start)
+        with writing():
+            make_folder(attempt)
+        with locked(attempt) as lock:
+            if lock is None:
+                return _already(folder, start), False
+            write_attempt(
+                folder,
+                start,
+                path=self._path,
+                sandbox=sandbox,
+                kill_after=self._kill_after,
+                default_signals=default_signals(),
+            )
+            return start_script(attempt, lock=lock, token=start.token), True
+
+    # --- seeing -----------------------------------------------------------------------------------
+
+    def _look(self, attempts: Sequence[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
+        """Look into the folders (in a thread); leave no process of what is over by force."""
+        seen: dict[Token, Sight] = {}
+        for folder, attempt in attempts:
+            try:
+                alive = is_locked(folder, attempt.number)
+                sight = jobdir.look(folder, attempt.number, alive=alive)
+            except OSError as error:
+                self._complain(attempt, error)
+                continue
+            self._unseen.discard(attempt.token)
+            # Not begun, but on its way.
+            if not (alive and isinstance(sight, NotStarted)):
+                seen[attempt.token] = sight
+        forced = {token for token, sight in seen.items() if _by_force(sight)}
+        if forced and not end_remains(forced):
+            log.event("lingers", attempts=" ".join(sorted(forced)))
+        return seen
+
+    def _complain(self, attempt: Attempt, error: OSError) -> None:
+        """Say once that an attempt's folder cannot be read; it stays unknown."""
+        if attempt.token not in self._unseen:
+            self._unseen.add(attempt.token)
+            log.event("unseen", job=attempt.job, token=attempt.token, detail=str(error))
+
+    async def _follow(
+        self, attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]
+    ) -> None:
+        """Watch what lives, let go of what has ended."""
+        strange = []
+        for folder, attempt in attempts:
+            watch = self._watches.get(attempt.token)
+            match seen.get(attempt.token):
+                case Running(started=started):
+                    if watch is not None:
+                        watch.started = started
+                    else:
+                        strange.append((folder, attempt))
+                case Ended() as sight if not _by_force(sight):
+                    self._sweep_later(attempt.token)
+                case None:
+                    self._later("unwatched", _UNWATCHED)
+                case _:
+                    pass
+        if strange:
+            # Found after a restart: reads a small file of each.
+            for token, process, pinned in await asyncio.to_thread(self._find, strange):
+                self._watch(token, process, pinned)
+
+    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
+        """Pin the scripts of attempts that somebody else started (in a thread)."""
+        found = []
+        for folder, attempt in attempts:
+            process = jobdir.script_process(folder, attempt.number)
+            pinned = -1 if process is None else self._pinned(process)
+            if pinned >= 0 and not is_script(process, folder, attempt.number):
+                os.close(pinned)
+                pinned = -1
+            found.append((attempt.token, process or 0, pinned))
+        return found
+
+    def _pinned(self, process: int) -> int:
+        """Return a pidfd of the process; -1 where there is none to be had."""
+        try:
+            return self._pin(process) if len(self._watches) < self._most_watched else -1
+        except OSError:
+            return -1
+
+    def _watch(self, token: Token, process: int, pinned: int) -> None:
+        if pinned < 0:
+            self._later("unwatched", _UNWATCHED)
+            return
+        if token in self._watches:
+            os.close(pinned)
+            return
+        self._watches[token] = _Watch(pinned=pinned, process=process, since=time.monotonic())
+        asyncio.get_running_loop().add_reader(pinned, self._gone, token)
+
+    def _unwatch(self, token: Token) -> None:
+        watch = self._watches.pop(token)
+        asyncio.get_running_loop().remove_reader(watch.pinned)
+        os.close(watch.pinned)
+
+    def _gone(self, token: Token) -> None:
+        """Let go of a watched script, which has ended."""
+        process = self._watches[token].process
+        self._unwatch(token)
+        self._reap_one(process)
+        self._changed.set()
+
+    def _reap(self) -> None:
+        """Fetch the ends of children that no pidfd watches; how they ended says nothing."""
+        watched = {watch.process for watch in self._watches.values()}
+        for process in self._children - watched:
+            self._reap_one(process)
+
+    def _reap_one(self, process: int) -> None:
+        if process in self._children:
+            with suppress(ChildProcessError):
+                if os.waitpid(process, os.WNOHANG)[0] == 0:
+                    return
+            self._children.discard(process)
+
+    # --- ending (in a thread) ---------------------------------------------------------------------
+
+    def _stop(self, folder: Folder, attempt: Attempt) -> None:
+        deadline = time.monotonic() + _START_PATIENCE
+        while self._is_alive(folder, attempt):
+            process = jobdir.script_process(folder, attempt.number)
+            if process is not None and self._tell(process, folder, attempt.number):
+                return
+            if time.monotonic() > deadline:
+                raise Transient("The job is just starting and cannot be stopped yet.")
+            time.sleep(_PAUSE)
+        end_remains({attempt.token})
+
+    @staticmethod
+    def _is_alive(folder: Folder, attempt: Attempt) -> bool:
+        with writing():
+            return is_locked(folder, attempt.number)
+
+    def _tell(self, process: int, folder: Folder, number: int) -> bool:
+        """Send TERM to the script, if that is what the process is."""
+        pinned = self._pinned(process)
+        try:
+            if not is_script(process, folder, number):
+                return False
+            with suppress(ProcessLookupError):
+                if pinned >= 0:
+                    signal.pidfd_send_signal(pinned, signal.SIGTERM)
+                else:
+                    os.kill(process, signal.SIGTERM)
+        finally:
+            if pinned >= 0:
+                os.close(pinned)
+        return True
+
+    # --- later ------------------------------------------------------------------------------------
+
+    def _later(self, name: str, seconds: float) -> None:
+        """Hint after a while that something may have changed."""
+        if name not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[name] = loop.call_later(seconds, self._hint, name)
+
+    def _hint(self, name: str) -> None:
+        del self._timers[name]
+        if name != "started" or any(w.started is None for w in self._watches.values()):
+            self._changed.set()
+
+    def _sweep_later(self, token: Token) -> None:
+        """Have what an ended attempt left behind killed soon; a sandbox leaves nothing."""
+        if self._confinement.holds:
+            return
+        self._swept.add(token)
+        if "sweep" not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers["sweep"] = loop.call_later(_SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        del self._timers["sweep"]
+        tokens, self._swept = self._swept, set()
+        loop = asyncio.get_running_loop()
+        # Reads /proc. Kept, so that close() can wait for it.
+        self._sweeping = loop.run_in_executor(None, end_remains, tokens)
+
+
+def _by_force(sight: Sight) -> bool:
+    match sight:
+        case Gone():
+            return True
+        case Ended(exit=end):
+            return end.reason in _ENDED_BY_FORCE
+        case _:
+            return False
+
+
+def _already(folder: Folder, start: Start) -> int:
+    process = jobdir.script_process(folder, start.number)
+    if process is None:
+        raise Transient("The job is just being started.")
+    return process

@@ -1,0 +1,37 @@
+"""What can be seen of an attempt. The job folder alone says so; a scheduler's word is no end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailgate.model import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """Nobody but the gateway has claimed it: the command has never begun, and may be waiting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """It has begun (aware UTC) and is alive."""
+
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Its exit record is complete. Times are aware UTC, never ``ended`` before ``started``."""
+
+    exit: Exit
+    started: datetime
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """It began, is not alive and left no complete exit record; one may still come late."""
+
+    started: datetime
+
+
+Sight = NotStarted | Running | Ended | Gone
