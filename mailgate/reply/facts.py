@@ -5,7 +5,7 @@ is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar, assert_never
@@ -17,6 +17,7 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
+    Stream,
     StreamRole,
     Unclear,
 )
@@ -32,6 +33,7 @@ ROWS = 100
 
 Facts = dict[str, object]
 Kind = TypeVar("Kind")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +237,7 @@ def _job(job: Job, draft: Draft) -> Facts:
         "label": fact(job.label or "", 60),
         "phase": str(job.phase),
         "parameters": _settings(job.parameters),
-        "ignored": _listing(fact(name) for name in job.ignored),
+        "ignored": _listing(job.ignored, fact),
         "work_limit": _span(job.work_limit),
         "created": _moment(job.created),
         "started": _moment(job.started),
@@ -260,15 +262,8 @@ def _running(draft: Draft) -> Facts:
 def _result(draft: Draft, given: _Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     job = draft.job
     assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
-    outputs = [
-        Output(
-            name=fact(stream.name, 200),
-            size=fact(words.size(stream.size)),
-            sha256=fact(stream.sha256),
-            attached=goes,
-        )
-        for stream, goes in zip(job.streams, attached, strict=True)
-    ]
+    outputs = list(zip(job.streams, attached, strict=True))
+    kept = [(stream, goes) for stream, goes in outputs if not goes]
     return {
         **_job(job, draft),
         **_exit(job.exit),
@@ -279,16 +274,26 @@ def _result(draft: Draft, given: _Given, attached: Sequence[bool], excerpts: Exc
         "kept_until": _moment(job.destruction),
         "letter_limit": fact(words.size(draft.limit)),
         "attached_most": MOST if len(job.streams) > MOST else 0,
-        "outputs": _listing(outputs),
-        "kept": _listing(output for output in outputs if not output.attached),
+        "outputs": _listing(outputs, _output),
+        "kept": _listing(kept, _output),
         "wrote_nothing": not any(stream.size for stream in job.streams),
-        "left_out": _listing(fact(line, 200) for line in job.left_out),
+        "left_out": _listing(job.left_out, lambda line: fact(line, 200)),
         "stdout": excerpts.stdout,
         "stdout_name": fact(_name_of(job, StreamRole.STDOUT)),
         "stderr": excerpts.stderr,
         "stderr_name": fact(_name_of(job, StreamRole.STDERR)),
         "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
     }
+
+
+def _output(entry: tuple[Stream, bool]) -> Output:
+    stream, goes = entry
+    return Output(
+        name=fact(stream.name, 200),
+        size=fact(words.size(stream.size)),
+        sha256=fact(stream.sha256),
+        attached=goes,
+    )
 
 
 def _exit(end: Exit) -> Facts:
@@ -317,12 +322,12 @@ def _name_of(job: Job, role: StreamRole) -> str:
 
 def _tried(job: Job) -> Listing:
     return _listing(
-        Tried(
+        job.errors,
+        lambda error: Tried(
             at=_moment(error.at),
             reason=str(error.reason),
             words=printable(cut(error.words, 200)).strip(),
-        )
-        for error in job.errors
+        ),
     )
 
 
@@ -342,17 +347,17 @@ def _unclear(unclear: Unclear, gateway: str) -> Facts:
 
 def _read(unclear: Unclear) -> Listing:
     """List the lines of a request; where they are too many, those that are wrong come first."""
-    lines: Iterable[object] = (
-        Read(
+    lines = list(unclear.lines)
+    if len(lines) > ROWS:
+        lines.sort(key=lambda line: not line.wrong)
+    return _listing(
+        lines,
+        lambda line: Read(
             quoted=fact(line.quoted, 60),
             meaning=printable(cut(line.meaning, 300)).strip().replace("|", "\x1e"),
             wrong=line.wrong,
-        )
-        for line in sorted(
-            unclear.lines, key=lambda line: len(unclear.lines) > ROWS and not line.wrong
-        )
+        ),
     )
-    return _listing(lines)
 
 
 def _dry_run(draft: Draft, given: _Given) -> Facts:
@@ -366,15 +371,15 @@ def _dry_run(draft: Draft, given: _Given) -> Facts:
         "parameters": _settings(request.parameters),
         "command": _command(given.one("argv", tuple)),
         "inputs": _listing(
-            Bound(
+            request.inputs,
+            lambda bound: Bound(
                 name=fact(bound.name),
                 filename=fact(bound.filename, 200),
                 size=fact(words.size(bound.size)),
                 sha256=fact(bound.sha256),
-            )
-            for bound in request.inputs
+            ),
         ),
-        "ignored": _listing(fact(name) for name in request.ignored),
+        "ignored": _listing(request.ignored, fact),
         "work_limit": _span(request.work_limit or work_limit),
         "kept_for": _span(request.keep or keep),
     }
@@ -405,14 +410,14 @@ def _sentence(words: str) -> str:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _listing(rows: Iterable[object]) -> Listing:
-    all_rows = tuple(rows)
-    return Listing(rows=all_rows[:ROWS], more=max(0, len(all_rows) - ROWS))
+def _listing(items: Sequence[Item], show: Callable[[Item], object]) -> Listing:
+    return Listing(rows=tuple(map(show, items[:ROWS])), more=max(0, len(items) - ROWS))
 
 
 def _settings(parameters: Mapping[str, str]) -> Listing:
     return _listing(
-        Setting(name=fact(name), value=fact(value, 200)) for name, value in parameters.items()
+        list(parameters.items()),
+        lambda given: Setting(name=fact(given[0]), value=fact(given[1], 200)),
     )
 
 
