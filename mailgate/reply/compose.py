@@ -18,9 +18,9 @@ from mailgate.model import Job, LetterKind, Reply, Stream, StreamRole
 from mailgate.phases import Phase
 from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
-from mailgate.reply.draft import Draft
+from mailgate.reply.draft import Draft, checked, others_of
 from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
-from mailgate.reply.facts import Excerpts, checked, facts_of, others_of
+from mailgate.reply.facts import Excerpts, facts_of
 from mailgate.reply.manifest import manifest
 from mailgate.reply.mime import BLOCK
 from mailgate.reply.package import Changed, choose, part_size

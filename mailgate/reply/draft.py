@@ -1,10 +1,13 @@
 """A letter still to be written: which one, to whom, and the facts that it is about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from mailgate.model import Job, LetterKind
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +45,80 @@ class Draft:
     job: Job | None
     facts: Mapping[str, object]
     limit: int
+
+
+def others_of(draft: Draft) -> list[Draft]:
+    """Return the further answers of a message as drafts of their own.
+
+    Raises
+    ------
+    ValueError
+        The fact ``others`` is not what the draft says it is: a bug.
+    """
+    others = draft.facts.get("others", ())
+    if not isinstance(others, tuple) or not all(map(_is_answer, others)):
+        raise ValueError("the fact 'others' is no tuple of kinds and their facts")
+    return [replace(draft, kind=LetterKind(kind), facts=facts) for kind, facts in others]
+
+
+def _is_answer(other: object) -> bool:
+    return (
+        isinstance(other, tuple)
+        and len(other) == 2
+        and isinstance(other[0], LetterKind)
+        and isinstance(other[1], Mapping)
+    )
+
+
+def checked(draft: Draft) -> None:
+    """See that a draft has what its kind of letter is about.
+
+    Raises
+    ------
+    ValueError
+        It has not: a bug where the draft was made.
+    """
+    about_a_job = draft.kind in {
+        LetterKind.RESULT,
+        LetterKind.RECEIPT,
+        LetterKind.STARTED,
+        LetterKind.PROGRESS,
+    }
+    if about_a_job and draft.job is None:
+        raise ValueError(f"a {draft.kind} letter needs its job")
+    if not about_a_job and draft.job is not None:
+        raise ValueError(f"a {draft.kind} letter has no job")
+    if (
+        draft.kind is LetterKind.RESULT
+        and draft.job
+        and (not draft.job.exit or not draft.job.ended)
+    ):
+        raise ValueError(f"job {draft.job.id} has not ended: there is no result")
+
+
+class Given:
+    """A draft's facts, each taken once and by its type."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._kind, self._facts = draft.kind, dict(draft.facts)
+        # Each of them is a draft of its own.
+        self._facts.pop("others", None)
+
+    def one(self, name: str, kind: type[Kind]) -> Kind:
+        """Take a fact that must be there; ValueError else."""
+        value = self.optional(name, kind)
+        if value is None:
+            raise ValueError(f"a {self._kind} letter needs the fact {name!r}")
+        return value
+
+    def optional(self, name: str, kind: type[Kind]) -> Kind | None:
+        """Take a fact if it is there; ValueError if it is of another type."""
+        value = self._facts.pop(name, None)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"the fact {name!r} is {type(value).__name__}, not {kind.__name__}")
+        return value
+
+    def all_taken(self) -> None:
+        """See that no fact is left over; ValueError else."""
+        if self._facts:
+            raise ValueError(f"a {self._kind} letter has no facts {sorted(self._facts)}")

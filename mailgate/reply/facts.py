@@ -6,7 +6,7 @@ is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar, assert_never
 
@@ -23,7 +23,7 @@ from mailgate.model import (
 )
 from mailgate.phases import Phase
 from mailgate.reply import words
-from mailgate.reply.draft import Draft
+from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.excerpt import ABSENT, Excerpt
 from mailgate.reply.layout import cut, fact, printable, wrapped
 from mailgate.reply.package import MOST
@@ -98,55 +98,6 @@ class Listing:
     more: int
 
 
-def others_of(draft: Draft) -> list[Draft]:
-    """Return the further answers of a message as drafts of their own.
-
-    Raises
-    ------
-    ValueError
-        The fact ``others`` is not what the draft says it is: a bug.
-    """
-    others = draft.facts.get("others", ())
-    if not isinstance(others, tuple) or not all(map(_is_answer, others)):
-        raise ValueError("the fact 'others' is no tuple of kinds and their facts")
-    return [replace(draft, kind=LetterKind(kind), facts=facts) for kind, facts in others]
-
-
-def _is_answer(other: object) -> bool:
-    return (
-        isinstance(other, tuple)
-        and len(other) == 2
-        and isinstance(other[0], LetterKind)
-        and isinstance(other[1], Mapping)
-    )
-
-
-def checked(draft: Draft) -> None:
-    """See that a draft has what its kind of letter is about.
-
-    Raises
-    ------
-    ValueError
-        It has not: a bug where the draft was made.
-    """
-    about_a_job = draft.kind in {
-        LetterKind.RESULT,
-        LetterKind.RECEIPT,
-        LetterKind.STARTED,
-        LetterKind.PROGRESS,
-    }
-    if about_a_job and draft.job is None:
-        raise ValueError(f"a {draft.kind} letter needs its job")
-    if not about_a_job and draft.job is not None:
-        raise ValueError(f"a {draft.kind} letter has no job")
-    if (
-        draft.kind is LetterKind.RESULT
-        and draft.job
-        and (not draft.job.exit or not draft.job.ended)
-    ):
-        raise ValueError(f"job {draft.job.id} has not ended: there is no result")
-
-
 def facts_of(draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     """Return a template's names and values, as ``docs/replies.md`` lists them.
 
@@ -156,13 +107,13 @@ def facts_of(draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Fact
         A fact is missing, of another type, or not known: a bug where the draft was made.
     """
     checked(draft)
-    given = _Given(draft)
+    given = Given(draft)
     facts = {**_common(draft), **_of_kind(draft, given, attached, excerpts)}
     given.all_taken()
     return facts
 
 
-def _of_kind(draft: Draft, given: "_Given", attached: Sequence[bool], excerpts: Excerpts) -> Facts:
+def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     match draft.kind:
         case LetterKind.RESULT:
             return _result(draft, given, attached, excerpts)
@@ -179,31 +130,6 @@ def _of_kind(draft: Draft, given: "_Given", attached: Sequence[bool], excerpts: 
         case LetterKind.TEST:
             return {}
     assert_never(draft.kind)
-
-
-class _Given:
-    """A draft's facts, each taken once and by its type."""
-
-    def __init__(self, draft: Draft) -> None:
-        self._kind, self._facts = draft.kind, dict(draft.facts)
-        # Each of them is a draft of its own.
-        self._facts.pop("others", None)
-
-    def one(self, name: str, kind: type[Kind]) -> Kind:
-        value = self.optional(name, kind)
-        if value is None:
-            raise ValueError(f"a {self._kind} letter needs the fact {name!r}")
-        return value
-
-    def optional(self, name: str, kind: type[Kind]) -> Kind | None:
-        value = self._facts.pop(name, None)
-        if value is not None and not isinstance(value, kind):
-            raise ValueError(f"the fact {name!r} is {type(value).__name__}, not {kind.__name__}")
-        return value
-
-    def all_taken(self) -> None:
-        if self._facts:
-            raise ValueError(f"a {self._kind} letter has no facts {sorted(self._facts)}")
 
 
 # --- all letters ----------------------------------------------------------------------------------
@@ -259,7 +185,7 @@ def _running(draft: Draft) -> Facts:
     }
 
 
-def _result(draft: Draft, given: _Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
+def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     job = draft.job
     assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
     outputs = list(zip(job.streams, attached, strict=True))
@@ -360,7 +286,7 @@ def _read(unclear: Unclear) -> Listing:
     )
 
 
-def _dry_run(draft: Draft, given: _Given) -> Facts:
+def _dry_run(draft: Draft, given: Given) -> Facts:
     request = given.one("request", Request)
     work_limit = given.optional("work_limit", timedelta)
     keep = given.optional("keep", timedelta)
@@ -393,7 +319,7 @@ def _command(argv: Sequence[object]) -> tuple[str, ...]:
     return tuple([f"{line} \\" for line in indented[:-1]] + indented[-1:])
 
 
-def _refused(draft: Draft, given: _Given) -> Facts:
+def _refused(draft: Draft, given: Given) -> Facts:
     service = given.one("service", str)
     return {
         "service": fact(service),
