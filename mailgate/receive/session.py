@@ -174,7 +174,7 @@ class Session(aiosmtpd.smtp.SMTP):
         if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
             self.transport.write(bytes(self._out))
             self.transport.close()
-            self._reset_timeout(_LINGER)
+            self._reset_timeout(min(_LINGER, self._timeout_duration))
         self._out.clear()
 
     # --- the talk ---------------------------------------------------------------------------------
@@ -201,6 +201,7 @@ class Session(aiosmtpd.smtp.SMTP):
             await self._obey(await self._next_line())
             turns += 1
             if turns % _TURN == 0:
+                await self._flush()
                 await asyncio.sleep(0)
         await self._flush()
 

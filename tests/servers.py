@@ -1,0 +1,213 @@
+"""Real servers and programs for the tests: found or skipped, started on loopback, stopped at the end."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Debian keeps servers where only root's PATH looks.
+PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/mail.log
+maillog_file_prefixes = {folder}
+myhostname = mx.mg.test
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+smtp_dns_support_level = disabled
+smtpd_peername_lookup = no
+recipient_delimiter = +
+virtual_mailbox_domains = mg.test
+virtual_mailbox_base = {folder}/mail
+virtual_mailbox_maps = static:box/
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+virtual_minimum_uid = 1
+virtual_mailbox_limit = 0
+relay_domains = gate.mg.test
+relay_recipient_maps =
+transport_maps = inline:{{ {{ gate.mg.test=smtp:[{host}]:{port} }}, {{ jobs@mg.test=smtp:[{host}]:{port} }} }}
+default_transport = error:no outside world
+relay_transport = error:no outside world
+alias_maps =
+local_recipient_maps =
+message_size_limit = 209715200
+mailbox_size_limit = 0
+smtputf8_enable = yes
+minimal_backoff_time = 1s
+maximal_backoff_time = 5s
+queue_run_delay = 1s
+{extra}
+"""
+
+
+def require(name: str) -> str:
+    """Return the program's path, or skip (fail, where every real server is required)."""
+    found = shutil.which(name, path=PLACES)
+    if found is None:
+        pytest.skip(f"not found: {name}")
+    return found
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(condition: Callable[[], object], *, seconds: float = 30) -> object:
+    """Wait for ``condition()`` to be true, and return what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(0.05)
+    return found
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for localhost and 127.0.0.1; return it and its key."""
+    openssl = require("openssl")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        + ["-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+# --- Postfix ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Postfix:
+    """A running Postfix.
+
+    Mail to ``*@gate.mg.test`` and ``jobs[+x]@mg.test`` goes to the gateway, other ``*@mg.test`` into
+    a Maildir, of which ``mailbox(address)`` shows one address's part; there is no outside world.
+    """
+
+    port: int
+    folder: Path
+
+    def mailbox(self, address: str) -> list[bytes]:
+        """Return the mails that were delivered to ``address``, in the order of their file names."""
+        # virtual(8) allows no name of an address in a path: one Maildir has them all.
+        told = f"Delivered-To: {address}\n".encode()
+        mails = [path.read_bytes() for path in sorted(self.folder.glob("mail/box/new/*"))]
+        return [mail for mail in mails if told in mail.partition(b"\n\n")[0] + b"\n"]
+
+    def queue(self) -> list[dict[str, object]]:
+        """Return the mails that wait, as postqueue(1) tells them in JSON."""
+        told = self._run("postqueue", "-j").stdout
+        return [json.loads(line) for line in told.splitlines()]
+
+    def flush(self) -> None:
+        """Have every waiting mail tried now."""
+        self._run("postqueue", "-f")
+
+    def log(self) -> str:
+        """Return everything that it has logged."""
+        return (self.folder / "mail.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Stop it; mails on the way stay in its queue."""
+        self._run("postfix", "stop", check=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._run("postfix", "start")
+        eventually(self._listens)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _run(
+        self, program: str, *words: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [require(program), "-c", self.folder / "etc", *words],
+            check=check,
+            # Not pipes: the master process would hold them open.
+            stdout=subprocess.PIPE if program != "postfix" else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"PATH": PLACES},
+            text=True,
+        )
+
+
+@contextmanager
+def postfix(*, gateway: tuple[str, int] = ("127.0.0.1", 1), extra: str = "") -> Iterator[Postfix]:
+    """Run a Postfix of our own for as long as the block lasts.
+
+    ``gateway`` is the door that gate.mg.test is routed to; ``extra`` are further main.cf lines, which
+    win over the others.
+    """
+    require("postfix")
+    if os.geteuid() != 0:
+        pytest.skip("not found: postfix (which only root can start)")
+    folder = Path(tempfile.mkdtemp(prefix="mailgate-postfix-", dir=_open_to_all()))
+    running = Postfix(free_port(), folder)
+    try:
+        _configure(running, gateway, extra)
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_to_all() -> Path:
+    """Return a temporary folder that user postfix can enter."""
+    for folder in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
+        if all(place.stat().st_mode & 1 for place in (folder, *folder.parents)):
+            return folder
+    raise AssertionError("user postfix can enter no temporary folder")
+
+
+def _configure(running: Postfix, gateway: tuple[str, int], extra: str) -> None:
+    folder = running.folder
+    folder.chmod(0o755)
+    for name in ("etc", "queue", "data", "mail"):
+        (folder / name).mkdir(mode=0o755)
+    shutil.chown(folder / "data", "postfix")
+    shutil.chown(folder / "mail", "nobody")
+    nobody = (folder / "mail").stat().st_uid
+    host, port = gateway
+    (folder / "etc" / "main.cf").write_text(
+        MAIN_CF.format(folder=folder, uid=nobody, gid=nobody, host=host, port=port, extra=extra)
+    )
+    shipped = Path("/usr/share/postfix/master.cf.dist").read_text()
+    (folder / "etc" / "master.cf").write_text("".join(_services(shipped, running.port)))
+
+
+def _services(shipped: str, port: int) -> Iterator[str]:
+    """Rewrite Debian's master.cf: smtpd on our port, nothing in a chroot."""
+    for line in shipped.splitlines(keepends=True):
+        words = line.split()
+        if len(words) < 8 or line[0] in "# \t":
+            yield line
+            continue
+        if words[0] == "smtp" and words[1] == "inet":
+            words[0] = f"127.0.0.1:{port}"
+        words[4] = "n"
+        yield " ".join(words) + "\n"
