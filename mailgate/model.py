@@ -89,7 +89,8 @@ class Message:
 
     ``from_`` holds every From address, bare, in order; ``lines`` is the text the person wrote, quotes
     and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
-    attachments (not headers), by which two mails with one Message-ID are compared.
+    attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``: the
+    text was longer than is read, so that ``lines`` must not be taken for a whole body input.
     """
 
     message_id: str | None
@@ -102,6 +103,7 @@ class Message:
     automatic: str | None
     defects: tuple[str, ...]
     content: str
+    text_cut: bool = False
 
     @property
     def text(self) -> str:

@@ -24,8 +24,8 @@ def unencoded(value: str) -> str:
     if "=?" not in value:
         return value
     pieces: list[str] = []
-    raw, label, end = b"", "", 0
-    position = 0
+    raw: list[bytes] = []
+    label, end, position = "", 0, 0
     while word := _WORD.search(value, position):
         close = value.find("?=", word.end())
         if close < 0:
@@ -34,8 +34,8 @@ def unencoded(value: str) -> str:
         charset = word[1].partition("*")[0].lower()
         if between.strip() or not end or charset != label:
             pieces += (_text(raw, label), "" if end and not between.strip() else between)
-            raw, label = b"", charset
-        raw += _word_bytes(word[2], value[word.end() : close])
+            raw, label = [], charset
+        raw.append(_word_bytes(word[2], value[word.end() : close]))
         position = end = close + 2
     pieces += (_text(raw, label), value[end:])
     return "".join(pieces)
@@ -55,8 +55,8 @@ def lenient_base64(text: str) -> bytes:
     return binascii.a2b_base64(digits + "=" * (-len(digits) % 4))
 
 
-def _text(raw: bytes, label: str) -> str:
-    return _LINE_ENDS.sub(" ", decode(raw, label)[0]) if raw else ""
+def _text(raw: list[bytes], label: str) -> str:
+    return _LINE_ENDS.sub(" ", decode(b"".join(raw), label)[0])
 
 
 # --- parameters ------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Valued:
 _PARAMETER = re.compile(
     r"""[;\s]*+
     (?P<name>[^\s=;"]++) \s*+
-    (?: = \s*+ (?: "(?P<quoted>(?:[^"\\]|\\.)*+) (?P<closed>"?) [^;]*+ | (?P<bare>[^;]*+) ) )?
+    (?: = \s*+ (?: "(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+) "? [^;]*+ | (?P<bare>[^;]*+) ) )?
     |[^;]++ | ;""",
     re.VERBOSE | re.DOTALL,
 )
@@ -89,12 +89,9 @@ def parameters(value: str) -> Valued:
     A value without quotes may hold blanks, as senders write file names; a backslash escapes only a
     quote or a backslash, as senders write Windows paths.
     """
-    main, semicolon, rest = value.partition(";")
-    main = main.strip()
-    if "=" in main:
-        main, rest, semicolon = "", value, ";"
-    if not semicolon:
-        return Valued(main=_first_word(main))
+    main, rest = _split_main(value)
+    if not rest:
+        return Valued(main=main)
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bool, str]]] = {}
     for count, found in enumerate(_PARAMETER.finditer(rest)):
@@ -103,13 +100,19 @@ def parameters(value: str) -> Valued:
         if found["name"]:
             _sort_in(found["name"].lower(), _given(found), plain, sections)
     plain = {name: unencoded(text) for name, text in plain.items()}
-    plain |= {name: _joined(parts) for name, parts in sections.items() if 0 in parts}
-    return Valued(main=_first_word(main), parameters=plain)
+    plain |= {name: text for name, parts in sections.items() if (text := _joined(parts))}
+    return Valued(main=main, parameters=plain)
 
 
-def _first_word(main: str) -> str:
+def _split_main(value: str) -> tuple[str, str]:
+    """The main value, and the text of its parameters even where the semicolon between is missing."""
+    main, _, rest = value.partition(";")
     words = main.split(None, 1)
-    return words[0].lower() if words else ""
+    if "=" not in main:
+        return (words[0].lower() if words else ""), rest
+    if "=" in words[0]:
+        return "", value
+    return words[0].lower(), value.partition(words[0])[2]
 
 
 def _given(found: re.Match[str]) -> str:
@@ -135,19 +138,16 @@ def _sort_in(
 
 
 def _joined(parts: dict[int, tuple[bool, str]]) -> str:
-    """Join RFC 2231 sections in order, up to the first gap, and decode them."""
-    extended, first = parts[0]
+    """Join RFC 2231 sections in order, over any gap, and decode them."""
+    numbers = sorted(parts)
+    extended, first = parts[numbers[0]]
     label = ""
     if extended and first.count("'") >= 2:  # noqa: PLR2004 - charset'language'text
         label, _, first = first.split("'", 2)
     raw = [_section_bytes(extended=extended, text=first)]
-    number = 1
-    while number in parts:
-        extended, text = parts[number]
-        raw.append(_section_bytes(extended=extended, text=text))
-        number += 1
+    raw += [_section_bytes(extended=parts[n][0], text=parts[n][1]) for n in numbers[1:]]
     text, _ = decode(b"".join(raw), label or "utf-8")
-    return unencoded(text)
+    return text if any(extended for extended, _ in parts.values()) else unencoded(text)
 
 
 def _section_bytes(*, extended: bool, text: str) -> bytes:

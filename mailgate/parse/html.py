@@ -1,0 +1,199 @@
+"""HTML to text: block structure becomes lines; what mail programs mark as quoted is left out."""
+
+import re
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+MAX_HTML = 2 * 1024 * 1024
+"""Characters of HTML that are read."""
+
+_MAX_NODES = 300_000
+_TOO_LONG = "the HTML text is too long and was cut"
+_TANGLED = "the HTML text is nested too deeply to be read"
+
+_LEFT_OUT = frozenset({"script", "style", "head", "title", "template", "noscript", "blockquote"})
+_PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "table"})
+_BLOCKS = _PARAGRAPHS | frozenset(
+    """address article aside body center dd details dialog dir div dt fieldset figcaption figure footer
+    form header hr html legend li main menu nav section summary tbody tfoot thead tr""".split()
+)
+_MARKED = frozenset({"div", "span", "p", "table", "td", "section", "hr", "article", "footer"})
+
+_QUOTE_CLASS = re.compile(
+    r"(?:^|\s)(?:x_)*(?:gmail_quote|gmail_quote_container|gmail_attr|gmail_signature|yahoo_quoted"
+    r"|ymail_quoted|moz-cite-prefix|moz-signature|moz-forward-container|protonmail_quote"
+    r"|protonmail_signature_block|zmail_extra|tutanota_quote|OutlookMessageHeader|mail_quote"
+    r"|freebirdQuote|cite)(?:$|\s)"
+)
+_QUOTE_ID = re.compile(
+    r"(?:x_)*(?:mail-editor-reference-message-container|OLK_SRC_BODY_SECTION|orig_message"
+    r"|isForwardContent|oriMsgHtmlSeperator|Signature|yahoo_quoted_\d+|ymail_android_signature"
+    r"|AppleMailSignature)"
+)
+# Behind these the rest of the document is the original.
+_LAST_ID = re.compile(r"(?:x_)*(?:divRplyFwdMsg|appendonsend|stopSpelling|reply-intro|replySplit)")
+_HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|mso-hide\s*:\s*all)", re.IGNORECASE)
+_CLOSE_SET = re.compile(r"(?:^|;)\s*margin\s*:\s*0|(?:^|\s)MsoNormal|(?:^|\s)MsoPlainText")
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+
+
+def to_text(html: str) -> tuple[str, str | None]:
+    """Give the text of a page as lines joined by LF, and what is wrong with it (None: nothing).
+
+    Tables become a line for each row, lists a line for each item; ``pre`` stays as it is. Quoted and
+    hidden parts are left out.
+    """
+    if _is_tangled(html[:MAX_HTML]):
+        return "", _TANGLED
+    page = _Page()
+    complete = page.read(LexborHTMLParser(html[:MAX_HTML]))
+    return page.text(), None if complete and len(html) <= MAX_HTML else _TOO_LONG
+
+
+# --- what would take the parser too long -----------------------------------------------------------
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_NEVER_OPEN = frozenset(
+    """area base br col embed hr img input link meta param source track wbr html head body
+    p li dd dt td th tr tbody thead tfoot option optgroup rb rp rt rtc colgroup caption""".split()
+)
+_MAX_STEPS = 20_000_000
+_MAX_COPIES = 1_000_000
+
+
+def _is_tangled(html: str) -> bool:
+    """Whether the parser's time or memory would be quadratic (HTML, 13.2.4.3 and 13.2.6.1).
+
+    It walks up all open elements at many tags, and copies unclosed formatting elements into every new
+    block. Counted here without a tree, in one pass.
+    """
+    depth = formatting = steps = copies = 0
+    for closing, name in _TAG.findall(html):
+        tag = name.lower()
+        change = -1 if closing else 1
+        if tag in _FORMATTING:
+            formatting = max(0, formatting + change)
+        if tag not in _NEVER_OPEN:
+            depth = max(0, depth + change)
+        steps += depth
+        copies += formatting
+    return steps > _MAX_STEPS or copies > _MAX_COPIES
+
+
+# --- the walk --------------------------------------------------------------------------------------
+
+
+class _Page:
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._current: list[str] = []
+        self._blank_wanted = False
+        self._pre = 0
+        self._over = False
+
+    def read(self, parser: LexborHTMLParser) -> bool:
+        """Walk the tree without recursion; False if it has too many nodes."""
+        node = parser.root
+        left = _MAX_NODES
+        while node is not None and not self._over:
+            left -= 1
+            if not left:
+                return False
+            below = node.first_child if self._enter(node) else None
+            if below is not None:
+                node = below
+                continue
+            node = self._onward(node)
+        return True
+
+    def text(self) -> str:
+        self._flush()
+        return "\n".join(self._lines)
+
+    def _onward(self, node: LexborNode) -> LexborNode | None:
+        """Leave ``node`` and every parent that ends with it; the next node in the document."""
+        here: LexborNode | None = node
+        while here is not None:
+            self._leave(here)
+            following = here.next
+            if following is not None:
+                return following
+            here = here.parent
+        return None
+
+    def _enter(self, node: LexborNode) -> bool:
+        """Take what ``node`` says; whether what is inside it counts."""
+        tag = node.tag
+        if tag == "-text":
+            self._take(node.text_content or "")
+            return False
+        if tag == "br":
+            self._break()
+        if tag in _LEFT_OUT or tag == "-comment" or (tag in _MARKED and self._is_marked(node)):
+            return False
+        if tag in _BLOCKS:
+            self._flush()
+        if tag in _PARAGRAPHS and not self._is_close_set(node):
+            self._blank_wanted = True
+        self._pre += tag == "pre"
+        return True
+
+    def _leave(self, node: LexborNode) -> None:
+        tag = node.tag
+        if tag in _BLOCKS:
+            self._flush()
+            if tag in _PARAGRAPHS and not self._is_close_set(node):
+                self._blank_wanted = True
+        elif tag in {"td", "th"}:
+            self._current.append(" ")
+        self._pre -= tag == "pre"
+
+    def _is_marked(self, node: LexborNode) -> bool:
+        """Whether a mail program marked it as quoted, as a signature, or as not to be seen."""
+        attributes = node.attributes
+        name = attributes.get("id") or ""
+        if _LAST_ID.fullmatch(name):
+            self._over = True
+        return bool(
+            self._over
+            or _QUOTE_ID.fullmatch(name)
+            or _QUOTE_CLASS.search(attributes.get("class") or "")
+            or _HIDDEN.search(attributes.get("style") or "")
+            or "hidden" in attributes
+        )
+
+    @staticmethod
+    def _is_close_set(node: LexborNode) -> bool:
+        """Whether a paragraph looks like one line after another: Outlook writes every line as one."""
+        attributes = node.attributes
+        looks = f"{attributes.get('style') or ''};{attributes.get('class') or ''}"
+        return node.tag == "p" and _CLOSE_SET.search(looks) is not None
+
+    def _take(self, text: str) -> None:
+        if not self._pre:
+            self._current.append(text)
+            return
+        first, *others = text.replace("\r\n", "\n").split("\n")
+        self._current.append(first)
+        for line in others:
+            self._break()
+            self._current.append(line)
+
+    def _break(self) -> None:
+        if not self._flush():
+            self._lines.append("")
+
+    def _flush(self) -> bool:
+        """End the current line; False if there was none. A line of hard blanks is a blank line."""
+        text = "".join(self._current)
+        self._current = []
+        if not self._pre:
+            text = _SPACES.sub(" ", text).strip(" ")
+        if not text:
+            return False
+        if self._blank_wanted and self._lines and self._lines[-1]:
+            self._lines.append("")
+        self._blank_wanted = False
+        self._lines.append(text.replace("\u00a0", " ").rstrip())
+        return True

@@ -1,0 +1,208 @@
+"""A mail's bytes to a ``Message``: pure, streaming, total.
+
+The raw mail is the truth and stays where it is; a message holds text, hashes and offsets. Memory does
+not grow with attachments. Which part is what, is decided by the rules of ``_sort``.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import islice
+from typing import BinaryIO
+
+from mailgate.model import Attachment, Message, Slice
+from mailgate.parse.address import mailboxes
+from mailgate.parse.automatic import judge, report_inside
+from mailgate.parse.charset import decode
+from mailgate.parse.header import Header
+from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
+from mailgate.parse.text import from_html, from_plain
+from mailgate.parse.transfer import decoded, decoder, decoding
+from mailgate.parse.words import unencoded
+
+__all__ = ["MAX_TEXT", "Unreadable", "decoded", "read_message"]
+
+MAX_TEXT = 8 * 1024 * 1024
+"""Bytes of text that are read; what is longer should be an attachment."""
+
+_MAX_RECIPIENTS = 20_000
+_MAX_DATE = 200
+_MAX_DEFECTS = 100
+
+
+def read_message(source: BinaryIO) -> Message:
+    """Read the raw mail in a seekable binary file; whatever the bytes, it is a message or Unreadable.
+
+    Text beyond 8 MiB is left out, and ``text_cut`` says so.
+
+    Raises
+    ------
+    Unreadable
+        The mail is over a cap: header bytes, header fields, parts, depth.
+    """
+    mail = read_map(source)
+    body, attached = _sort(mail.leaves)
+    defects = dict.fromkeys(mail.defects)
+    text = _text(source, body, mail.header, defects)
+    attachments = tuple(_attachment(source, leaf, defects) for leaf in attached)
+    header = mail.header
+    return Message(
+        message_id=header.message_id(),
+        from_=header.from_addresses(),
+        to=_recipients(header),
+        subject=_subject(header),
+        date=_date(header, defects),
+        lines=text.lines,
+        text_cut=text.cut,
+        attachments=attachments,
+        automatic=_automatic(mail),
+        defects=tuple(islice(defects, _MAX_DEFECTS)),
+        content=_fingerprint(text.lines, attachments),
+    )
+
+
+# --- which part is what ----------------------------------------------------------------------------
+
+
+def _sort(leaves: tuple[Leaf, ...]) -> tuple[Leaf | None, list[Leaf]]:
+    """Tell the text from the attachments.
+
+    The text is the first text/plain that is neither an attachment nor named, else the first such
+    text/html. Its other forms in the same alternative and further unnamed inline text are no
+    attachments; every other leaf is.
+    """
+    inline = [leaf for leaf in leaves if not leaf.attached and leaf.name is None]
+    plain = (leaf for leaf in inline if leaf.media_type == "text/plain")
+    html = (leaf for leaf in inline if leaf.media_type == "text/html")
+    body = next(plain, None) or next(html, None)
+    passed_over = {id(leaf) for leaf in inline if leaf.media_type.startswith("text/")}
+    if body and body.alternative is not None:
+        passed_over |= {id(leaf) for leaf in inline if _other_form(leaf, body)}
+    return body, [leaf for leaf in leaves if id(leaf) not in passed_over]
+
+
+def _other_form(leaf: Leaf, body: Leaf) -> bool:
+    whole = not leaf.media_type.startswith(("message/", "multipart/"))
+    return whole and leaf.within == body.alternative
+
+
+# --- the text --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    lines: tuple[str, ...] = ()
+    cut: bool = False
+
+
+def _text(
+    source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str, None]
+) -> _Text:
+    if body is None:
+        return _Text()
+    raw, cut = _beginning(source, body.slice, defects)
+    text, damage = decode(raw, body.type.parameters.get("charset"))
+    if damage:
+        defects[f"the text has {damage}"] = None
+    reply = header.first("in-reply-to") is not None or header.first("references") is not None
+    if body.media_type == "text/html":
+        written = from_html(text, reply=reply)
+    else:
+        written = from_plain(
+            text,
+            flowed=body.type.parameters.get("format", "").lower() == "flowed",
+            delsp=body.type.parameters.get("delsp", "").lower() == "yes",
+            reply=reply,
+        )
+    defects.update(dict.fromkeys(written.defects))
+    cut = cut or written.cut
+    if cut:
+        defects["the text is too long and was cut: send it as an attachment"] = None
+    return _Text(lines=written.lines, cut=cut)
+
+
+def _beginning(source: BinaryIO, part: Slice, defects: dict[str, None]) -> tuple[bytes, bool]:
+    """At most MAX_TEXT decoded bytes, and whether that is not all."""
+    by = decoder(part.encoding)
+    blocks: list[bytes] = []
+    size = 0
+    for block in decoding(source, part, by):
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_TEXT:
+            break
+    if by.damage:
+        defects[f"the text has {by.damage}"] = None
+    return b"".join(blocks)[:MAX_TEXT], size > MAX_TEXT
+
+
+# --- the rest --------------------------------------------------------------------------------------
+
+
+def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[str, None]) -> Attachment:
+    by = decoder(leaf.slice.encoding)
+    digest = hashlib.sha256()
+    size = 0
+    for block in decoding(source, leaf.slice, by):
+        digest.update(block)
+        size += len(block)
+    if by.damage:
+        defects[f"an attachment has {by.damage}"] = None
+    return Attachment(
+        name=leaf.name,
+        media_type=leaf.media_type,
+        size=size,
+        sha256=digest.hexdigest(),
+        slice=leaf.slice,
+    )
+
+
+def _recipients(header: Header) -> tuple[str, ...]:
+    return tuple(islice(_each_recipient(header), _MAX_RECIPIENTS))
+
+
+def _each_recipient(header: Header) -> Iterator[str]:
+    for value in header.all("to"):
+        for box in mailboxes(value):
+            yield box.address
+
+
+def _subject(header: Header) -> str | None:
+    value = header.first("subject")
+    return None if value is None else unencoded(value)
+
+
+def _date(header: Header, defects: dict[str, None]) -> datetime | None:
+    """The Date in UTC; one without a zone is taken as UTC (RFC 5322 section 3.3, "-0000")."""
+    value = header.first("date")
+    if value is None:
+        return None
+    try:
+        date = parsedate_to_datetime(value[:_MAX_DATE])
+        return date.replace(tzinfo=date.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        defects["the Date cannot be read"] = None
+        return None
+
+
+def _automatic(mail: Map) -> str | None:
+    found = judge(mail.header, "")
+    if found:
+        return found.reason
+    return report_inside(leaf.media_type for leaf in mail.leaves)
+
+
+def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) -> str:
+    """SHA-256 over what the mail asks for: its words and its attachments, with their names.
+
+    Blanks at the ends of lines do not count: they do not survive every way that a mail can take.
+    """
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(b" " + line.rstrip().encode("utf-8", "replace") + b"\n")
+    for attachment in attachments:
+        name = (attachment.name or "").encode("utf-8", "replace").hex()
+        digest.update(f"@{name} {attachment.size} {attachment.sha256}\n".encode())
+    return digest.hexdigest()

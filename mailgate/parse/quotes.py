@@ -1,0 +1,244 @@
+"""What mail programs put between what a person wrote and what they answer, in many languages.
+
+Facts about mail programs, as patterns over single lines or a few joined ones. All are anchored and
+looked for in short texts only, so they take no time on any input.
+"""
+
+import re
+
+# --- "On Monday, ... wrote:" -----------------------------------------------------------------------
+
+_VERBS = frozenset(
+    """
+    wrote writes write says said escribió escribio escribe escreveu scrisse scritto scrive écrit ecrit
+    schrieb schreibt schreef geschreven skrev skriver skrifaði kirjoitti kirjutas rakstīja rašė
+    parašė napisał napisała napsal napsala napísal napísala napisao napisala napisal írta
+    написал написала написав писал писала пишет пише написа пишува
+    yazdı yazdi έγραψε scris escriure escrigué escriví escribiu idatzi menulis viết shkroi
+    """.split()
+)
+_VERBS_IN_A_ROW = re.compile(
+    "写道|寫道|写到|來信|来信|書きました|書き込みました|のメール|작성|쓴 글|เขียน|כתב|كتب|نوشت"
+)
+_WORD = re.compile(r"\w+")
+_OPENINGS = """
+On At Le El Il Em Op Am Um Den Dne Dňa W Dnia På Vào Pe La Ha Na Dana V В На Στις Pada Lúc Upp
+Hi Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
+""".split()
+_DAYS = """
+mon tue wed thu fri sat sun lun mar mer jeu ven sam dim lun mié jue vie sáb dom seg ter qua qui sex
+gio mi do fr sa so di mo ma wo vr za zo man tir ons tor fre lør søn mån tis lör sön pon wt śr czw pt
+pn sob nie пн вт ср чт пт сб вс понедельник вторник сред четверг пятниц суббот воскресень понеділок
+""".split()
+_OPENING = re.compile(
+    r"\W{0,8}(?:(?:" + "|".join(_OPENINGS) + r")\s.{0,60}?\d"
+    r"|(?:" + "|".join(_DAYS) + r")\w{0,12}\.?,?\s.{0,12}?\d"
+    r"|\d{1,4}\s?[-/.年]?\s?\w{1,12}\.?[-/.月 ])",
+    re.IGNORECASE | re.DOTALL,
+)
+_WHEN = re.compile(
+    r"\d{1,2}[:.h]\d{2}(?!\d)|(?<!\d)(?:19|20)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d日"
+)
+_WHO = re.compile(r"[^\s@<>]@[^\s@<>]|&lt;.{1,80}&gt;|<(?:mailto|https?):")
+_DATED = re.compile(
+    r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d{2})?(?P<zone> (?:GMT|UTC)[+-]\d{1,2}:?\d{2})? "
+    r"[^\d\s].{0,200}?(?P<who><[^<>@]{1,100}@[^<>]{1,100}>)?:?"
+)
+_MAX_ATTRIBUTION = 500
+
+
+def is_attribution(text: str, *, before_quote: bool) -> bool:
+    """Whether ``text`` (joined lines) introduces a quote; ``before_quote``: quoted lines follow it."""
+    if len(text) > _MAX_ATTRIBUTION or text.count(">") > text.count("<"):
+        return False
+    closed = _is_closed(text)
+    when = _WHEN.search(text) is not None
+    who = _WHO.search(text) is not None
+    opening = _OPENING.match(text) is not None
+    if _has_verb(text) and (closed or before_quote):
+        return (when and (who or opening or before_quote)) or (who and (closed or opening))
+    return closed and when and opening and (who or before_quote)
+
+
+def may_hold_attribution(text: str) -> bool:
+    """Whether it is worth a closer look: a cheap one at ``text`` of any length."""
+    return _has_verb(text) or _WHO.search(text) is not None or _WHEN.search(text) is not None
+
+
+def _is_closed(text: str) -> bool:
+    return text[-1] in ":：" or text.endswith("--")
+
+
+def _has_verb(text: str) -> bool:
+    if not _VERBS.isdisjoint(_WORD.findall(text.casefold())):
+        return True
+    return not text.isascii() and _VERBS_IN_A_ROW.search(text) is not None
+
+
+def opens_attribution(text: str) -> bool:
+    """Whether ``text`` begins as an attribution does: with a preposition and a date, or a date."""
+    return _OPENING.match(text) is not None
+
+
+def is_short_attribution(text: str) -> bool:
+    """Whether it is ``Bob wrote:``, which counts only right before quoted lines."""
+    if len(text) > 120 or text[-1] not in ":：":  # a name and a verb
+        return False
+    words = _WORD.findall(text.casefold())[-2:]
+    return not _VERBS.isdisjoint(words) or _VERBS_IN_A_ROW.search(text) is not None
+
+
+def is_dated_line(text: str) -> bool:
+    """Whether it is an attribution without a verb: ``2016-03-03 17:21 GMT+01:00 Some One <a@b>``."""
+    dated = _DATED.fullmatch(text)
+    return dated is not None and bool(dated["zone"] or dated["who"])
+
+
+_TAIL = re.compile(r">\s?(?P<verb>\w{0,12})(?:\(\w{1,3}\))?\s?:\s*")
+
+
+def is_attribution_tail(line: str) -> bool:
+    """Whether a line that looks quoted is the wrapped end of an attribution: ``> wrote:``."""
+    tail = _TAIL.fullmatch(line)
+    return tail is not None and (not tail["verb"] or tail["verb"].casefold() in _VERBS)
+
+
+# --- "-----Original Message-----" ------------------------------------------------------------------
+
+_ORIGINAL = """
+original message|original mail|original e-?mail|original appointment|forwarded message|forwarded by
+|forwarded mail|reply message|message original|message d'origine|message d’origine|mail original
+|message transf[ée]r[ée]|message r[ée]exp[ée]di[ée]|courriel original|e-mail d'origine
+|urspr[üu]ngliche nachricht|urspr[üu]ngliche mail|urspr[üu]ngliche e-?mail|original-?nachricht
+|original-?mail|weitergeleitete nachricht|weitergeleitete mail|mensaje original|mensaje reenviado
+|correo original|messaggio originale|messaggio inoltrato|mensagem original|mensagem encaminhada
+|oorspronkelijk bericht|origineel bericht|doorgestuurd bericht|oprindelig meddelelse
+|original meddelelse|videresendt meddelelse|original melding|opprinnelig melding
+|videresendt melding|ursprungligt meddelande|originalmeddelande|vidarebefordrat meddelande
+|alkuperäinen viesti|välitetty viesti|oryginalna wiadomość|wiadomość oryginalna
+|wiadomość przekazana|przekazana wiadomość|původní zpráva|původní e-?mail|přeposlaná zpráva
+|pôvodná správa|eredeti üzenet|továbbított üzenet|mesaj original|mesajul original
+|orijinal mesaj|özgün ileti|orijinal ileti|iletilen mesaj|исходное сообщение|исходное письмо
+|оригинальное сообщение|пересылаемое сообщение|пересланное сообщение|вихідне повідомлення
+|αρχικό μήνυμα|προωθημένο μήνυμα|missatge original|izvirno sporočilo|izvorna poruka
+|originalna poruka|algne kiri|pesan asli|tin nhắn gốc|thư gốc|原始邮件|原始郵件|原邮件|原始信件
+|转发的邮件|轉寄郵件|转发邮件|元のメッセージ|転送メッセージ|원본 메시지|원본메일|הודעה מקורית
+|رسالة أصلية|الرسالة الأصلية
+""".replace("\n", "")
+_BEGIN_FORWARD = """
+begin forwarded message|anfang der weitergeleiteten nachricht|début du message réexpédié
+|début du message transféré|inizio messaggio inoltrato|inicio del mensaje reenviado
+|início da mensagem encaminhada|begin doorgestuurd bericht|start på videresendt besked
+|videresendt meddelelse|vidarebefordrat mejl|początek przekazywanej wiadomości
+|начало переадресованного сообщения|下面是被转发的邮件|転送されたメッセージ
+""".replace("\n", "")
+_SEPARATOR = re.compile(
+    rf"[\s*_|]*[-=_*—–]{{2,}}[\s*]*(?:{_ORIGINAL})\b.{{0,60}}?[\s*]*[-=_*—–]{{2,}}[\s*:]*",
+    re.IGNORECASE,
+)
+_FORWARDED = re.compile(rf"[\s*]*(?:{_BEGIN_FORWARD})\s*[:：][\s*]*", re.IGNORECASE)
+_MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
+
+
+def is_separator(line: str) -> bool:
+    """Whether all that follows ``line`` is the original mail."""
+    if len(line) > 200:  # none is so long
+        return False
+    text = line.strip()
+    if text[-1:] in {":", "："} and _FORWARDED.fullmatch(text):
+        return True
+    if "above this line" in text and _MARK.search(text):
+        return True
+    return text[:1] in set("-=_*—–|") and _SEPARATOR.fullmatch(text) is not None
+
+
+# --- "From: ... Sent: ... To: ... Subject: ..." ----------------------------------------------------
+
+_WORDS = {
+    "from": """From De Von Van Da Fra Från Lähettäjä Od Odesílatel Feladó От От\u00a0кого Отправитель
+        Від Kimden Gönderen De\u00a0la Από Remitente Expéditeur Mittente Remetente Afzender Absender
+        发件人 寄件者 寄件人 差出人 送信者 보낸\u00a0사람 보낸사람 מאת من Saatja Nuo No Từ Dari""",
+    "date": """Sent Date Enviado Enviada Envoyé Gesendet Verzonden Inviato Sendt Skickat Lähetetty
+        Wysłano Data Datum Dato Fecha Päivämäärä Päiväys Odesláno Elküldve Küldve Dátum Отправлено
+        Дата Надіслано Gönderildi Tarih Trimis Dată Sent\u00a0at Enviado\u00a0el Enviado\u00a0em
+        Enviada\u00a0em Envoyé\u00a0le Date\u00a0d’envoi Data\u00a0wysłania Gönderme\u00a0Tarihi
+        Datum\u00a0poslání Ημερομηνία Εστάλη 发送时间 日期 时间 寄件日期 傳送日期 送信日時 日時
+        보낸\u00a0날짜 נשלח التاريخ تاريخ\u00a0الإرسال Saadetud Gửi Ngày Terkirim Tanggal""",
+    "to": """To Para An Aan A À Till Til Do Komu Címzett Кому Kime Către Προς Vastaanottaja
+        Destinataire Destinatario Destinatário Empfänger Pour Adresat Példány 收件人 收件者 宛先
+        받는\u00a0사람 받는사람 אל إلى Kepada Đến Cc CC Kopie Kopia Copia Cópia Kopi Копия 抄送""",
+    "subject": """Subject Betreff Objet Asunto Assunto Oggetto Onderwerp Emne Ämne Aihe Otsikko Temat
+        Předmět Predmet Tárgy Тема Konu Subiect Θέμα Titel Re Ang Angående Ref 主题 主旨 標題 件名
+        제목 נושא الموضوع Teema Chủ\u00a0đề Perihal Subjek""",
+    "reply": "Reply-To Risposta Antwort\u00a0an Répondre\u00a0à Responder\u00a0a Svar\u00a0til 答复",
+}
+_KINDS = {
+    word.replace("\u00a0", " ").casefold(): kind
+    for kind, words in _WORDS.items()
+    for word in words.split(" ")
+    for word in word.split("\n")
+    if word.strip()
+}
+_FIELD = re.compile(
+    r"[\s*_>|]{0,12}(?P<word>[^\W\d_][\w’'. -]{0,22}?)\s{0,4}[*_]{0,2}\s{0,9}[:：][*_]{0,2}(?P<value>.*)"
+)
+
+
+def header_field(line: str) -> tuple[str, str] | None:
+    """The kind (from, date, to, subject, reply) and value of a line as mail programs quote headers."""
+    field = _FIELD.match(line)
+    if field is None or field["word"][0].islower():
+        return None
+    kind = _KINDS.get(" ".join(field["word"].split()).casefold())
+    return (kind, field["value"].strip()) if kind else None
+
+
+def is_header_block(fields: dict[str, str]) -> bool:
+    """Whether fields found in neighbouring lines are a quoted mail's header, and no request's lines."""
+    if "from" not in fields:
+        return len(fields) >= 3 and {"date", "subject"} <= fields.keys()
+    if "subject" in fields and len(fields) >= 3:
+        return True
+    others = fields.keys() - {"from"}
+    sender = "@" in fields["from"]
+    return bool(others) and (sender or _WHEN.search(fields.get("date", "")) is not None)
+
+
+# --- signatures ------------------------------------------------------------------------------------
+
+_SENT_FROM = re.compile(
+    r"""
+    (?:sent|posted|written|composed)\ (?:from|via|with|by|using|on)\ .{1,100}
+    |get\ \[?outlook\ for.{0,100}
+    |(?:.{1,30}\ )?from\ (?:my\ |a\ )?(?:mobile|phone|cell|iphone|ipad|android|blackberry).{0,40}
+    |envoyé\ (?:depuis|de|à\ partir|avec|via)\ .{1,100}
+    |(?:von|mit)\ meine[mnr]\ .{1,60}\ (?:gesendet|geschickt|verschickt)\.?
+    |(?:gesendet|geschickt|verschickt)\ (?:von|mit|über|aus|via)\ .{1,100}
+    |diese\ (?:nachricht|mail|e-mail)\ wurde\ (?:von|mit)\ .{1,80}\ (?:gesendet|verschickt)\.?
+    |enviado\ (?:desde|do|da|de|a\ partir|con|com|via)\ .{1,100}
+    |(?:inviato|mandato)\ (?:da|dal|con|tramite)\ .{1,100}
+    |(?:verzonden|verstuurd|gestuurd)\ (?:met|vanaf|van|vanuit|via|door)\ .{1,100}
+    |(?:sendt|skickat|skickades|sänt)\ (?:fra|från|via|med)\ .{1,100}
+    |lähetetty\ .{1,80}
+    |wysłan[eoy]\ (?:z|ze|przez|za)\ .{1,100}
+    |odesláno\ (?:z|ze)\ .{1,80}
+    |(?:отправлено|послано)\ (?:с|со|из|от|через)\ .{1,100}
+    |надіслано\ (?:з|із|від|за)\ .{1,100}
+    |trimis\ (?:de|din)\ .{1,80}
+    |elküldve\ .{1,80}
+    |στάλθηκε\ από\ .{1,80}
+    |.{1,60}(?:gönderildi|から送信|에서\ 보냄|傳送|发送|發送)\.?
+    |(?:发自|發自|来自我|來自我).{1,60}
+    |yahoo\ mail:?\ .{0,100}
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_RULE = re.compile(r"\s*(?:[-_—–]{2,}|[—–ᐧ\u200b\u2063]+)\s*")
+
+
+def is_leaving(line: str) -> bool:
+    """Whether a last line is no words of the person's: a rule, or what a telephone adds."""
+    if len(line) > 200:  # none is so long
+        return False
+    text = line.strip(" \t<>()[]*_\u200b\u2063")
+    return _RULE.fullmatch(line) is not None or _SENT_FROM.fullmatch(text) is not None

@@ -1,0 +1,328 @@
+"""A mail's text to the lines that its sender wrote: no quote, no attribution, no signature.
+
+A quoted line must never pass for the person's own, so every doubt is settled against a line: after an
+attribution that no ``>`` follows, all the rest counts as the original. Everything is linear.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailgate.parse.quotes import (
+    header_field,
+    is_attribution,
+    is_attribution_tail,
+    is_dated_line,
+    is_header_block,
+    is_leaving,
+    is_separator,
+    is_short_attribution,
+    may_hold_attribution,
+    opens_attribution,
+)
+
+MAX_LINES = 200_000
+"""Lines that are read; a quarter of a second's work."""
+
+Line = str | None
+"""A line without its end, or None in the place of a quoted one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the person wrote, without blank lines at either end; ``cut``: there was more than is read."""
+
+    lines: tuple[str, ...]
+    defects: tuple[str, ...] = ()
+    cut: bool = False
+
+
+def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
+    """Read a text/plain part; ``flowed`` and ``delsp`` are its parameters (RFC 3676).
+
+    ``reply``: the header names an earlier mail, so that lines with ``>`` are its quotes.
+    """
+    physical = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    cut = len(physical) > MAX_LINES
+    del physical[MAX_LINES:]
+    if flowed:
+        own = _own(_unflowed(physical, delsp=delsp))
+        return Written(lines=tuple(own), cut=cut)
+    defects: tuple[str, ...] = ()
+    lines = list[Line](physical)
+    if ">" in text and not (fasta := _is_fasta(physical, reply=reply)).whole:
+        lines = _without_quotes(physical)
+        if fasta.somewhat:
+            defects = ("lines that begin with > were taken for quotes: attach sequences as a file",)
+    return Written(lines=tuple(_rejoined(_own(lines))), defects=defects, cut=cut)
+
+
+def from_html(text: str, *, reply: bool) -> Written:
+    """Read a text/html part."""
+    # Most mails have a plain part: the HTML parser is loaded for the first that has none.
+    from mailgate.parse.html import to_text  # noqa: PLC0415
+
+    plain, damage = to_text(text)
+    lines = plain.split("\n")
+    cut = damage is not None or len(lines) > MAX_LINES
+    del lines[MAX_LINES:]
+    quoted = ">" in plain and not _is_fasta(lines, reply=reply).whole
+    own = _own(_without_quotes(lines) if quoted else list[Line](lines))
+    return Written(lines=tuple(own), cut=cut, defects=(damage,) if damage else ())
+
+
+# --- format=flowed ---------------------------------------------------------------------------------
+
+
+def _unflowed(lines: Sequence[str], *, delsp: bool) -> list[Line]:
+    """Join flowed lines (RFC 3676 section 4.1); quoted paragraphs become None."""
+    paragraphs: list[Line] = []
+    pieces: list[str] = []
+    depth = 0
+    for line in lines:
+        text = line.lstrip(">")
+        level = len(line) - len(text)
+        text = text.removeprefix(" ")
+        if pieces and level != depth:
+            paragraphs.append(_paragraph(pieces, depth))
+            pieces = []
+        depth = level
+        goes_on = text.endswith(" ") and text != "-- "
+        pieces.append(text[:-1] if goes_on and delsp else text)
+        if not goes_on:
+            paragraphs.append(_paragraph(pieces, depth))
+            pieces = []
+    if pieces:
+        paragraphs.append(_paragraph(pieces, depth))
+    return paragraphs
+
+
+def _paragraph(pieces: list[str], depth: int) -> Line:
+    text = "".join(pieces)
+    return None if depth or text.startswith("> ") else text
+
+
+# --- quotes ----------------------------------------------------------------------------------------
+
+_WRAPPED_QUOTE = 66  # a quoted line at least so long may have lost its last words to the next
+
+
+def _without_quotes(lines: Sequence[str]) -> list[Line]:
+    """Put None for every line that begins with ``>``, and for what wrapping tore off its end."""
+    own = [None if _is_quoted(line) else line for line in lines]
+    for number in range(1, len(lines) - 1):
+        if own[number] is not None and own[number - 1] is None and own[number + 1] is None:
+            before = lines[number - 1].rstrip()
+            if len(before) >= _WRAPPED_QUOTE and before[-1] not in ".?!:;" and lines[number].strip():
+                own[number] = None
+    return own
+
+
+def _is_quoted(line: str) -> bool:
+    return line.lstrip()[:1] == ">" and not is_attribution_tail(line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fasta:
+    """How far the lines with ``>`` are sequence headers: all of them, or some."""
+
+    whole: bool
+    somewhat: bool
+
+
+_NAME_LINE = re.compile(r">[^>\s].*")
+_KEY_LINE = re.compile(r">[\w-]+\s?[:=](?:\s.*)?")
+_SEQUENCE = re.compile(r"[A-Za-z*.-]+\s*")
+_LONG_SEQUENCE = 10  # letters; an answer between quoted lines is seldom one word so long
+
+
+def _is_fasta(lines: Sequence[str], *, reply: bool) -> _Fasta:
+    """Whether each ``>`` heads a sequence, as in a FASTA body, so that none of them marks a quote."""
+    heads = [number for number, line in enumerate(lines) if line.lstrip()[:1] == ">"]
+    fit = [number for number in heads if _heads_sequence(lines, number)]
+    whole = not reply and bool(heads) and len(fit) == len(heads)
+    return _Fasta(whole=whole, somewhat=bool(fit))
+
+
+def _heads_sequence(lines: Sequence[str], number: int) -> bool:
+    line = lines[number].rstrip()
+    below = lines[number + 1].strip() if number + 1 < len(lines) else ""
+    above = lines[number - 1].strip() if number else ""
+    if not _NAME_LINE.fullmatch(line) or _KEY_LINE.fullmatch(line) or not _SEQUENCE.fullmatch(below):
+        return False
+    if above and not _SEQUENCE.fullmatch(above):
+        return False
+    return len(below) >= _LONG_SEQUENCE or (" " not in line and line[-1] not in ".?!,:;")
+
+
+# --- attributions, quoted headers, signatures ------------------------------------------------------
+
+_ATTRIBUTION_LINES = 6  # that one attribution may be wrapped over, blank ones included
+_HEADER_LINES = 14
+_SIGNATURE_LINES = 30  # below a bare "--", which other texts use too
+_FOOTER_LINES = 15
+_FOOTER_RULE = re.compile(r"[_]{10,}|[—–]")
+
+
+def _own(lines: Sequence[Line]) -> list[str]:
+    """What is left of ``lines`` once quotes, what introduces them, and signatures are cut."""
+    own: list[str] = []
+    in_quote = False
+    for number, line in enumerate(lines):
+        if line is None:
+            if not in_quote:
+                _drop_attribution(own, before_quote=True)
+                _drop_leavings(own)
+            in_quote = True
+            continue
+        in_quote = False
+        own.append(line)
+        text = line.strip()
+        if text and _may_matter(text) and _begins_what_is_not_own(own, lines, number):
+            break
+    _drop_leavings(own)
+    start = next((number for number, line in enumerate(own) if line.strip()), len(own))
+    return own[start:]
+
+
+def _may_matter(text: str) -> bool:
+    """Take a cheap look at a line, for bodies of 100,000 of them."""
+    return (
+        text[-1] in ":：-"
+        or text[0] in "-_=*—–|"
+        or text[0].isdigit()
+        or ":" in text[:40]
+        or "：" in text[:40]
+        or "above this line" in text
+    )
+
+
+def _begins_what_is_not_own(own: list[str], lines: Sequence[Line], number: int) -> bool:
+    """Whether the text ends at line ``number``, the last of ``own``, which is then dropped from it.
+
+    An attribution before quoted lines is only dropped.
+    """
+    line = own[-1]
+    if (
+        is_separator(line)
+        or _is_signature(line, lines, number)
+        or _is_quoted_header(lines, number)
+    ):
+        own.pop()
+        return True
+    before_quote = _quote_follows(lines, number)
+    if is_dated_line(line.strip()):
+        own.pop()
+        return not before_quote
+    closed = line.rstrip()[-1] in ":：-"
+    return closed and _drop_attribution(own, before_quote=before_quote) and not before_quote
+
+
+def _quote_follows(lines: Sequence[Line], number: int) -> bool:
+    """Whether the next line that is not blank is a quoted one; a long gap is none."""
+    for line in lines[number + 1 : number + 12]:
+        if line is None:
+            return True
+        if line.strip():
+            return False
+    return False
+
+
+def _drop_attribution(own: list[str], *, before_quote: bool) -> bool:
+    """Drop the attribution that ends with the last line of ``own``, if one does."""
+    length = _attribution_length(own, before_quote=before_quote)
+    if length:
+        del own[-length:]
+    return bool(length)
+
+
+def _attribution_length(own: Sequence[str], *, before_quote: bool) -> int:
+    """How many lines at the end of ``own`` are an attribution (blank ones included), or 0."""
+    blank = 0
+    while blank < min(len(own), _ATTRIBUTION_LINES) and not own[-1 - blank].strip():
+        blank += 1
+    near = own[-_ATTRIBUTION_LINES - blank : len(own) - blank]
+    if not near or not near[-1].strip() or not may_hold_attribution(" ".join(near)[-600:]):
+        return 0
+    joined = ["".join(f" {line.strip()}" for line in near[-n:]).strip() for n in range(1, len(near) + 1)]
+    fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]
+    opened = [n for n in fit if opens_attribution(joined[n - 1]) and near[-n].strip()]
+    if opened or fit:
+        return (opened or fit)[0] + blank
+    short = before_quote and is_short_attribution(joined[0])
+    return 1 + blank if short else 0
+
+
+def _is_quoted_header(lines: Sequence[Line], number: int) -> bool:
+    """Whether a quoted mail's header begins here: From, Sent, To and Subject in any language."""
+    fields: dict[str, str] = {}
+    strange = 0
+    for line in lines[number : number + _HEADER_LINES]:
+        field = header_field(line) if line else None
+        if field:
+            fields.setdefault(*field)
+            strange = 0
+        elif not fields or strange == 2:  # noqa: PLR2004 - a folded value, a blank line
+            break
+        else:
+            strange += 1
+    return len(fields) > 1 and is_header_block(fields)
+
+
+def _is_signature(line: str, lines: Sequence[Line], number: int) -> bool:
+    if line == "-- ":
+        return True
+    text = line.strip()
+    if text == "--":
+        return _is_near_end(lines, number, _SIGNATURE_LINES)
+    return _FOOTER_RULE.fullmatch(text) is not None and _is_near_end(lines, number, _FOOTER_LINES)
+
+
+def _is_near_end(lines: Sequence[Line], number: int, limit: int) -> bool:
+    """Whether at most ``limit`` lines with words follow, before the next quoted one."""
+    words = 0
+    for line in lines[number + 1 :]:
+        if line is None:
+            return True
+        words += bool(line.strip())
+        if words > limit:
+            return False
+    return True
+
+
+def _drop_leavings(own: list[str]) -> None:
+    """Drop blank lines, rules and what telephones add from the end."""
+    while own and (not own[-1].strip() or is_leaving(own[-1])):
+        own.pop()
+
+
+# --- lines that a mail program wrapped -------------------------------------------------------------
+
+_KEY = re.compile(r"\s*\w[\w .-]{0,40}?\s*[:=]")
+_NEXT_KEY = re.compile(r"\s*[\w-]{1,40}\s*[:=](?!//)")
+_NARROWEST = 72  # columns: mail programs wrap at 72 to 80
+_WIDEST = 82
+
+
+def _rejoined(lines: list[str]) -> list[str]:
+    """Join ``key: value`` lines at the top that a mail program wrapped.
+
+    Only down to the first blank line: what follows may be data, whose lines are the person's own. A
+    line was wrapped if the first word of the next would not have fitted on it.
+    """
+    end = next((number for number, line in enumerate(lines) if not line.strip()), len(lines))
+    joined: list[str] = []
+    above = ""
+    for line in lines[:end]:
+        if joined and _KEY.match(joined[-1]) and _was_wrapped(above, line):
+            joined[-1] = f"{joined[-1].rstrip()} {line.strip()}"
+        else:
+            joined.append(line)
+        above = line
+    return joined + lines[end:]
+
+
+def _was_wrapped(line: str, following: str) -> bool:
+    width = len(line.rstrip())
+    word = len(following.split(None, 1)[0])
+    return width <= _WIDEST and width + 1 + word > _NARROWEST and not _NEXT_KEY.match(following)
