@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import BinaryIO
 
 from mailgate import log
@@ -28,6 +29,7 @@ from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.local import Local
 from mailgate.run.runner import Runner
 from mailgate.services import Service
+from mailgate.settings import argv
 from mailgate.spool import letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, Spool, sole
@@ -87,13 +89,14 @@ def _loops(config: Config, desk: Desk, spool: Spool) -> dict[str, Callable[[], A
     """Every room's loop by its name; each call starts it afresh."""
     writer = Writer(config.gateway.templates)
     courier = courier_of(config)
-    engine = engine_of(config, spool.folder)
+    engine = engine_of(config, desk.services, spool.folder)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "run": Runner(config, spool, engine).run,
         "reply": lambda: Composer(
-            config, spool, writer, opened=_opener(config), recollect=_recollector(config)
-        ).run(),
+            config, desk.services, spool, writer, opened=_opener(config),
+            recollect=_recollector(config),
+        ).run(),  # fmt: skip
         "deliver": lambda: outbox.Outbox(config.deliver, spool, courier).run(),
         "clean": lambda: janitor.run(spool),
         "notice": lambda: _notice(spool),
@@ -124,12 +127,38 @@ def courier_of(config: Config) -> outbox.Courier:
             raise BadConfig(message)
 
 
-def engine_of(config: Config, folder: Folder) -> Local:
-    """Return the configured engine, its sandbox probed and said."""
+def engine_of(config: Config, services: Mapping[str, Service], folder: Folder) -> Local:
+    """Return the configured engine; what keeps its jobs apart is said."""
     local = config.run.local
-    box = sandbox.probe(local.sandbox)
-    log.event("sandbox", kind=str(local.sandbox), note=box.sentence)
-    return Local(local, box)
+    box = sandbox.probe(
+        local.sandbox, path=local.path, hidden=_hidden(config, folder), shown=_shown(services)
+    )
+    log.event("sandbox", holds=box.holds, note=box.sentence)
+    return Local(
+        slots=local.slots, path=local.path, kill_after=local.kill_after, confinement=box
+    )
+
+
+def _hidden(config: Config, folder: Folder) -> list[Path]:
+    """What no job may see: others' mail and letters, and secrets."""
+    relay, maildir = config.deliver.smtp, config.deliver.maildir
+    secret = relay.password_file if relay else None
+    return [
+        folder.root, *([maildir.path] if maildir else []), *([secret] if secret else []),
+    ]  # fmt: skip
+
+
+def _shown(services: Mapping[str, Service]) -> list[Path]:
+    """The services' folder, and the folders of the files that their commands name."""
+    folders = {service.file.parent for service in services.values()}
+    for service in services.values():
+        words = [argv.literal(element) for _, element in argv.elements(service.command)]
+        folders |= {Path(word).parent for word in words if word and _is_file(word)}
+    return sorted(folders)
+
+
+def _is_file(word: str) -> bool:
+    return os.path.isabs(word) and Path(word).is_file()
 
 
 async def _open_doors(config: Config, counter: Counter, stack: AsyncExitStack) -> None:

@@ -45,7 +45,19 @@ def execute(tx: Tx, call: Call) -> Answer | JobId:
 
 def _dry_run(call: Call, request: Request) -> Answer:
     plan = services.plan(call.service, request, Path("in"))
-    return Answer(kind=LetterKind.DRY_RUN, facts={"request": request, "argv": plan.argv})
+    facts = {
+        "request": request, "argv": plan.argv,
+        "work_limit": _work_limit(call, request), "keep": _keep(call, request),
+    }  # fmt: skip
+    return Answer(kind=LetterKind.DRY_RUN, facts=facts)
+
+
+def _work_limit(call: Call, request: Request) -> timedelta | None:
+    return request.work_limit or call.service.limits.work
+
+
+def _keep(call: Call, request: Request) -> timedelta:
+    return request.keep or call.service.limits.keep
 
 
 def _job(tx: Tx, call: Call, request: Request) -> JobId:
@@ -58,8 +70,8 @@ def _job(tx: Tx, call: Call, request: Request) -> JobId:
         request=request,
         plan=services.plan(call.service, request, Path(INPUTS)),
         staged=call.staged,
-        work_limit=request.work_limit or call.service.limits.work,
-        keep=request.keep or call.service.limits.keep,
+        work_limit=_work_limit(call, request),
+        keep=_keep(call, request),
         message=call.message,
         subject=call.subject,
         message_id=call.message_id,

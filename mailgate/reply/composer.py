@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from mailgate import crash, log
@@ -15,6 +15,7 @@ from mailgate.errors import Transient
 from mailgate.model import Job, JobId, LetterKind, Request, Stream, Unclear
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed
+from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters
 from mailgate.spool.letters import Planned
 from mailgate.spool.store import Spool
@@ -37,9 +38,17 @@ class Composer:
     """Composes what is planned; ``opened`` and ``recollect`` reach into the jobs' folders."""
 
     def __init__(
-        self, config: Config, spool: Spool, writer: Writer, *, opened: Open, recollect: Recollect
+        self,
+        config: Config,
+        services: Mapping[str, Service],
+        spool: Spool,
+        writer: Writer,
+        *,
+        opened: Open,
+        recollect: Recollect,
     ) -> None:
         self._config = config
+        self._services = services
         self._spool = spool
         self._writer = writer
         self._opened = opened
@@ -126,6 +135,7 @@ class Composer:
             thread = (job.in_reply_to, job.references)
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
             job = replace(job, phase=plan.phase or job.phase)
+            facts = self._about(plan.kind, job)
         return Draft(
             kind=plan.kind,
             gateway=self._config.gateway.address,
@@ -140,6 +150,13 @@ class Composer:
             facts=facts,
             limit=min(self._config.deliver.max_size, plan.limit or self._config.deliver.max_size),
         )
+
+    def _about(self, kind: LetterKind, job: Job) -> Mapping[str, object]:
+        """Return what a result may say beyond the job: how long another try may ask for."""
+        service = self._services.get(job.service)
+        if kind is not LetterKind.RESULT or service is None or service.limits.work is None:
+            return {}
+        return {"work_limit_max": service.limits.work}
 
     def _reply_to(self, job: JobId, recipient: str) -> str:
         """``jobs+job.ID.KEY@...``: the KEY shows that we gave the address to this recipient."""
@@ -168,7 +185,12 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
         case LetterKind.DRY_RUN:
             return {
                 "request": codec.load(Request, json.dumps(facts["request"])),
-                "argv": tuple(codec.load(tuple[str, ...], json.dumps(facts["argv"]))),
+                "argv": codec.load(tuple[str, ...], json.dumps(facts["argv"])),
+                **{
+                    name: timedelta(seconds=seconds)
+                    for name in ("work_limit", "keep")
+                    if isinstance(seconds := facts.get(name), int | float)
+                },
             }
         case _:
             return facts
