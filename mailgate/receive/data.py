@@ -113,6 +113,11 @@ class Taking:
         self.size = 0
 
     @property
+    def over(self) -> bool:
+        """Whether it is bigger than the limit."""
+        return self.size > self._limit
+
+    @property
     def hopeless(self) -> bool:
         """Whether so much came over the limit that the final dot is no longer worth waiting for."""
         return self.size > 2 * self._limit
@@ -122,7 +127,7 @@ class Taking:
         self.size += len(content)
         if self._trouble:
             return
-        if self.size > self._limit:
+        if self.over:
             self._trouble = too_big(self._limit)
         else:
             self._trouble = await self._failure(content)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import aiosmtpd.smtp
 
 from mailgate import log
-from mailgate.errors import MailgateError, Transient
+from mailgate.errors import MailgateError
 from mailgate.model import Envelope
 from mailgate.receive.data import BLOCK, Body, Sink, Taking, has_line, put_back, read_line, too_big
 from mailgate.receive.path import Path, read_path
@@ -144,7 +144,7 @@ class Session(aiosmtpd.smtp.SMTP):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
         if reason:
-            log.event("deferred", door="smtp", peer=self._peer, reason=reason)
+            self._log_refusal("connect", reason)
             self._goodbye("421 4.3.2", f"{reason}, try again later")
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -269,31 +269,30 @@ class Session(aiosmtpd.smtp.SMTP):
     def _tire(self, cost: int) -> None:
         self._patience -= cost
         if self._patience < 0:
-            log.event("refused", door="smtp", peer=self._peer, reason="too many errors")
+            self._log_refusal("talk", "too many errors")
             self._goodbye("421 4.7.0", "too many errors")
 
     @contextlib.contextmanager
-    def _answering(self, at: str, recipient: str | None = None) -> Iterator[None]:
-        """Turn what the desk raises into a reply; the session goes on."""
+    def _answering(self, at: str) -> Iterator[None]:
+        """Turn what the desk raises, and has logged, into a reply; the session goes on."""
         try:
             yield
         except MailgateError as error:
             self._say(error.smtp_reply)
-            self._log_refusal(at, error, recipient)
         except Exception as error:  # noqa: BLE001 - a bug of ours is no reason to lose a mail
             self._say("451 4.3.0 something went wrong here, try again later")
             self._log_failure(at, error)
 
-    def _log_refusal(self, at: str, error: MailgateError, recipient: str | None = None) -> None:
+    def _log_refusal(self, at: str, reason: str) -> None:
+        to = ",".join(self._recipients[:5]) or None
         log.event(
-            "deferred" if isinstance(error, Transient) else "refused",
+            "refused",
             door="smtp",
             at=at,
             peer=self._peer,
             sender=self._sender,
-            recipient=recipient or " ".join(self._recipients) or None,
-            reply=error.smtp_reply,
-            detail=error.detail or None,
+            to=to,
+            reason=reason,
         )
 
     def _log_failure(self, at: str, error: Exception) -> None:
@@ -332,10 +331,13 @@ class Session(aiosmtpd.smtp.SMTP):
         if path is None:
             self._scold("501 5.1.7 say MAIL FROM:<address>")
             return
-        with self._answering("mail"):
-            wrong = _wrong_parameter(path, self._terms.max_size)
-            self._say(wrong or "250 2.1.0 ok")
-            self._sender = None if wrong else path.address
+        wrong = _wrong_parameter(path, self._terms.max_size)
+        if wrong:
+            self._log_refusal("mail", wrong)
+            self._say(wrong)
+            return
+        self._sender = path.address
+        self._say("250 2.1.0 ok")
 
     async def _rcpt(self, argument: bytes) -> None:
         path = read_path(argument, keyword=b"TO:")
@@ -352,7 +354,7 @@ class Session(aiosmtpd.smtp.SMTP):
 
     async def _add(self, address: str) -> None:
         before = len(self._recipients)
-        with self._answering("rcpt", address):
+        with self._answering("rcpt"):
             await self._terms.desk.recipient(self._envelope(), address)
             self._recipients.append(address)
             self._say("250 2.1.5 ok")
@@ -396,6 +398,8 @@ class Session(aiosmtpd.smtp.SMTP):
         except BaseException:
             await taking.discard()
             raise
+        if taking.over:
+            self._log_refusal("data", f"over {self._terms.max_size} bytes")
         with self._answering("data"):
             receipt = await taking.commit()
             self._say(f"250 2.0.0 taken as {receipt.id}")
@@ -409,20 +413,20 @@ class Session(aiosmtpd.smtp.SMTP):
         while body.rest is None:
             await taking.write(body.feed(await self._next_block()))
             if taking.hopeless:
-                self._log_refusal("data", too_big(self._terms.max_size))
+                self._log_refusal("data", f"over twice {self._terms.max_size} bytes")
                 self._goodbye("552 5.3.4", str(too_big(self._terms.max_size)))
                 raise ConnectionAbortedError
         put_back(self._reader, body.rest)
 
 
 def _wrong_parameter(path: Path, max_size: int) -> str | None:
-    """Return the reply to the first parameter of MAIL that cannot be had. Raises TooBig."""
+    """Return the reply to the first parameter of MAIL that cannot be had."""
     for name, value in path.parameters.items():
         match name:
             case "SIZE" if value.isdecimal():
                 # RFC 1870, 6.1. More digits than 20 are not worth reading.
                 if len(value) > 20 or int(value) > max_size:
-                    raise too_big(max_size)
+                    return too_big(max_size).smtp_reply
             case "BODY" if value.upper() in {"7BIT", "8BITMIME"}:
                 pass
             case "SMTPUTF8" if not value:

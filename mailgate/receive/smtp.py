@@ -36,7 +36,7 @@ class SmtpDoor:
         Beyond them a client hears 421, and 452.
     """
 
-    def __init__(  # noqa: PLR0913 - each limit has a name and a default
+    def __init__(
         self,
         desk: Desk,
         listen: Listen,
