@@ -13,8 +13,6 @@ from typing import BinaryIO
 from mailgate import log
 from mailgate.config import Config, Courier
 from mailgate.deliver import outbox
-from mailgate.deliver.maildir import Maildir
-from mailgate.deliver.smtp import Relay
 from mailgate.desk import Counter, Desk
 from mailgate.errors import BadConfig, MailgateError, Permanent
 from mailgate.janitor import Janitor
@@ -40,6 +38,8 @@ _AGAIN = 5.0
 _NOTICE = 0.25
 # The wall clock moved when it and the monotonic one disagree by more.
 _STEP = 5.0
+# Threads for files, connections to the relay.
+_LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
 # Sessions may end their message within this at the end; all is over in under 10 s.
 _GRACE = 4.0
 
@@ -97,7 +97,10 @@ def _loops(config: Config, desk: Desk, spool: Spool) -> dict[str, Callable[[], A
             config, desk.services, spool, writer, opened=_opener(config),
             recollect=_recollector(config),
         ).run(),  # fmt: skip
-        "deliver": lambda: outbox.Outbox(config.deliver, spool, courier).run(),
+        "deliver": lambda: outbox.Outbox(
+            config.deliver, spool, courier, at_once=_LETTERS_AT_ONCE[config.deliver.courier],
+            one_hop=config.deliver.courier is Courier.SMTP,
+        ).run(),  # fmt: skip
         "clean": lambda: janitor.run(spool),
         "notice": lambda: _notice(spool),
         "clock": lambda: _clock(spool),
@@ -118,10 +121,15 @@ def _recollector(config: Config) -> Callable[[Job], tuple[Stream, ...]]:
 def courier_of(config: Config) -> outbox.Courier:
     """Return the configured way out."""
     match config.deliver.courier:
+        # Only what is configured is imported: an SMTP client costs 10 MiB.
         case Courier.MAILDIR if config.deliver.maildir is not None:
+            from mailgate.deliver.maildir import Maildir  # noqa: PLC0415
+
             return Maildir(config.deliver.maildir.path)
         case Courier.SMTP if config.deliver.smtp is not None:
-            return Relay(config.deliver.smtp, hostname=socket.getfqdn())
+            from mailgate.deliver.smtp import SmtpCourier  # noqa: PLC0415
+
+            return SmtpCourier(config.deliver.smtp)
         case _:
             message = f"deliver.courier {config.deliver.courier} has no table of its own"
             raise BadConfig(message)

@@ -45,7 +45,7 @@ def _main(words: list[str]) -> int:
         return error.exit_status
     except BrokenPipeError:
         # Whoever read us has enough; the interpreter's last flush must not complain again.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         return 130

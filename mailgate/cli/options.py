@@ -90,7 +90,9 @@ def job_facts(job: Job) -> dict[str, object]:
 
 def iso(moment: datetime | None) -> str | None:
     """Return a time as ISO 8601 with Z, to the millisecond."""
-    return moment and moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def complain(sentence: str) -> None:

@@ -28,11 +28,6 @@ _HALF = 2
 class Courier(Protocol):
     """A way out."""
 
-    at_once: int
-    """So many letters it takes at the same time."""
-    one_hop: bool
-    """Every letter goes by the same next hop: when that is away for one, it is for all."""
-
     async def deliver(self, letter: Letter) -> str:
         """Hand a letter to the next hop and return its words.
 
@@ -52,9 +47,16 @@ def next_try(schedule: Sequence[timedelta], refusals: int) -> timedelta:
 
 
 class Outbox:
-    """Tries every letter that is due, several at once."""
+    """Tries every letter that is due, ``at_once`` of them at the same time.
 
-    def __init__(self, deliver: Deliver, spool: Spool, courier: Courier) -> None:
+    ``one_hop``: every letter goes by the same next hop, so when that is away for one, it is for all.
+    """
+
+    def __init__(
+        self, deliver: Deliver, spool: Spool, courier: Courier, *, at_once: int, one_hop: bool
+    ) -> None:
+        self._at_once = at_once
+        self._one_hop = one_hop
         self._deliver = deliver
         self._spool = spool
         self._courier = courier
@@ -72,7 +74,7 @@ class Outbox:
     def _send(self, group: asyncio.TaskGroup) -> None:
         now = asyncio.get_running_loop().time()
         # While the next hop is away one letter goes ahead and finds out.
-        room = (self._courier.at_once if not self._away else 1) - len(self._busy)
+        room = (self._at_once if not self._away else 1) - len(self._busy)
         if room <= 0 or now < self._away_until:
             return
         due = letters.due(self._spool.view, now=datetime.now(UTC), limit=room, besides=self._busy)
@@ -128,7 +130,7 @@ class Outbox:
         """Nobody refused anything: the letter keeps its place, and the time does not count."""
         now = asyncio.get_running_loop().time()
         pause = min(_AWAY_FIRST * 2 ** min(letter.tries, 10), _AWAY)
-        if self._courier.one_hop and now >= self._away_until:
+        if self._one_hop and now >= self._away_until:
             self._away = pause = min(max(self._away * 2, _AWAY_FIRST), _AWAY)
             self._away_until = now + pause
         log.event("unreachable", letter=letter.id, to=letter.recipient, reason=str(error),

@@ -26,12 +26,16 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Read this mail for these services: its bytes, or where they lie."""
+    """Read this mail for these services: its bytes, or where they lie.
+
+    ``released``: the operator wants it acted on, whatever it looks like.
+    """
 
     message: int
     body: bytes | None
     path: str | None
     services: tuple[str, ...]
+    released: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,6 +160,7 @@ class Reader:
             body=waiting.body,
             path=str(self._spool.folder.mail / waiting.file) if waiting.file else None,
             services=tuple(sorted(names & self._desk.services.keys())),
+            released=waiting.released,
         )
 
     async def _settle(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:

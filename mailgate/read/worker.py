@@ -73,8 +73,11 @@ def _opened(order: Order) -> BinaryIO:
     return Path(order.path).open("rb")
 
 
-def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading:
+def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
     message = read_message(source)
+    if message.automatic is not None and not order.released:
+        # The door saw the header alone.
+        return Unread(reason=f"a machine wrote it: {message.automatic}")
     requests: dict[str, Request | Unclear] = {}
     staged: dict[str, tuple[Staged, ...]] = {}
     for name in order.services:

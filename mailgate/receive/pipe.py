@@ -10,6 +10,7 @@ from mailgate.config import Config
 from mailgate.desk import HEADER, Desk, Intake, header_end, refused, told
 from mailgate.errors import Refusal, TooBig
 from mailgate.model import Envelope
+from mailgate.parse.address import mailboxes
 from mailgate.parse.header import Header
 from mailgate.services import Service
 from mailgate.spool import mail
@@ -85,7 +86,7 @@ def addresses(
     if not found:
         found = tuple(bare(value) for value in header.all("delivered-to")[:1])
     if not found:
-        found = header.to_addresses()
+        found = tuple(box.address for field in header.all("to") for box in mailboxes(field))
     if not found:
         message = "no recipient: give --recipient, ORIGINAL_RECIPIENT, Delivered-To or To"
         raise Refusal(message)

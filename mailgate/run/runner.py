@@ -101,7 +101,9 @@ class Runner:
             async with self._gate:
                 await step()
         except Transient as error:
-            log.event("delayed", what="run", job=job, reason=str(error), detail=error.detail or None)
+            log.event(
+                "delayed", what="run", job=job, reason=str(error), detail=error.detail or None
+            )
             self._rest_until = asyncio.get_running_loop().time() + _AGAIN
             await asyncio.sleep(_AGAIN)
         except Exception as error:  # noqa: BLE001 - any bug or broken file, with this job alone
@@ -196,22 +198,20 @@ class Runner:
                 return self._step(self._begun, attempt, started)
             case Ended(exit=end, ended=ended, started=started):
                 return self._step(self._ended, attempt, end, ended, started)
-            case Gone():
-                return self._step(self._lost, attempt)
+            case Gone(started=started):
+                return self._step(self._lost, attempt, started)
             case NotStarted():
                 return self._step(self._again, attempt)
 
     async def _begun(self, attempt: Attempt, started: datetime) -> None:
         if await self._spool.write(lambda tx: jobs.begun(tx, attempt, started)):
             _told(attempt)
-        self._open[attempt.token] = replace(
-            attempt, state=AttemptState.STARTED, started=started
-        )
+        self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
 
     async def _ended(
-        self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None
+        self, attempt: Attempt, end: Exit, ended: datetime, started: datetime
     ) -> None:
-        if attempt.state is not AttemptState.STARTED and started is not None:
+        if attempt.state is not AttemptState.STARTED:
             await self._begun(attempt, started)
         await self._end(attempt, end, ended)
 
@@ -226,7 +226,12 @@ class Runner:
         keep = self._config.keep.mail
         phase = await self._spool.write(
             lambda tx: jobs.ended(
-                tx, attempt, end, at=at, streams=collected.streams, left_out=collected.left_out,
+                tx,
+                attempt,
+                end,
+                at=at,
+                streams=collected.streams,
+                left_out=collected.left_out,
                 keep_mail=keep,
             )  # fmt: skip
         )
@@ -237,8 +242,10 @@ class Runner:
             attempt=attempt.number,
         )  # fmt: skip
 
-    async def _lost(self, attempt: Attempt) -> None:
+    async def _lost(self, attempt: Attempt, started: datetime) -> None:
         """It began and is gone without a word: only the service's [retry] allows another."""
+        if attempt.state is not AttemptState.STARTED:
+            await self._begun(attempt, started)
         wished = dict(jobs.wishes(self._spool.view)).get(attempt.job)
         reason = Reason.CANCELLED if wished == "cancel" else Reason.LOST
         await self._end(attempt, Exit(reason=reason), datetime.now(UTC))
@@ -248,6 +255,10 @@ class Runner:
         folder = self._folder(attempt.job)
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
+        await self._drop(attempt)
+
+    async def _drop(self, attempt: Attempt) -> None:
+        """Note that an attempt never began and never will: its claim is ours."""
         await self._spool.write(lambda tx: jobs.dropped(tx, attempt))
         self._open.pop(attempt.token, None)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
@@ -281,8 +292,7 @@ class Runner:
         attempts = [a for a in self._open.values() if a.job == job]
         for attempt in attempts:
             if await asyncio.to_thread(jobdir.claim, self._folder(job), attempt.number):
-                await self._spool.write(lambda tx, a=attempt: jobs.dropped(tx, a))
-                self._open.pop(attempt.token, None)
+                await self._drop(attempt)
             else:
                 await self._engine.cancel(self._folder(job), attempt)
                 await asyncio.sleep(_LOOK_BUSY)

@@ -39,7 +39,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A message that waits to be read, with those of its errands that do."""
+    """A message that waits to be read, with those of its errands that do.
+
+    ``released``: the operator wants it acted on, whatever it looks like.
+    """
 
     id: int
     identity: Identity
@@ -49,6 +52,7 @@ class Waiting:
     body: bytes | None
     file: str | None
     errands: tuple[tuple[int, Errand, str], ...]
+    released: bool = False
 
 
 def accept(tx: Tx, mail: Accepted) -> int:
@@ -86,7 +90,7 @@ def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:
 def fetch(view: View, message: int) -> Waiting | None:
     """Return a message that waits to be read; None when nothing of it waits any more."""
     errands = view.all(
-        "SELECT id, kind, recipient FROM errand WHERE message = ? AND state = 'WAITING'"
+        "SELECT id, kind, recipient, released FROM errand WHERE message = ? AND state = 'WAITING'"
         " ORDER BY id",
         message,
     )
@@ -102,6 +106,7 @@ def fetch(view: View, message: int) -> Waiting | None:
         size=row["size"],
         body=body["bytes"] if body else None,
         file=row["file"],
+        released=any(e["released"] for e in errands),
         errands=tuple((e["id"], Errand(e["kind"]), e["recipient"]) for e in errands),
     )
 
