@@ -209,10 +209,11 @@ def _follow(begin: float, request: str) -> None:
 def _step(facts: dict[str, str]) -> str:
     """Return what a line of the log means to a newcomer."""
     if facts[""] == "read":
-        return f"queued: {facts['outcome']}"
+        service, _, job = facts["outcome"].partition(":")
+        return f"queued: job {job} of the service {service}"
     if facts["to"] == "EXECUTING":
-        return f"running: job {facts['job']}"
-    return f"finished: {facts['to']}, exit {facts.get('exit', 'unknown')}"
+        return "running"
+    return f"finished: {facts['to']}, exit code {facts.get('exit', 'unknown')}"
 
 
 def _saved(request: str) -> bool:
