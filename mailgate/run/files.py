@@ -63,6 +63,17 @@ def make_once(path: Path, content: bytes) -> None:
         os.close(made)
 
 
+def write(path: Path, content: bytes) -> None:
+    """Write ``path``, for our user alone; a crash may leave a part."""
+    made = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    try:
+        _write_all(made, content)
+    finally:
+        os.close(made)
+
+
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:
     """Write ``path`` so that a reader sees the old file or the new one, never a part."""
     part = path.with_name(f".{path.name}.part")

@@ -8,16 +8,16 @@
       out/         stdout, stderr; named/ is $MAILGATE_OUTPUTS
       run/<n>/     one attempt
         script     POSIX sh (script.py, script.sh)
-        lock       flock held = the script is alive (local engine)
-        claim      made exclusively by whoever comes first: the script (empty) or the gateway
-        started    "pid N"; its time of change is the start
+        lock       flock held = the script is alive (local engine); takes what it complains of
+        claim      made exclusively by whoever comes first: the script, with its process id, or the
+                   gateway; the script's time of change is the start
         progress   $MAILGATE_PROGRESS
         exit       how it ended; its time of change is the end
         box        bwrap's account of the sandbox, where there is one
 
-``started`` and ``exit`` are made before the start, with blank lines that set their blocks aside,
-and written over in place: a full disk cannot lose an exit code. They count once their line ``end``
-is there. The functions block, for threads, and trust nothing that a command may have put there.
+``exit`` is made before the start, with blank lines that set its block aside, and written over in
+place: a full disk cannot lose an exit code. It counts once its line ``end`` is there. The functions
+block, for threads, and trust nothing that a command may have put there.
 """
 
 import hashlib
@@ -126,7 +126,8 @@ def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
             make_folder(place)
         for one in staged:
             _put_in(folder.inputs / one.file, one)
-        write_whole(folder.inputs / _MANIFEST, _manifest(plan, staged), mode=0o400)
+        if staged:
+            write_whole(folder.inputs / _MANIFEST, _manifest(plan, staged), mode=0o400)
 
 
 def _put_in(place: Path, one: Staged) -> None:
@@ -182,16 +183,14 @@ def claim(folder: Folder, number: int) -> bool:
         try:
             os.link(ours, attempt / "claim")
         except FileExistsError:
-            return _claimed(attempt) == _OURS
+            return _is_ours(read_little(attempt / "claim", _RECORD_READ))
         finally:
             ours.unlink()
     return True
 
 
-def _claimed(attempt: Path) -> bytes | None:
-    """Return what the claim says, None where there is none."""
-    found = read_little(attempt / "claim", len(_OURS))
-    return None if found is None else found[0]
+def _is_ours(claimed: tuple[bytes, float] | None) -> bool:
+    return claimed is not None and claimed[0] == _OURS
 
 
 # --- what can be seen -----------------------------------------------------------------------------
@@ -209,11 +208,10 @@ def look(folder: Folder, number: int, *, alive: bool) -> Sight:
         The folder cannot be read: unknown, which is not ended.
     """
     attempt = folder.attempt(number)
-    claimed = read_little(attempt / "claim", len(_OURS))
-    if claimed is None or claimed[0] == _OURS:
+    claimed = read_little(attempt / "claim", _RECORD_READ)
+    if claimed is None or _is_ours(claimed):
         return NotStarted()
-    start = _record(attempt / "started")
-    started = _time(claimed[1] if start is None else start[1])
+    started = _time(claimed[1])
     end = _record(attempt / "exit")
     if end is not None and (how := _exit(end[0])) is not None:
         # A clock may be stepped back while a job runs.
@@ -222,8 +220,14 @@ def look(folder: Folder, number: int, *, alive: bool) -> Sight:
 
 
 def script_process(folder: Folder, number: int) -> int | None:
-    """Return the process id that the script left in ``started``; it may be another's by now."""
-    start = _record(folder.attempt(number) / "started")
+    """Return the process id that the script left in its claim; it may be another's by now.
+
+    Raises
+    ------
+    OSError
+        The claim cannot be read.
+    """
+    start = _record(folder.attempt(number) / "claim")
     said = start[0].get("pid", "") if start else ""
     return int(said) if re.fullmatch(r"[1-9]\d{0,9}", said, re.ASCII) else None
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,8 +41,6 @@ _SHARE = 4
 # What ended normally may have left a daemon behind: one search of /proc serves all of so long.
 _SWEEP = 1.0
 
-_ENDED_BY_FORCE = frozenset({Reason.CANCELLED, Reason.WORK_LIMIT})
-
 
 @dataclass(slots=True, kw_only=True)
 class _Watch:
@@ -50,11 +49,6 @@ class _Watch:
     pinned: int
     process: int
     since: float
-    started: datetime | None = None
-
-    def due(self, now: float) -> bool:
-        """Tell whether its start is to be looked up: not at once, for a short job ends sooner."""
-        return self.started is None and now >= self.since + _STARTED_AFTER
 
 
 class Local:
@@ -76,10 +70,11 @@ class Local:
         self._pin = pin
         self._changed = asyncio.Event()
         self._watches: dict[Token, _Watch] = {}
+        self._starts: dict[Token, datetime] = {}
         self._children: set[int] = set()
         self._swept: set[Token] = set()
         self._unseen: set[Token] = set()
-        self._most_watched = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
+        self._most_watched = _most_files() // _SHARE
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sweeping: asyncio.Future[bool] | None = None
 
@@ -107,7 +102,8 @@ class Local:
         process, ours = await asyncio.to_thread(self._launch, folder, start)
         if ours:
             self._children.add(process)
-            self._watch(start.token, process, self._pinned(process))
+            full = len(self._watches) >= self._most_watched
+            self._watch(start.token, process, -1 if full else self._pinned(process))
             # A little later than due.
             self._later("started", _STARTED_AFTER * 1.1)
         return NativeId(str(process))
@@ -119,11 +115,13 @@ class Local:
         seen: dict[Token, Sight] = {}
         unsure = []
         for folder, attempt in attempts:
-            watch = self._watches.get(attempt.token)
-            if watch is None or watch.due(now):
+            watch, started = self._watches.get(attempt.token), self._starts.get(attempt.token)
+            if watch is None:
                 unsure.append((folder, attempt))
-            elif watch.started is not None:
-                seen[attempt.token] = Running(started=watch.started)
+            elif started is not None:
+                seen[attempt.token] = Running(started=started)
+            elif now >= watch.since + _STARTED_AFTER:
+                unsure.append((folder, attempt))
         if unsure:
             # Reads some small files of each.
             looked = await asyncio.to_thread(self._look, unsure)
@@ -140,7 +138,7 @@ class Local:
             The script is just starting, or cannot be told.
         """
         watch = self._watches.get(attempt.token)
-        if watch is not None and watch.pinned >= 0:
+        if watch is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(watch.pinned, signal.SIGTERM)
             return
@@ -164,28 +162,33 @@ class Local:
         sandbox = self._confinement.wrap(folder, start)
         with writing():
             make_folder(attempt)
-        with locked(attempt) as lock:
-            if lock is None:
-                return _already(folder, start), False
-            write_attempt(
-                folder,
-                start,
-                path=self._path,
-                sandbox=sandbox,
-                kill_after=self._kill_after,
-                default_signals=default_signals(),
-            )
-            return start_script(attempt, lock=lock, token=start.token), True
+            with locked(attempt) as lock:
+                if lock is None:
+                    return _already(folder, start), False
+                write_attempt(
+                    folder,
+                    start,
+                    path=self._path,
+                    sandbox=sandbox,
+                    kill_after=self._kill_after,
+                    default_signals=default_signals(),
+                )
+                return start_script(attempt, lock=lock, token=start.token), True
 
     # --- seeing -----------------------------------------------------------------------------------
 
     def _look(self, attempts: Sequence[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
-        """Look into the folders (in a thread); leave no process of what is over by force."""
+        """Look into the folders (in a thread); leave no process of what is over."""
         seen: dict[Token, Sight] = {}
         for folder, attempt in attempts:
             try:
                 alive = is_locked(folder, attempt.number)
-                sight = jobdir.look(folder, attempt.number, alive=alive)
+                started = self._starts.get(attempt.token) if alive else None
+                sight = (
+                    jobdir.look(folder, attempt.number, alive=alive)
+                    if started is None
+                    else Running(started=started)
+                )
             except OSError as error:
                 self._complain(attempt, error)
                 continue
@@ -193,9 +196,9 @@ class Local:
             # Not begun, but on its way.
             if not (alive and isinstance(sight, NotStarted)):
                 seen[attempt.token] = sight
-        forced = {token for token, sight in seen.items() if _by_force(sight)}
-        if forced and not end_remains(forced):
-            log.event("lingers", attempts=" ".join(sorted(forced)))
+        wiped = {token for token, sight in seen.items() if _is_wiped(sight)}
+        if wiped and not end_remains(wiped):
+            log.event("lingers", attempts=" ".join(sorted(wiped)))
         return seen
 
     def _complain(self, attempt: Attempt, error: OSError) -> None:
@@ -210,29 +213,33 @@ class Local:
         """Watch what lives, let go of what has ended."""
         strange = []
         for folder, attempt in attempts:
-            watch = self._watches.get(attempt.token)
             match seen.get(attempt.token):
                 case Running(started=started):
-                    if watch is not None:
-                        watch.started = started
-                    else:
+                    self._starts[attempt.token] = started
+                    if attempt.token not in self._watches:
                         strange.append((folder, attempt))
-                case Ended() as sight if not _by_force(sight):
+                case Ended() as sight if not _is_wiped(sight):
+                    self._starts.pop(attempt.token, None)
                     self._sweep_later(attempt.token)
                 case None:
                     self._later("unwatched", _UNWATCHED)
                 case _:
-                    pass
-        if strange:
+                    self._starts.pop(attempt.token, None)
+        free = self._most_watched - len(self._watches)
+        if len(strange) > free:
+            self._later("unwatched", _UNWATCHED)
+        if strange[:free]:
             # Found after a restart: reads a small file of each.
-            for token, process, pinned in await asyncio.to_thread(self._find, strange):
+            for token, process, pinned in await asyncio.to_thread(self._find, strange[:free]):
                 self._watch(token, process, pinned)
 
     def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
         """Pin the scripts of attempts that somebody else started (in a thread)."""
         found = []
         for folder, attempt in attempts:
-            process = jobdir.script_process(folder, attempt.number)
+            process = None
+            with suppress(OSError):
+                process = jobdir.script_process(folder, attempt.number)
             pinned = -1 if process is None else self._pinned(process)
             if pinned >= 0 and not is_script(process, folder, attempt.number):
                 os.close(pinned)
@@ -243,7 +250,7 @@ class Local:
     def _pinned(self, process: int) -> int:
         """Return a pidfd of the process; -1 where there is none to be had."""
         try:
-            return self._pin(process) if len(self._watches) < self._most_watched else -1
+            return self._pin(process)
         except OSError:
             return -1
 
@@ -286,19 +293,17 @@ class Local:
 
     def _stop(self, folder: Folder, attempt: Attempt) -> None:
         deadline = time.monotonic() + _START_PATIENCE
-        while self._is_alive(folder, attempt):
-            process = jobdir.script_process(folder, attempt.number)
+        while True:
+            with writing():
+                if not is_locked(folder, attempt.number):
+                    break
+                process = jobdir.script_process(folder, attempt.number)
             if process is not None and self._tell(process, folder, attempt.number):
                 return
             if time.monotonic() > deadline:
                 raise Transient("The job is just starting and cannot be stopped yet.")
             time.sleep(_PAUSE)
         end_remains({attempt.token})
-
-    @staticmethod
-    def _is_alive(folder: Folder, attempt: Attempt) -> bool:
-        with writing():
-            return is_locked(folder, attempt.number)
 
     def _tell(self, process: int, folder: Folder, number: int) -> bool:
         """Send TERM to the script, if that is what the process is."""
@@ -326,7 +331,7 @@ class Local:
 
     def _hint(self, name: str) -> None:
         del self._timers[name]
-        if name != "started" or any(w.started is None for w in self._watches.values()):
+        if name != "started" or self._watches.keys() - self._starts.keys():
             self._changed.set()
 
     def _sweep_later(self, token: Token) -> None:
@@ -346,12 +351,22 @@ class Local:
         self._sweeping = loop.run_in_executor(None, end_remains, tokens)
 
 
-def _by_force(sight: Sight) -> bool:
+def _most_files() -> int:
+    """Return how many files this process may have open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
+
+
+def _is_wiped(sight: Sight) -> bool:
+    """Tell whether what the attempt left running is killed before its end is told.
+
+    After all but a plain success another attempt may follow at once, and must be alone.
+    """
     match sight:
         case Gone():
             return True
         case Ended(exit=end):
-            return end.reason in _ENDED_BY_FORCE
+            return end.reason is not Reason.EXIT or end.code != 0
         case _:
             return False
 

@@ -48,7 +48,8 @@ def start_script(attempt: Path, *, lock: int, token: Token) -> int:
     Permanent
         There is no shell.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    # Opened anew: a sleep that outlives the script by a moment must not hold the lock itself.
+    complaints = (str(attempt / "lock"), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0)
     try:
         return os.posix_spawn(
             _SHELL,
@@ -59,7 +60,7 @@ def start_script(attempt: Path, *, lock: int, token: Token) -> int:
                 (os.POSIX_SPAWN_DUP2, lock, _LOCK),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(attempt / "script.err"), flags, 0o600),
+                (os.POSIX_SPAWN_OPEN, 2, *complaints),
             ],
             setsid=True,
             setsigmask=(),

@@ -11,7 +11,7 @@ command has a session of its own inside, whose group can be signalled past bwrap
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +72,22 @@ class Bubblewrap:
         ]
         network = ["--share-net"] if start.plan.network else []
         places = list(self._places(folder.jobs, resolver=start.plan.network))
-        sealed = [w for place in self._sealed(folder.jobs) for w in ("--remount-ro", place)]
         words = [
-            *(self.program, *_FIXED, *network, *_SYSTEM, *places, *own, *sealed),
+            *(self.program, *_FIXED, *network, *_system(), *places, *own),
             *("--chdir", folder.work, "--json-status-fd", "8", "--"),
         ]
         return tuple(map(str, words))
 
     def try_out(self) -> str | None:
         """Run ``true`` in it; None if that works, else what bwrap said."""
-        words = [self.program, *_FIXED, *_SYSTEM, *self._places(None, resolver=False), "--", "true"]
+        words = [
+            self.program,
+            *_FIXED,
+            *_system(),
+            *self._places(None, resolver=False),
+            "--",
+            "true",
+        ]
         try:
             tried = subprocess.run(words, check=False, capture_output=True, timeout=_PROBE_PATIENCE)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -91,32 +97,24 @@ class Bubblewrap:
 
     def _places(self, jobs: Path | None, *, resolver: bool) -> Iterator[str | Path]:
         """Return the words that hide and show, shorter paths first."""
-        hidden = self._hidden(jobs)
+        hidden = {*_PRIVATE, *self.hidden, *(() if jobs is None else (jobs,))}
         shown = {*self.shown, *(_resolver() if resolver else ())} - hidden
+        done: dict[Path, bool] = {}
         for place in sorted(hidden | shown, key=lambda path: (len(path.parts), path)):
-            if place in hidden:
-                yield from ("--tmpfs", place) if place.is_dir() else _nothing(place)
-            elif any(place.is_relative_to(above) for above in hidden):
-                yield from ("--ro-bind-try", place, place)
-
-    def _hidden(self, jobs: Path | None) -> set[Path]:
-        places = {*_PRIVATE, *self.hidden, *(() if jobs is None else (jobs,))}
-        return {place for place in places if _is_real(place)}
-
-    def _sealed(self, jobs: Path) -> list[Path]:
-        """Return the hidden folders, which the command may not write either."""
-        return sorted(place for place in self._hidden(jobs) - {*_SCRATCH} if place.is_dir())
+            hide = place in hidden
+            # Each mount takes time: none is made for what is so already by the folders above.
+            if hide == _state(done, place) or not _is_real(place):
+                continue
+            done[place] = hide
+            yield from _hiding(place) if hide else ("--ro-bind", place, place)
 
 
 Confinement = Bubblewrap | Unconfined
 
 _FIXED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
-_SYSTEM = (
-    *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-    # The kernel asks for no capability here where the user is root.
-    *("--ro-bind-try", "/proc/sys", "/proc/sys"),
-    *("--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger"),
-)
+_SYSTEM = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+# What root may write there without any capability.
+_KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
 
 
 def probe(
@@ -184,5 +182,19 @@ def _is_real(path: Path) -> bool:
     return path.exists() and _real(path) == path
 
 
-def _nothing(file: Path) -> tuple[str | Path, ...]:
-    return ("--ro-bind", "/dev/null", file)
+def _system() -> tuple[str, ...]:
+    if os.geteuid() != 0:
+        return _SYSTEM
+    return (*_SYSTEM, *(word for place in _KERNEL for word in ("--ro-bind-try", place, place)))
+
+
+def _state(done: Mapping[Path, bool], place: Path) -> bool:
+    """Tell whether the nearest folder above is hidden, among those of which it is known."""
+    return next((done[above] for above in place.parents if above in done), False)
+
+
+def _hiding(place: Path) -> tuple[str | Path, ...]:
+    if not place.is_dir():
+        return ("--ro-bind", "/dev/null", place)
+    mode = "0755" if place in _SCRATCH else "0555"
+    return ("--perms", mode, "--tmpfs", place)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mailgate.errors import Permanent
 from mailgate.log import escaped
 from mailgate.model import Plan
-from mailgate.run.files import make_folder, make_once, remove_tree, write_whole, writing
+from mailgate.run.files import make_folder, make_once, remove_tree, write, writing
 from mailgate.run.jobdir import Folder, Start
 
 _BODY = Path(__file__).with_name("script.sh")
@@ -34,7 +34,7 @@ def write_attempt(
     kill_after: timedelta = KILL_AFTER,
     default_signals: str = "",
 ) -> None:
-    """Write all that attempt ``start.number`` needs; again does no harm, even while it runs.
+    """Write all that attempt ``start.number`` needs; again does no harm, but not while it runs.
 
     A later attempt finds ``work/`` and ``out/`` empty: what an earlier one left there is removed.
     ``sandbox`` is the argv before the command's own; ``path`` the command's PATH.
@@ -56,9 +56,11 @@ def write_attempt(
         if start.number > 1 and not (attempt / "script").exists():
             _start_afresh(folder)
         make_folder(attempt)
-        for name, content in (("progress", b""), ("started", _BLANK), ("exit", _BLANK)):
-            make_once(attempt / name, content)
-        write_whole(attempt / "script", text, mode=0o600)
+        make_once(attempt / "exit", _BLANK)
+        if sandbox:
+            # It is shown inside as a file; without a sandbox the command makes it.
+            make_once(attempt / "progress", b"")
+        write(attempt / "script", text)
 
 
 def render(settings: Mapping[str, str], words: Sequence[str]) -> bytes:

@@ -87,8 +87,8 @@ measure() {
 }
 
 # record LINE...: the truth about the end. Written in place into blocks that were set aside before the
-# start, by a builtin: neither a full disk nor a full process table can keep it from being written.
-# It counts from the moment when its last line is there.
+# start, by a builtin: neither a full disk nor a full process table can keep it from being written,
+# as a file renamed into place could. It counts from the moment when its last line is there.
 record() {
     printf '%s\n' "$@" end 1<>exit
     body= recorded=yes
@@ -150,7 +150,7 @@ set -C
 true 2>/dev/null >claim || finish
 set +C
 claimed=yes
-printf '%s\n' "pid $$" end 1<>started
+printf '%s\n' "pid $$" end 1<>claim
 
 true >../../out/stdout && true >../../out/stderr || could_not_start no-output
 [ -d ../../work ] || could_not_start no-folder
