@@ -61,6 +61,7 @@ class Gateway:
         self.log = folder / "log"
         self.port = 0
         self.starts = 0
+        self.endings: list[int] = []
         self._at = 0
         self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,6 +104,8 @@ class Gateway:
         """Start the daemon, and wait until it is ready."""
         self._at = self.log.stat().st_size if self.log.exists() else 0
         self.starts += 1
+        if self._process is not None:
+            self.endings.append(self._process.wait(0))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mailgate.cli.main", "serve", "-c", str(self.config)],

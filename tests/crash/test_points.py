@@ -32,12 +32,13 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 @pytest.mark.parametrize("time", [1, 3])
 @pytest.mark.parametrize("point", [p for p in points() if p not in ELSEWHERE])
 def test_a_crash_loses_and_doubles_nothing(gateway: Gateway, point: str, time: int) -> None:
-    gateway.start(wait=False, MAILGATE_CRASH=f"{point}:{time}")
+    gateway.start(wait=False, MAILGATE_CRASH=f"{point}@{time}")
     eventually(lambda: gateway.ready() or not gateway.alive)
     sent = deliver(gateway, range(5, 11))
     eventually(lambda: not gateway.alive or gateway.starts > 1, 60, gateway.logged)
     if not gateway.alive:
         gateway.start()
+    assert gateway.endings == [-9], gateway.logged()
     prove(gateway, sent)
 
 
