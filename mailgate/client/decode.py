@@ -12,6 +12,7 @@ BLOCK = 1024 * 1024
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _FOREIGN = bytes(set(range(256)) - set(_ALPHABET))
 _TRAILING_BLANKS = re.compile(rb"[ \t]+(?=\r*\n)")
+_SIGNS_OF_THEM = (b" \n", b" \r", b"\t\n", b"\t\r")
 _LONGEST_LINE = 4 * BLOCK
 
 
@@ -93,7 +94,8 @@ def _sifted(block: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
 def _quoted_printable(source: Source, start: int, end: int) -> Iterator[bytes]:
     """Decode whole lines; blanks before a line end were added on the way (RFC 2045 section 6.7)."""
     for lines in whole_lines(source.blocks(start, end, BLOCK)):
-        yield binascii.a2b_qp(_TRAILING_BLANKS.sub(b"", lines))
+        blanks = any(sign in lines for sign in _SIGNS_OF_THEM)
+        yield binascii.a2b_qp(_TRAILING_BLANKS.sub(b"", lines) if blanks else lines)
 
 
 def _uuencoded(source: Source, start: int, end: int) -> Iterator[bytes]:

@@ -1,13 +1,19 @@
 """Replies as the gateway writes them, by a writer of its own: offsets and bytes in plain sight."""
 
 import base64
+import binascii
 import hashlib
 import json
 import os
+import quopri
+import re
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from mailgate.client.accat import run
 
 ROOT = Path(__file__).parents[2]
 JOB = "k7q2m5xzab3c"
@@ -161,12 +167,8 @@ def encoded(content: bytes, encoding: str, width: int = 76) -> bytes:
             return base64.encodebytes(content).rstrip(b"\n")  # at the speed of C
         return b"\n".join(plain[at : at + width] for at in range(0, len(plain), width))
     if encoding == "quoted-printable":
-        import quopri
-
         return quopri.encodestring(content)
     if encoding == "x-uuencode":
-        import binascii
-
         lines = [binascii.b2a_uu(content[at : at + 45]) for at in range(0, len(content), 45)]
         return b"begin 644 x\n" + b"".join(lines) + b"`\nend"
     return content
@@ -192,8 +194,6 @@ def ordinary(number: int = 0) -> bytes:
 
 def mbox(*mails: bytes) -> bytes:
     """An mboxrd file."""
-    import re
-
     written = b""
     for mail in mails:
         quoted = re.sub(rb"(?m)^(>*From )", rb">\1", mail.replace(b"\r\n", b"\n"))
@@ -217,7 +217,9 @@ def forwarded(mail: bytes, encoding: str = "7bit", media_type: str = "message/rf
     )
 
 
-def accat(*argv: object, stdin: bytes = b"", cwd: Path | None = None):
+def accat(
+    *argv: object, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run accat as a program; ``stdin`` comes through a pipe."""
     return subprocess.run(
         command(*argv),
@@ -230,12 +232,28 @@ def accat(*argv: object, stdin: bytes = b"", cwd: Path | None = None):
     )
 
 
+def within(*argv: object) -> subprocess.CompletedProcess[bytes]:
+    """Run accat within this process, for proofs of many rounds."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        kept = [(fd, os.dup(fd)) for fd in (1, 2)]
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        try:
+            status = run([str(each) for each in argv])
+        finally:
+            for fd, copy in kept:
+                os.dup2(copy, fd)
+                os.close(copy)
+        return subprocess.CompletedProcess(argv, status, _all(out.fileno()), _all(err.fileno()))
+
+
+def _all(fd: int) -> bytes:
+    return os.pread(fd, os.fstat(fd).st_size, 0)
+
+
 def command(*argv: object) -> list[str]:
     return [sys.executable, "-m", "mailgate.client.accat", *map(str, argv)]
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-__all__ = ["JOB", "KEPT_UNTIL", "OTHER", "Output", "Result", "accat", "replace", "stderr", "stdout"]
