@@ -145,7 +145,8 @@ def _mutt(folder: Path, mailbox: Path, keys: str) -> None:
     """Let mutt press ``keys`` in a terminal of its own, on the first mail of a Maildir."""
     (folder / "muttrc").write_text(
         "set wait_key=no\nset confirmappend=no\nset quit=yes\nset delete=no\nset move=no\n"
-        f'set tmpdir="{folder}"\nset pipe_decode=no\npush "{keys}"\n'
+        # A folder that is not there makes it ask, and the question eats the keys.
+        f'set folder="{folder}"\nset tmpdir="{folder}"\nset pipe_decode=no\npush "{keys}"\n'
     )
     program = require("mutt")
     process, terminal = pty.fork()
