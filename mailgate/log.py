@@ -6,6 +6,8 @@ from typing import TextIO
 
 Value = str | int | float | bool | datetime | None
 
+_SPECIAL = frozenset(' "=')
+
 _stream: TextIO | None = None
 
 
@@ -30,6 +32,8 @@ def event(verb: str, **pairs: Value) -> None:
 
 def escaped(text: str) -> str:
     """``text`` with every control character, line separator and lone surrogate as an escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
@@ -45,6 +49,6 @@ def _shown(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     text = escaped(str(value))[:500]
-    if text and not any(c in ' "=' for c in text):
+    if text and _SPECIAL.isdisjoint(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

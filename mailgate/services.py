@@ -161,11 +161,6 @@ def _droppable(service: Service) -> set[argv.Piece]:
 # --- reading --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Section:
-    """A table that holds tables only."""
-
-
 def describe() -> list[Described]:
     """List every key of a service's file, for the docs and the test that keeps them complete."""
     return [
@@ -225,10 +220,8 @@ def load(file: Path) -> Service:
 
 
 def _service(sheet: Sheet, file: Path) -> Service:
-    inputs, params = sheet.names(("input",)), sheet.names(("parameter",))
+    inputs, params = sheet.sections(("input",)), sheet.sections(("parameter",))
     sections = ("input", "parameter", "output", "limits", "retry", "access")
-    sheet.table(("input",), _Section, tables=inputs)
-    sheet.table(("parameter",), _Section, tables=params)
     service = sheet.table(
         (),
         Service,

@@ -1,6 +1,7 @@
 """The courier that hands letters to an SMTP relay, on aiosmtplib."""
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -214,8 +215,8 @@ class _Line:
 
     def _envelope(self, letter: Letter) -> tuple[bytes, ...]:
         addresses = (letter.sender, letter.recipient)
-        for address in addresses:
-            if address and not _ADDRESS.fullmatch(address):
+        for address in (letter.sender or letter.recipient, letter.recipient):
+            if not _ADDRESS.fullmatch(address):
                 message = f"no mail can be sent to or from {address!r}: it is no address"
                 raise Permanent(message)
         options = [b"SIZE=%d" % letter.size] if self._client.supports_extension("size") else []
@@ -324,8 +325,13 @@ def _said(answer: aiosmtplib.SMTPResponse) -> str:
 
 def _words(error: Exception) -> str:
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return " ".join(f"{error.code} {error.message}".split())
+        return _said(aiosmtplib.SMTPResponse(error.code, error.message))
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     cause = error.__cause__
+    if isinstance(cause, ConnectionError) and cause.errno:
+        # asyncio puts the address in place of the reason.
+        return os.strerror(cause.errno)
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return str(error) or type(error).__name__

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 def stuffed(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Double the dots that begin lines, and end with the line of one dot.
 
-    Every line end becomes CRLF, wherever the blocks were cut: to a careless relay a dot between bare
-    LF or CR could be the end of DATA, and what follows it commands (SMTP smuggling).
+    Every line end becomes CRLF, wherever the blocks were cut: to a careless relay a dot between
+    bare LF or CR could be the end of DATA, and what follows it commands (SMTP smuggling).
     """
     held = b""
     line_begins = True

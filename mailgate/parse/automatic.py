@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from mailgate.parse.header import Header
 from mailgate.parse.words import parameters, unencoded
@@ -45,6 +46,32 @@ def report_inside(media_types: Iterable[str]) -> str | None:
     return None
 
 
+def words_of_a_machine(lines: Iterable[str]) -> str | None:
+    """Find what responders that mark themselves in no other way say in their first twenty lines."""
+    text = " ".join(islice(lines, 20))[:2000]
+    # The pattern is slow and seldom matches; these are in whatever it matches.
+    lower = text.lower()
+    if not any(word in lower for word in _CONFESSING):
+        return None
+    said = _CONFESSIONS.search(text)
+    return f'it says "{_shown(said[0])}"' if said else None
+
+
+_CONFESSING = (
+    "auto", "generated", "protected by", "deliver", "office", "vacation", "leave", "holiday", "away from",
+)  # fmt: skip
+_CONFESSIONS = re.compile(
+    r"""
+    this\ is\ an?\ (?:computer.generated|automat\w+|auto.?\w*)\ (?:vacation\ )?
+        (?:reply|response|message|e-?mail|notification|notice|answer)
+    |this\ account\ is\ protected\ by
+    |(?:message|e-?mail)s?\b.{0,100}\b(?:could\ not|cannot|can't|was\ not|has\ not\ been|were\ not)\ (?:be\ )?delivered
+    |(?:not|unable\ to)\ deliver\ your\ (?:message|e-?mail)
+    |i\ (?:am|will\ be)\ (?:currently\ )?(?:out\ of\ (?:the|my)\ office|on\ (?:vacation|annual\ leave|holiday)|away\ from)
+    |(?:dies|diese\ (?:mail|e-mail|nachricht))\ (?:ist|wurde)\ (?:eine\ )?automatisch
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _REPORTS = frozenset(
     {
         "message/delivery-status",
@@ -114,7 +141,6 @@ _FIELDS = (
     "x-ms-exchange-inbox-rules-loop",
     "x-ms-exchange-generated-message-source",
     "x-loop",
-    "feedback-id",
 )
 _MACHINES = re.compile(
     r"(?:mailer-?daemon|mail-?daemon|mdaemon|postmaster|mail-?system|mail-?delivery(?:-?system|subsystem)?"

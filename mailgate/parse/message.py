@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from mailgate.model import Attachment, Message, Slice
 from mailgate.parse.address import mailboxes
-from mailgate.parse.automatic import judge, report_inside
+from mailgate.parse.automatic import judge, report_inside, words_of_a_machine
 from mailgate.parse.charset import decode
 from mailgate.parse.header import Header
 from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
@@ -57,7 +57,7 @@ def read_message(source: BinaryIO) -> Message:
         lines=text.lines,
         text_cut=text.cut,
         attachments=attachments,
-        automatic=_automatic(mail),
+        automatic=_automatic(mail, text.lines),
         defects=tuple(islice(defects, _MAX_DEFECTS)),
         content=_fingerprint(text.lines, attachments),
     )
@@ -187,11 +187,11 @@ def _date(header: Header, defects: dict[str, None]) -> datetime | None:
         return None
 
 
-def _automatic(mail: Map) -> str | None:
+def _automatic(mail: Map, lines: tuple[str, ...]) -> str | None:
     found = judge(mail.header, "")
     if found:
         return found.reason
-    return report_inside(leaf.media_type for leaf in mail.leaves)
+    return report_inside(leaf.media_type for leaf in mail.leaves) or words_of_a_machine(lines)
 
 
 def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) -> str:
@@ -200,8 +200,8 @@ def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) ->
     Blanks at the ends of lines do not count: they do not survive every way that a mail can take.
     """
     digest = hashlib.sha256()
-    for line in lines:
-        digest.update(b" " + line.rstrip().encode("utf-8", "replace") + b"\n")
+    text = "".join([f" {line.rstrip()}\n" for line in lines])
+    digest.update(text.encode("utf-8", "replace"))
     for attachment in attachments:
         name = (attachment.name or "").encode("utf-8", "replace").hex()
         digest.update(f"@{name} {attachment.size} {attachment.sha256}\n".encode())

@@ -39,6 +39,12 @@ _OPENING = re.compile(
 _WHEN = re.compile(
     r"\d{1,2}[:.h]\d{2}(?!\d)|(?<!\d)(?:19|20)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d日"
 )
+_DAY_AND_TIME = re.compile(
+    r"(?:(?<!\d)(?:19|20)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d{2}).{0,60}?(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)"
+)
+_SELF = frozenset("I We He She They You As What The This That Ich Wir Je Nous Yo Io Ik".split())
+# Left-to-right and right-to-left marks: Hebrew and Arabic mail programs set them.
+_DIRECTIONS = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _WHO = re.compile(r"[^\s@<>]@[^\s@<>]|&lt;.{1,80}&gt;|<(?:mailto|https?):")
 _DATED = re.compile(
     r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d{2})?(?P<zone> (?:GMT|UTC)[+-]\d{1,2}:?\d{2})? "
@@ -48,16 +54,33 @@ _MAX_ATTRIBUTION = 500
 
 
 def is_attribution(text: str, *, before_quote: bool) -> bool:
-    """Whether ``text`` (joined lines) introduces a quote; ``before_quote``: quoted lines follow it."""
+    """Whether ``text`` (joined lines) introduces a quote; ``before_quote``: quoted lines follow it.
+
+    What must come together: a verb of saying, a date or time, an address, an opening like "On Monday",
+    a colon at the end. Which of them are enough is a matter of experience; a quote below helps.
+    """
     if len(text) > _MAX_ATTRIBUTION or text.count(">") > text.count("<"):
         return False
+    text = text.translate(_DIRECTIONS)
     closed = _is_closed(text)
     when = _WHEN.search(text) is not None
     who = _WHO.search(text) is not None
     opening = _OPENING.match(text) is not None
+    if before_quote and closed and (who or _DAY_AND_TIME.search(text)):
+        return True
     if _has_verb(text) and (closed or before_quote):
-        return (when and (who or opening or before_quote)) or (who and (closed or opening))
-    return closed and when and opening and (who or before_quote)
+        return (
+            (when and (who or opening or before_quote))
+            or (who and (closed or opening))
+            or _tells_day_and_time_of_another(text)
+        )
+    return closed and who and when and (opening or _DAY_AND_TIME.search(text) is not None)
+
+
+def _tells_day_and_time_of_another(text: str) -> bool:
+    """``Bob Smith wrote on 12.03.2018 10:20:``, but not what the writer says of himself."""
+    first = text.split(None, 1)[0]
+    return _DAY_AND_TIME.search(text) is not None and first[0].isupper() and first not in _SELF
 
 
 def may_hold_attribution(text: str) -> bool:
@@ -149,6 +172,8 @@ def is_separator(line: str) -> bool:
         return True
     if "above this line" in text and _MARK.search(text):
         return True
+    if text.startswith("--") and text.endswith("--") and _has_verb(text):
+        return True
     return text[:1] in set("-=_*—–|") and _SEPARATOR.fullmatch(text) is not None
 
 
@@ -196,7 +221,8 @@ def header_field(line: str) -> tuple[str, str] | None:
 def is_header_block(fields: dict[str, str]) -> bool:
     """Whether fields found in neighbouring lines are a quoted mail's header, and no request's lines."""
     if "from" not in fields:
-        return len(fields) >= 3 and {"date", "subject"} <= fields.keys()
+        dated = _WHEN.search(fields.get("date", "")) is not None
+        return dated and ("subject" in fields or "@" in fields.get("to", ""))
     if "subject" in fields and len(fields) >= 3:
         return True
     others = fields.keys() - {"from"}

@@ -104,6 +104,7 @@ def _paragraph(pieces: list[str], depth: int) -> Line:
 
 # --- quotes ----------------------------------------------------------------------------------------
 
+_LINK = re.compile(r"[<(\[]?https?://\S+[\s>)\]]*")
 _WRAPPED_QUOTE = 66  # a quoted line at least so long may have lost its last words to the next
 
 
@@ -112,10 +113,18 @@ def _without_quotes(lines: Sequence[str]) -> list[Line]:
     own = [None if _is_quoted(line) else line for line in lines]
     for number in range(1, len(lines) - 1):
         if own[number] is not None and own[number - 1] is None and own[number + 1] is None:
-            before = lines[number - 1].rstrip()
-            if len(before) >= _WRAPPED_QUOTE and before[-1] not in ".?!:;" and lines[number].strip():
+            if _goes_on(lines[number - 1].rstrip(), lines[number].strip()):
                 own[number] = None
     return own
+
+
+def _goes_on(quoted: str, line: str) -> bool:
+    """Whether ``line``, between two quoted ones, is the torn-off end of the one above, or its link."""
+    if not line or _LINK.fullmatch(line):
+        return True
+    if quoted.count("(") > quoted.count(")") or quoted.lstrip("> ").count("<") > quoted.count(">"):
+        return True
+    return len(quoted) >= _WRAPPED_QUOTE and quoted[-1] not in ".?!:;"
 
 
 def _is_quoted(line: str) -> bool:
@@ -158,24 +167,28 @@ def _heads_sequence(lines: Sequence[str], number: int) -> bool:
 # --- attributions, quoted headers, signatures ------------------------------------------------------
 
 _ATTRIBUTION_LINES = 6  # that one attribution may be wrapped over, blank ones included
+_KEYED = re.compile(r"\s*[a-z][a-z0-9_-]{0,30}\s*[:=]\s")  # a line of a request, never of an attribution
 _HEADER_LINES = 14
 _SIGNATURE_LINES = 30  # below a bare "--", which other texts use too
 _FOOTER_LINES = 15
+_NAMED_QUOTE = re.compile(r"\s*[A-Za-z]{1,12}>+(?:\s|$)")  # as Supercite marks: "JD> ..."
 _FOOTER_RULE = re.compile(r"[_]{10,}|[—–]")
 
 
 def _own(lines: Sequence[Line]) -> list[str]:
     """What is left of ``lines`` once quotes, what introduces them, and signatures are cut."""
     own: list[str] = []
-    in_quote = False
+    in_quote = answers = False
     for number, line in enumerate(lines):
         if line is None:
             if not in_quote:
                 _drop_attribution(own, before_quote=True)
                 _drop_leavings(own)
-            in_quote = True
+            in_quote = answers = True
             continue
         in_quote = False
+        if answers and _NAMED_QUOTE.match(line):
+            continue
         own.append(line)
         text = line.strip()
         if text and _may_matter(text) and _begins_what_is_not_own(own, lines, number):
@@ -185,12 +198,19 @@ def _own(lines: Sequence[Line]) -> list[str]:
     return own[start:]
 
 
+_CLOSINGS = frozenset(":：-")
+_INVISIBLE = " \t\u200e\u200f\u202a\u202b\u202c\u2069"
+_LAST = _CLOSINGS | frozenset(_INVISIBLE)
+_RULES = frozenset("-_=*—–|")
+_DIGITS = frozenset("0123456789")
+_FIRST = _RULES | _DIGITS
+
+
 def _may_matter(text: str) -> bool:
     """Take a cheap look at a line, for bodies of 100,000 of them."""
     return (
-        text[-1] in ":：-"
-        or text[0] in "-_=*—–|"
-        or text[0].isdigit()
+        text[-1] in _LAST
+        or text[0] in _FIRST
         or ":" in text[:40]
         or "：" in text[:40]
         or "above this line" in text
@@ -203,19 +223,26 @@ def _begins_what_is_not_own(own: list[str], lines: Sequence[Line], number: int) 
     An attribution before quoted lines is only dropped.
     """
     line = own[-1]
-    if (
-        is_separator(line)
-        or _is_signature(line, lines, number)
-        or _is_quoted_header(lines, number)
-    ):
+    text = line.strip()
+    if _ends_all(line, text, lines, number):
         own.pop()
         return True
-    before_quote = _quote_follows(lines, number)
-    if is_dated_line(line.strip()):
+    if text[0] in _DIGITS and is_dated_line(text):
         own.pop()
-        return not before_quote
-    closed = line.rstrip()[-1] in ":：-"
-    return closed and _drop_attribution(own, before_quote=before_quote) and not before_quote
+        return not _quote_follows(lines, number)
+    if text.rstrip(_INVISIBLE)[-1:] not in _CLOSINGS:
+        return False
+    before_quote = _quote_follows(lines, number)
+    return _drop_attribution(own, before_quote=before_quote) and not before_quote
+
+
+def _ends_all(line: str, text: str, lines: Sequence[Line], number: int) -> bool:
+    """Whether the original mail, its header, or a signature begins with this line."""
+    if (":" in text[:40] or "：" in text[:40]) and _is_quoted_header(lines, number):
+        return True
+    if text[0] in _RULES:
+        return _is_signature(line, lines, number) or is_separator(text)
+    return (text[-1] in _CLOSINGS or "above this line" in text) and is_separator(text)
 
 
 def _quote_follows(lines: Sequence[Line], number: int) -> bool:
@@ -242,6 +269,8 @@ def _attribution_length(own: Sequence[str], *, before_quote: bool) -> int:
     while blank < min(len(own), _ATTRIBUTION_LINES) and not own[-1 - blank].strip():
         blank += 1
     near = own[-_ATTRIBUTION_LINES - blank : len(own) - blank]
+    keyed = [number for number, line in enumerate(near) if _KEYED.match(line)]
+    near = near[keyed[-1] + 1 :] if keyed else near
     if not near or not near[-1].strip() or not may_hold_attribution(" ".join(near)[-600:]):
         return 0
     joined = ["".join(f" {line.strip()}" for line in near[-n:]).strip() for n in range(1, len(near) + 1)]
@@ -311,10 +340,12 @@ def _rejoined(lines: list[str]) -> list[str]:
     line was wrapped if the first word of the next would not have fitted on it.
     """
     end = next((number for number, line in enumerate(lines) if not line.strip()), len(lines))
+    if not any(map(_KEY.match, lines[:end])):
+        return lines
     joined: list[str] = []
     above = ""
     for line in lines[:end]:
-        if joined and _KEY.match(joined[-1]) and _was_wrapped(above, line):
+        if joined and _was_wrapped(above, line) and _KEY.match(joined[-1]):
             joined[-1] = f"{joined[-1].rstrip()} {line.strip()}"
         else:
             joined.append(line)
@@ -324,5 +355,7 @@ def _rejoined(lines: list[str]) -> list[str]:
 
 def _was_wrapped(line: str, following: str) -> bool:
     width = len(line.rstrip())
+    if width > _WIDEST:
+        return False
     word = len(following.split(None, 1)[0])
-    return width <= _WIDEST and width + 1 + word > _NARROWEST and not _NEXT_KEY.match(following)
+    return width + 1 + word > _NARROWEST and not _NEXT_KEY.match(following)

@@ -33,7 +33,14 @@ from pathlib import Path
 from mailgate.errors import Permanent
 from mailgate.log import escaped
 from mailgate.model import Exit, JobId, Plan, Progress, Reason, Staged, Token
-from mailgate.run.files import make_folder, move_whole, read_little, write_whole, writing
+from mailgate.run.files import (
+    make_folder,
+    move_whole,
+    read_little,
+    remove_tree,
+    write_whole,
+    writing,
+)
 from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
 
 _MANIFEST = "manifest.json"
@@ -58,7 +65,7 @@ _COULD_NOT = {
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where one job's files lie. ``jobs`` is absolute and goes through no symbolic link."""
+    """Where one job's files lie; ``jobs`` is absolute."""
 
     jobs: Path
     job: JobId
@@ -159,6 +166,18 @@ def _manifest(plan: Plan, staged: Sequence[Staged]) -> bytes:
         for one in staged
     }
     return json.dumps(entries, indent=1).encode() + b"\n"
+
+
+def remove(folder: Folder) -> None:
+    """Remove all of the job, whatever its command left there; nothing there is no error.
+
+    Raises
+    ------
+    Transient
+        It cannot be removed now, or only in part.
+    """
+    with writing():
+        remove_tree(folder.root)
 
 
 # --- who claims -----------------------------------------------------------------------------------

@@ -57,37 +57,27 @@ class Bubblewrap:
         Raises
         ------
         Permanent
-            The folder goes through a symbolic link, so that its path would lead nowhere inside.
+            The path of the jobs folder leads nowhere inside: it has a link in a hidden folder.
         """
-        if os.path.realpath(folder.root) != str(folder.root):
-            raise Permanent(
-                "The jobs folder goes through a symbolic link.", detail=str(folder.root)
-            )
+        hidden = {*_PRIVATE, *self.hidden}
+        folder = _real_folder(folder, hidden)
         attempt = folder.attempt(start.number)
-        own = [
+        network = start.plan.network
+        words = [
+            *(self.program, *_FIXED, *(["--share-net"] if network else []), *_system()),
+            *self._places(hidden | {folder.jobs}, {*self.shown, *(_resolver() if network else ())}),
             *("--ro-bind", folder.inputs, folder.inputs),
             *("--bind", folder.work, folder.work),
             *("--bind", folder.named, folder.named),
             *("--bind", attempt / "progress", attempt / "progress"),
-        ]
-        network = ["--share-net"] if start.plan.network else []
-        places = list(self._places(folder.jobs, resolver=start.plan.network))
-        words = [
-            *(self.program, *_FIXED, *network, *_system(), *places, *own),
             *("--chdir", folder.work, "--json-status-fd", "8", "--"),
         ]
         return tuple(map(str, words))
 
     def try_out(self) -> str | None:
         """Run ``true`` in it; None if that works, else what bwrap said."""
-        words = [
-            self.program,
-            *_FIXED,
-            *_system(),
-            *self._places(None, resolver=False),
-            "--",
-            "true",
-        ]
+        places = self._places({*_PRIVATE, *self.hidden}, {*self.shown})
+        words = [self.program, *_FIXED, *_system(), *places, "--", "true"]
         try:
             tried = subprocess.run(words, check=False, capture_output=True, timeout=_PROBE_PATIENCE)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -95,10 +85,9 @@ class Bubblewrap:
         said = tried.stderr.decode("utf-8", "replace").strip()
         return None if tried.returncode == 0 else said or f"exit code {tried.returncode}"
 
-    def _places(self, jobs: Path | None, *, resolver: bool) -> Iterator[str | Path]:
-        """Return the words that hide and show, shorter paths first."""
-        hidden = {*_PRIVATE, *self.hidden, *(() if jobs is None else (jobs,))}
-        shown = {*self.shown, *(_resolver() if resolver else ())} - hidden
+    @staticmethod
+    def _places(hidden: set[Path], shown: set[Path]) -> Iterator[str | Path]:
+        """Return the words that hide and show, shorter paths first; at the same one, hide."""
         done: dict[Path, bool] = {}
         for place in sorted(hidden | shown, key=lambda path: (len(path.parts), path)):
             hide = place in hidden
@@ -171,6 +160,19 @@ def _prefix(entry: Path) -> Path:
 def _resolver() -> tuple[Path, ...]:
     """Where /etc/resolv.conf leads to: often below /run, which is hidden."""
     return (_real(Path("/etc/resolv.conf")),)
+
+
+def _real_folder(folder: Folder, hidden: set[Path]) -> Folder:
+    """Return the folder by its real path, to which its own path must still lead inside."""
+    jobs = _real(folder.jobs)
+    if jobs != folder.jobs:
+        for link in filter(Path.is_symlink, (folder.jobs, *folder.jobs.parents)):
+            if any(link.is_relative_to(place) for place in hidden):
+                said = (
+                    "Jobs cannot see the link that leads to their folder: configure its real path."
+                )
+                raise Permanent(said, detail=str(link))
+    return Folder(jobs, folder.job)
 
 
 def _real(path: Path) -> Path:

@@ -169,17 +169,18 @@ class _Positions:
         if not branches:
             return self._character(item)
         parts = [self._sequence(branch) for branch in branches]
+        # Nothing in more than one way, round after round, is as slow as anything.
+        self.unambiguous &= sum(part.empty for part in parts) < 2
         whole = _Part(
             any(part.empty for part in parts),
             tuple(p for part in parts for p in part.first),
             tuple(p for part in parts for p in part.last),
         )
-        return self._repeated(whole, *_bounds(item))
+        return self._repeated(whole, *_bounds(item)) if item[0] in _REPEATS else whole
 
     def _repeated(self, part: _Part, least: int, most: int) -> _Part:
+        self.unambiguous &= not part.empty
         if most > 1:
-            # Round and round with nothing read: more than one way to the same place.
-            self.unambiguous &= not part.empty
             self._link(part.last, part.first)
         return _Part(part.empty or least == 0, part.first, part.last)
 

@@ -160,6 +160,15 @@ class Sheet:
         inside = found if isinstance(found, dict) else {}
         return tuple(name for name, value in inside.items() if isinstance(value, dict))
 
+    def sections(self, place: Place) -> tuple[str, ...]:
+        """Return the same where nothing else than tables may stand; the rest is wrong."""
+        found = self._table(place)
+        names = self.names(place)
+        for name in found.keys() - set(names):
+            expected = f"a table [{'.'.join(place)}.NAME]"
+            self.wrong((*place, name), f"is {said(found[name])}", expected)
+        return names
+
     def word(self, place: Place, default: str) -> str:
         """Return text that decides how the rest is read; its own key judges it later."""
         found = self._found(place)
@@ -205,7 +214,7 @@ class Sheet:
                 continue
             what = "table" if isinstance(value, dict) else "key"
             near = nearest(name, known)
-            expected = f'"{near}"' if near else one_of(sorted(known)) if known else "nothing here"
+            expected = f'"{near}"' if near else one_of(sorted(known))
             self.wrong((*place, name), f"there is no such {what}", expected)
 
     def _value(self, place: Place, entry: Key, value: object) -> object:

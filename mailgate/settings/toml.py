@@ -90,9 +90,10 @@ def _decoded(path: Path, content: bytes) -> str:
 
 
 def _not_toml(path: Path, words: str, text: str) -> BadConfig:
-    at = _AT.search(words)
-    line = int(at[1]) if at and at[1] else text.count("\n") + (not text.endswith("\n"))
-    return _wrong(path, max(line, 1), _AT.sub("", words), "TOML (https://toml.io)")
+    at, lines = _AT.search(words), text.splitlines() or [""]
+    line = min(int(at[1]), len(lines)) if at and at[1] else len(lines)
+    what = f"{_AT.sub('', words)} ({lines[line - 1].strip()[:60]})"
+    return _wrong(path, line, what, "TOML (https://toml.io)")
 
 
 def _wrong(path: Path, line: int, what: str, expected: str) -> BadConfig:

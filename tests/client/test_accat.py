@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mailgate.client import errors
+from mailgate.client.options import USAGE
 from tests.client.replies import (
     JOB,
     OTHER,
+    ROOT,
     Output,
     Result,
     accat,
@@ -328,3 +331,12 @@ def test_start_up_brings_in_none_of_the_slow_modules() -> None:
         [command()[0], "-c", script], capture_output=True, check=False, env=environment()
     )
     assert (ran.stdout, ran.stderr) == (b"\n", b"")
+
+
+def test_the_manual_shows_the_help_text_and_every_status() -> None:
+    manual = (ROOT / "docs" / "accat.md").read_text()
+    assert USAGE in manual
+    statuses = {64, 65, 66, 73, 74, 124, 125, 126}
+    assert all(f"| {status} |" in manual for status in statuses)
+    raised = (each for each in vars(errors).values() if isinstance(each, type))
+    assert {each.exit_status for each in raised if each.__module__ == errors.__name__} <= statuses
