@@ -17,6 +17,11 @@ from mailgate.errors import Refusal
 
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _LEADING = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r*\n)*(?:>?From [^\n]*\n)*")
+_NEXT_MAIL = re.compile(
+    rb"(?:[ \t]*\r*\n)+(?=(?:Return-Path|Delivered-To|Received|DKIM-Signature|From|To|Subject|Date"
+    rb"|Message-ID|MIME-Version|Content-Type|Mailgate-Job|X-[a-z-]+):)",
+    re.IGNORECASE,
+)
 _AFTER_DELIMITER = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
 
 _LONGEST_HEADER = 1024 * 1024
@@ -87,23 +92,30 @@ class Notice:
 def look(source: Source, start: int, end: int, *, depth: int = 0) -> Iterator[Reply | Notice]:
     """Yield what a gateway wrote in the mail [start, end), forwarded mails within it too.
 
-    A mail that has nothing to do with a gateway costs a look at its header.
+    Mails put one behind the other (``cat a.eml b.eml``) are all seen. A mail that has nothing to do
+    with a gateway costs a look at its header.
     """
-    header, body = _opened(source, start + _leading(source, start, end), end)
-    kind = header.first(b"content-type").lower()
+    while start < end:
+        header, body = _opened(source, start + _leading(source, start, end), end)
+        kind = header.first(b"content-type").lower()
+        composite = kind.startswith(("multipart/", "message/")) and depth < _DEEPEST
+        leaves = _leaves(source, (header, body, end), depth) if composite else []
+        yield from _written(header, leaves, depth)
+        start = _behind(source, header, leaves[-1].end, end) if leaves and not depth else end
+
+
+def _written(header: Header, leaves: list[Part], depth: int) -> Iterator[Reply | Notice]:
     job = header.first(b"mailgate-job")
-    if kind.startswith(("multipart/", "message/")) and depth < _DEEPEST:
-        leaves = _leaves(source, (header, body, end), depth)
-        for place, leaf in enumerate(leaves):
-            try:
-                manifest = _manifest(leaf)
-            except Refusal as why:
-                yield Notice(job, why)
-                return
-            if manifest:
-                yield Reply(manifest, leaves[place + 1 :])
-                return
-            yield from _within(leaf, depth)
+    for place, leaf in enumerate(leaves):
+        try:
+            manifest = _manifest(leaf)
+        except Refusal as why:
+            yield Notice(job, why)
+            return
+        if manifest:
+            yield Reply(manifest, leaves[place + 1 :])
+            return
+        yield from _within(leaf, depth)
     if job:
         yield _without_manifest(job, header.first(b"mailgate-phase"))
 
@@ -172,6 +184,17 @@ def _children(source: Source, start: int, end: int, boundary: bytes) -> Iterator
         at = source.find(needle, after - 1 if line else after, end)
     if opened >= 0:
         yield opened, end
+
+
+def _behind(source: Source, header: Header, last: int, end: int) -> int:
+    """Return where another mail begins behind a multipart's last part, ``end`` if none does."""
+    needle = b"\n--" + header.media().raw("boundary").rstrip() + b"--"
+    closed = source.find(needle, last - 1, end)
+    if closed < 0:
+        return end
+    after = closed + len(needle)
+    following = _NEXT_MAIL.match(source.read(after, min(end, after + 4096)))
+    return after + following.end() if following else end
 
 
 def _line_end(source: Source, start: int, feed: int) -> int:

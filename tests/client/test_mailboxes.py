@@ -110,6 +110,17 @@ def test_mails_without_any_reply_are_counted(tmp_path: Path, maildir) -> None:
         assert (ran.stdout, ran.stderr, ran.returncode) == (b"", words, 65)
 
 
+@pytest.mark.parametrize("between", [b"", b"\n", b"\r\n\r\n", b"This is an epilogue.\n"])
+def test_mails_put_one_behind_the_other_are_all_seen(tmp_path: Path, between: bytes) -> None:
+    path = _saved(tmp_path, between.join([bytes(RESULT), bytes(SECOND), receipt(), ordinary()]))
+    seen = 1 if between.startswith(b"This") else 2  # nothing says that a mail begins there
+    assert within(path, "--list").stdout.count(b"  align  ") == seen
+    assert within(path, "--job", JOB).stdout == BYTES
+    if seen == 2:
+        assert within(path).returncode == 64
+        assert within(path, "--job", OTHER).stdout == b"2"
+
+
 def test_an_empty_mailbox_is_said_to_be_empty(tmp_path: Path, maildir) -> None:
     for path in (maildir(), _saved(tmp_path, b"")):
         assert within(path).stderr == b"accat: the input is empty: there is no mail in it\n"
