@@ -3,7 +3,7 @@
 import json
 import shlex
 
-from mailgate.cli.options import complain, iso, job_facts, line, loaded, parser, shown, spool_of
+from mailgate.cli.options import iso, job_facts, line, loaded, parser, shown, spool_of, the_job
 from mailgate.model import INPUTS, Job
 from mailgate.spool import jobs
 from mailgate.spool.database import View
@@ -19,22 +19,15 @@ def run(words: list[str]) -> int:
     given = made.parse_args(words)
     config, _ = loaded(given.config)
     with spool_of(config) as connection:
-        found = jobs.alike(connection.view, given.id)
-        if len(found) != 1:
-            complain(_why(given.id, [str(job) for job in found]))
+        name = the_job(connection.view, given.id)
+        if name is None:
             return _NONE
-        job = jobs.fetch(connection.view, found[0])
+        job = jobs.fetch(connection.view, name)
         if given.json:
             print(json.dumps(_all(connection.view, job), ensure_ascii=False))
         else:
             _show(connection.view, job)
     return 0
-
-
-def _why(wanted: str, found: list[str]) -> str:
-    if found:
-        return f"{wanted} is the beginning of several jobs: {', '.join(found)}"
-    return f"there is no job {wanted}"
 
 
 def _all(view: View, job: Job) -> dict[str, object]:

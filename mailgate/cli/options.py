@@ -10,9 +10,10 @@ from pathlib import Path
 
 from mailgate.config import Config, load
 from mailgate.log import escaped
-from mailgate.model import Job
+from mailgate.model import Job, JobId
 from mailgate.services import Service, load_all
-from mailgate.spool.database import Connection, Site
+from mailgate.spool import jobs
+from mailgate.spool.database import Connection, Site, View
 from mailgate.spool.store import Folder, direct
 
 
@@ -59,6 +60,18 @@ def shown(field: object) -> str:
     if isinstance(field, datetime):
         return field.strftime("%Y-%m-%d %H:%M:%SZ")
     return "-" if field is None or field == "" else str(field)
+
+
+def the_job(view: View, beginning: str) -> JobId | None:
+    """Return the one job whose id begins so; complain and return None where there is not one."""
+    found = jobs.alike(view, beginning)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        complain(f"{beginning} is the beginning of several jobs: {', '.join(found)}")
+    else:
+        complain(f"there is no job {beginning}")
+    return None
 
 
 def job_facts(job: Job) -> dict[str, object]:

@@ -50,7 +50,7 @@ class Runner:
     """One engine's jobs, by way of their attempts.
 
     ``_open`` holds every attempt that has not ended, ``_working`` the jobs on which a step is being
-    taken right now: one step at a time for each job.
+    taken right now: one step at a time for each job. ``_told``: attempts that were told to end.
     """
 
     def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
@@ -59,6 +59,7 @@ class Runner:
         self._engine = engine
         self._open: dict[Token, Attempt] = {}
         self._working: set[JobId] = set()
+        self._told: set[Token] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._progress_at = 0.0
         self._rest_until = 0.0
@@ -237,6 +238,7 @@ class Runner:
         )
         crash.point("run:ended")
         self._open.pop(attempt.token, None)
+        self._told.discard(attempt.token)
         log.event(
             "advanced", job=attempt.job, to=phase, exit=end.header, words=end.words or None,
             attempt=attempt.number,
@@ -285,17 +287,18 @@ class Runner:
 
     async def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
         for job, wish in jobs.wishes(self._spool.view):
-            if wish == "cancel" and job not in self._working:
+            told = any(a.job == job and a.token in self._told for a in self._open.values())
+            if wish == "cancel" and job not in self._working and not told:
                 self._take(group, job, self._step(self._cancel, job))
 
     async def _cancel(self, job: JobId) -> None:
-        attempts = [a for a in self._open.values() if a.job == job]
-        for attempt in attempts:
+        """Claim what has not begun, tell the engine to end what has; sights tell when it is over."""
+        for attempt in [a for a in self._open.values() if a.job == job]:
             if await asyncio.to_thread(jobdir.claim, self._folder(job), attempt.number):
                 await self._drop(attempt)
             else:
                 await self._engine.cancel(self._folder(job), attempt)
-                await asyncio.sleep(_LOOK_BUSY)
+                self._told.add(attempt.token)
                 return
         keep = self._config.keep.mail
         if await self._spool.write(lambda tx: jobs.cancelled(tx, job, keep_mail=keep)):

@@ -311,6 +311,34 @@ def test_sigterm_ends_within_ten_seconds_while_jobs_live_on(gateway: Gateway) ->
     gateway.await_results(1)
 
 
+def test_a_cancelled_job_ends_and_its_sender_hears_of_it(gateway: Gateway) -> None:
+    gateway.service("waits", shell("sleep 100"))
+    gateway.start()
+    gateway.send(request("waits"))
+    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    name = str(gateway.jobs()[0]["id"])
+    assert gateway.run("cancel", name[:6]).returncode == 0
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "cancelled"
+    assert letter["Mailgate-Phase"] == "ABORTED"
+    late = gateway.run("cancel", name)
+    assert (late.returncode, late.stderr) == (1, f"mailgate: job {name} is ABORTED already\n".encode())
+
+
+def test_a_queued_job_can_be_cancelled(gateway: Gateway) -> None:
+    gateway.configure(slots=1)
+    gateway.service("waits", shell("sleep 100"))
+    gateway.start()
+    gateway.send(request("waits"))
+    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    gateway.send(request("true"))
+    eventually(lambda: len(gateway.jobs()) == 2)
+    name = str(gateway.jobs()[0]["id"])
+    assert gateway.run("cancel", name).returncode == 0
+    (letter,) = gateway.await_results(1)
+    assert (letter["Mailgate-Job"], letter["Mailgate-Exit"]) == (name, "cancelled")
+
+
 def test_a_second_daemon_on_the_same_spool_is_refused(gateway: Gateway) -> None:
     gateway.start()
     second = gateway.run("serve")
