@@ -211,6 +211,9 @@ def load(file: Path) -> Service:
     BadConfig
         With every mistake, one a line.
     """
+    if file.exists() and not file.is_file():
+        # Opening a pipe would wait for ever.
+        raise BadConfig(escaped(f"{file}: is no file; expected a TOML file"))
     sheet = Sheet(toml.read(file))
     service = _service(sheet, file)
     for check in _CHECKS:

@@ -1,0 +1,102 @@
+"""mailgate check: every mistake, a line each, and warnings where trust is wide."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailgate.cli.check import run
+
+CONFIG = """
+[gateway]
+address = "jobs@gate.example.org"
+[deliver.maildir]
+path = "outgoing"
+"""
+SERVICE = 'command = ["true"]\n[limits]\nwork = "1h"\n[access]\nallow = ["*"]\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "tool.toml").write_text(SERVICE)
+    file = tmp_path / "mailgate.toml"
+    file.write_text(CONFIG + '[trust]\nnetworks = ["127.0.0.0/8"]\n')
+    return file
+
+
+def test_what_is_in_order_exits_0(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-c", str(config)]) == 0
+    assert capsys.readouterr().out == f"{config}: in order; services: tool\n"
+
+
+def test_configuration_services_and_templates_are_told_together(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = config.parent
+    config.write_text(CONFIG.replace("[deliver", 'templates = "templates"\nport = 5\n[deliver'))
+    (folder / "services" / "tool.toml").write_text('command = ["{x}"]')
+    (folder / "services" / "other.toml").write_text("command = [")
+    (folder / "templates").mkdir()
+    (folder / "templates" / "result.txt.j2").write_text(
+        "{% block subject %}\n{{ nothing }}\n{% endblock %}\n"
+    )
+    assert run(["-c", str(config)]) == 78
+    told = capsys.readouterr().err
+    assert f"{config}:5: gateway.port: there is no such key; expected " in told
+    assert f'{folder}/services/tool.toml:1: command.0: there is no parameter "x"; expected ' in told
+    assert f"{folder}/services/other.toml:1: " in told
+    assert f"{folder}/templates/result.txt.j2" in told
+    assert not any(folder.glob("spool*"))
+
+
+def test_an_unreadable_configuration_exits_78(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-c", str(tmp_path / "no.toml")]) == 78
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_service_with_the_gateways_own_name_is_refused(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "services" / "jobs.toml").write_text(SERVICE)
+    assert run(["-c", str(config)]) == 78
+    assert (
+        'jobs.toml:1: the service "jobs" has the gateway\'s own address' in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        (
+            '[trust]\nnetworks = ["127.0.0.0/8"]',
+            "mail from 127.0.0.0/8 can send requests in anybody's name",
+        ),
+        ('[trust]\nnetworks = ["0.0.0.0/0"]', "0.0.0.0/0 (the whole internet)"),
+        ('[trust]\nnetworks = ["8.8.8.0/24"]', "8.8.8.0/24 (public addresses)"),
+        ("[listen.pipe]\ntrust = true", "[listen.pipe] trust: whoever may run 'mailgate receive'"),
+        ("", "nothing vouches for any sender"),
+    ],
+)
+def test_the_risk_of_trust_is_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str], words: str, warning: str
+) -> None:
+    config.write_text(CONFIG + words)
+    assert run(["-c", str(config)]) == 0
+    assert warning in capsys.readouterr().err
+
+
+def test_no_services_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "services" / "tool.toml").unlink()
+    assert run(["-c", str(config)]) == 0
+    assert "there is no service in" in capsys.readouterr().err
+
+
+def test_the_shipped_configuration_is_in_order(checkout: Path) -> None:
+    code = "import sys; from mailgate.cli.main import main; sys.argv = ['mailgate', *sys.argv[1:]]; main()"
+    command = [sys.executable, "-c", code, "check", "-c", "etc/mailgate.toml"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "etc/mailgate.toml: in order; services: align\n")
