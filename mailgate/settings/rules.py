@@ -27,6 +27,10 @@ def _is_glob(value: str) -> bool:
     return bool(value) and "/" not in value and value.isprintable()
 
 
+def _is_glob_below(value: str) -> bool:
+    return value.isprintable() and not {"", ".", ".."} & set(value.split("/"))
+
+
 def _is_output(value: str) -> bool:
     return _OUTPUT.fullmatch(value) is not None and value.lower() != "job.json"
 
@@ -41,6 +45,7 @@ def _plain(address: str) -> bool:
 
 
 _glob = text('a pattern of a file\'s name without "/", such as "*.fa"', _is_glob)
+_glob_below = text('a pattern such as "*.nwk" or "trees/*.nwk", never upwards', _is_glob_below)
 _output = text(
     'a file name of letters, digits and "._+ -" that begins and ends with a letter or digit,'
     ' not "job.json"',
@@ -90,7 +95,7 @@ class Output:
     stdout: str = key(_output, "stdout.txt", doc="the name that standard output gets in the reply")
     stderr: str = key(_output, "stderr.txt", doc="the name that standard error gets in the reply")
     files: tuple[str, ...] = key(
-        listed(_glob), [], doc="patterns of the files under work/ that are sent back"
+        listed(_glob_below), [], doc="patterns of the files under work/ that are sent back"
     )
 
 
