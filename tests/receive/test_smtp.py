@@ -369,7 +369,7 @@ async def test_another_protocol_is_cut_off_at_once(counter: Counter, request_lin
 
 @pytest.mark.parametrize("before", [b"", b"NOO", ENVELOPE, ENVELOPE + MAIL])
 async def test_a_silent_client_is_sent_away(counter: Counter, before: bytes):
-    async with door(counter, idle=timedelta(seconds=0.1)) as port, client(port) as talk:
+    async with door(counter, idle=timedelta(seconds=0.3)) as port, client(port) as talk:
         await talk.say(before)
         replies = iter([await talk.reply() for _ in range(5)])
         assert any(reply.startswith("421 4.4.2") for reply in replies)
@@ -379,12 +379,12 @@ async def test_a_silent_client_is_sent_away(counter: Counter, before: bytes):
 
 async def test_a_slow_commit_is_no_silence(counter: Counter):
     counter.go_on.clear()
-    async with door(counter, idle=timedelta(seconds=0.05)) as port, client(port) as talk:
+    async with door(counter, idle=timedelta(seconds=0.3)) as port, client(port) as talk:
         await talk.begin()
         await talk.say(MAIL + b".\r\n")
         await counter.committing.wait()
-        # Three times as long as the client may be silent.
-        asyncio.get_running_loop().call_later(0.15, counter.go_on.set)
+        # Twice as long as the client may be silent.
+        asyncio.get_running_loop().call_later(0.6, counter.go_on.set)
         assert await talk.reply() == "250 2.0.0 taken as 1"
 
 

@@ -1,0 +1,131 @@
+"""A relay that follows a script: a real server on a real socket, which misbehaves where it is told."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from mailgate.config import Relay as Table
+from mailgate.config import Tls
+from mailgate.deliver.smtp import Relay
+
+HANG = "hang"
+DROP = "drop"
+
+USUAL = {
+    "GREETING": "220 relay.mg.test",
+    "EHLO": "250-relay.mg.test\r\n250-SIZE 200000000\r\n250 ENHANCEDSTATUSCODES",
+    "HELO": "250 relay.mg.test",
+    "MAIL": "250 2.1.0 ok",
+    "RCPT": "250 2.1.5 ok",
+    "DATA": "354 go on",
+    "DOT": "250 2.0.0 queued as A1",
+    "RSET": "250 2.0.0 ok",
+    "QUIT": "221 2.0.0 bye",
+    "AUTH": "235 2.7.0 welcome",
+    # What is said in the middle of a body; "" is nothing.
+    "BODY": "",
+}
+
+
+@dataclass
+class Script:
+    """``says`` overrides the usual answers; HANG and DROP are answers too."""
+
+    says: Mapping[str, str] = field(default_factory=dict)
+    port: int = 0
+    sessions: int = 0
+    commands: list[str] = field(default_factory=list)
+    mails: list[bytes] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    hired: list[Relay] = field(default_factory=list)
+
+    def courier(self, *, idle: timedelta = timedelta(seconds=10), context=None, **keys) -> Relay:
+        """Return a courier for this relay; it hangs up when the relay ends."""
+        way = Relay(self.table(**keys), "gate.mg.test", idle=idle, tls_context=context)
+        self.hired.append(way)
+        return way
+
+    def table(self, **keys) -> Table:
+        """Return the courier's configuration for this relay."""
+        keys = {"timeout": timedelta(seconds=5), "tls": Tls.NONE, "user": None} | keys
+        return Table(**{"host": "127.0.0.1", "port": self.port, "password_file": None} | keys)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.sessions += 1
+        try:
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.ended.set()
+            writer.close()
+
+    async def _talk(self, reader, writer) -> None:
+        await self._say(writer, "GREETING")
+        while True:
+            line = (await reader.readuntil(b"\r\n")).decode().rstrip("\r\n")
+            self.commands.append(line)
+            verb = line.partition(" ")[0].upper()
+            await self._say(writer, verb)
+            if verb == "DATA" and self._answer("DATA").startswith("354"):
+                await self._hear(reader, writer)
+                await self._say(writer, "DOT")
+
+    async def _hear(self, reader, writer) -> None:
+        content = b""
+        while not content.endswith(b"\r\n.\r\n"):
+            if not (block := await reader.read(65536)):
+                raise ConnectionResetError
+            content += block
+            if len(content) > 100_000 and self._answer("BODY"):
+                await self._say(writer, "BODY")
+        self.mails.append(content.removesuffix(b".\r\n").replace(b"\r\n.", b"\r\n"))
+
+    async def _say(self, writer, verb: str) -> None:
+        match self._answer(verb):
+            case "hang":
+                await asyncio.Event().wait()
+            case "drop":
+                raise ConnectionResetError
+            case answer:
+                writer.write(answer.encode() + b"\r\n")
+                await writer.drain()
+                if verb == "QUIT":
+                    raise ConnectionResetError
+
+    def _answer(self, verb: str) -> str:
+        return self.says.get(verb, USUAL.get(verb, "500 5.5.1 what?"))
+
+
+@asynccontextmanager
+async def relay(
+    says: Mapping[str, str] | None = None, *, certificate: tuple[Path, Path] | None = None
+) -> AsyncIterator[Script]:
+    """Run a scripted relay for as long as the block lasts."""
+    script = Script(says or {})
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+    talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    def serve(reader, writer) -> None:
+        talks[asyncio.create_task(script.serve(reader, writer))] = writer
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, limit=1 << 20)
+    script.port = server.sockets[0].getsockname()[1]
+    try:
+        yield script
+    finally:
+        for way in script.hired:
+            way.close()
+        server.close()
+        for talk, writer in talks.items():
+            talk.cancel()
+            writer.transport.abort()
+        await asyncio.gather(*talks, return_exceptions=True)
