@@ -19,11 +19,12 @@ LABEL = 100
 
 # Where a key and its sign must stand in a line; a longer key is prose.
 _HEAD = 120
+# Quotation marks and dashes are whatever word processors make of them.
 _LINE = re.compile(
-    r"""[\s\u200b\ufeff"'“”‘’„«»]*([^\W_][\w\s.\-‐-―−"'“”‘’„«»]{0,60}?)\s*[:=：＝]"""  # noqa: RUF001 - what word processors write
+    r"""[\s\u200b\ufeff"'“”‘’„«»]*([^\W_][\w\s.\-‐-―−"'“”‘’„«»]{0,60}?)\s*[:=：＝]"""
 )
-_QUOTES = re.compile("[\"'“”‘’„«»]")  # noqa: RUF001 - the same
-_DASHES = re.compile("[‐-―−]")  # noqa: RUF001 - the same
+_QUOTES = re.compile("[\"'“”‘’„«»]")
+_DASHES = re.compile("[‐-―−]")
 
 # What a person writes around a request, with a name or a few empty words: nothing of it is asked.
 _NAMES = r"((?:[ ,]+[\w.'-]+){0,5})[ ,.!]*"
