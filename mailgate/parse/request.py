@@ -39,6 +39,10 @@ MOST_LINES = 200
 
 # So many misplaced lines are told one by one; and so many mends fit in a sentence.
 _TOLD, _MENDS = 5, 3
+# Whoever misplaces a key does so near the top; a text may have a million lines.
+_LOOKED_AT = 1000
+# In a longer text courtesies do not matter.
+_SHORT = 20
 
 
 def read_request(message: Message, service: Service) -> Request | Unclear:
@@ -113,8 +117,9 @@ def _misplaced(page: _Page, service: Service) -> list[Finding]:
     if service.body_input is not None and not page.implicit:
         return []
     known, found = known_keys(service), list[str]()
-    signed = len(page.below) if page.implicit else _first(page.below, is_closing)
-    for line in page.below[:signed]:
+    near = page.below[:_LOOKED_AT]
+    signed = len(near) if page.implicit else _first(near, is_closing)
+    for line in near[:signed]:
         keyed = key_line(line)
         if keyed is not None and keyed.key in known:
             found.append(line)
@@ -174,9 +179,10 @@ def _request(asked: Asked, page: _Page, binding: Binding, service: Service) -> R
 def _unread(page: _Page, service: Service) -> tuple[str, ...]:
     if service.body_input is not None:
         return ()
-    courtesy = (is_greeting, is_closing)
-    said = (line for line in page.below if line.strip())
-    count = sum(1 for line in said if not any(polite(line) for polite in courtesy))
+    said = [line for line in page.below if line.strip()]
+    if len(said) < _SHORT:
+        said = [line for line in said if not is_greeting(line) and not is_closing(line)]
+    count = len(said)
     if not count:
         return ()
     return (f"the text below the first blank line, {count} line{'s' if count > 1 else ''}",)
