@@ -186,3 +186,18 @@ def test_a_reply_among_10000_mails_is_found_in_a_moment(tmp_path: Path) -> None:
     started = time.process_time()
     assert within(path).stdout == BYTES
     assert time.process_time() - started < 10  # it takes 0.4 s
+
+
+def test_what_cannot_be_read_in_a_maildir_is_named(maildir) -> None:
+    folder = maildir(bytes(RESULT))
+    (folder / "cur" / "folder").mkdir()
+    ran = within(folder)
+    assert (ran.stdout, ran.returncode) == (b"", 66)
+    assert ran.stderr.endswith(b"cur/folder cannot be read: Is a directory\n")
+
+
+def test_of_many_jobs_only_the_first_are_listed(tmp_path: Path) -> None:
+    jobs = [bytes(Result(job=f"k{number:011}")) for number in range(30)]
+    lines = within(_saved(tmp_path, mbox(*jobs))).stderr.decode().splitlines()
+    assert lines[0] == "accat: the mails hold 30 jobs: choose one by --job ID"
+    assert (len(lines), lines[-1]) == (22, "  and 10 more")

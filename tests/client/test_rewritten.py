@@ -371,3 +371,14 @@ def test_any_bytes_survive_base64(tmp_path_factory, content: bytes, width: int) 
     path = tmp_path_factory.mktemp("any") / "saved"
     path.write_bytes(bytes(Result(outputs=(stdout(content, width=width), stderr()))))
     assert within(path).stdout == content
+
+
+@pytest.mark.parametrize("shift", range(3))
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable"])
+def test_a_line_of_many_mib_is_not_torn(read, encoding: str, shift: int) -> None:
+    content = b"x" * shift + b"=a\xff" * 1_800_000
+    sent = content.replace(b"=", b"=3D").replace(b"\xff", b"=FF")
+    out = stdout(content, encoding="8bit", sent=content if encoding == "8bit" else sent)
+    mail = Result(outputs=(out, stderr(b"!"))).text
+    old = b"8bit\n\n" if encoding == "8bit" else b"8bit"
+    assert read(mail.replace(old, old.replace(b"8bit", encoding.encode()), 1)) == content
