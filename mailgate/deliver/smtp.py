@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +26,7 @@ _ADDRESS: Final = re.compile(f"(?:{_ATOM}|{_QUOTED})@{_ATOM}")
 _TOO_BIG: Final = re.compile(r"5\.(?:2\.3|3\.4)\b")
 
 
-class Relay:
+class SmtpCourier:
     """Hands each letter to one relay, over connections that are kept for the next letters.
 
     Several letters at a time may be delivered, each over a connection of its own. What concerns the
@@ -37,7 +38,7 @@ class Relay:
     relay
         [deliver.smtp]. The password file is read at each connection.
     hostname
-        What we call ourselves in EHLO.
+        What we call ourselves in EHLO; by default this machine's full name.
     idle
         How long an unused connection is kept; shorter than any relay's patience.
     tls_context
@@ -50,13 +51,13 @@ class Relay:
     def __init__(
         self,
         relay: config.Relay,
-        hostname: str,
+        hostname: str | None = None,
         *,
         idle: timedelta = timedelta(seconds=10),
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._relay = relay
-        self._hostname = hostname
+        self._hostname = hostname or socket.getfqdn()
         self._idle = idle
         self._tls_context = tls_context
         self._kept: dict[_Line, asyncio.TimerHandle] = {}
@@ -194,7 +195,7 @@ class _Line:
         self._client.close()
 
     async def send(self, letter: Letter) -> str:
-        """Go through one mail transaction; raises as :meth:`Relay.deliver` does."""
+        """Go through one mail transaction; raises as :meth:`SmtpCourier.deliver` does."""
         self._check_size(letter)
         sender, recipient, *options = self._envelope(letter)
         await self._expect(2, b"MAIL", b"FROM:<" + sender + b">", *options)

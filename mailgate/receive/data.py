@@ -4,41 +4,15 @@ Nothing here knows the socket, so that the tests can cut a conversation anywhere
 """
 
 import asyncio
-from typing import Protocol
 
 from mailgate import log
-from mailgate.errors import TooBig
+from mailgate.receive.terms import Receipt, Sink, too_big
 
 BLOCK = 256 * 1024
 """Bytes of a body that are handled at a time; a turn of the event loop takes at most twice that."""
 
 _END = b"\r\n.\r\n"
 _BEGUN = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
-
-
-class Receipt(Protocol):
-    """Proof that a message is durable."""
-
-    @property
-    def id(self) -> int:
-        """The message's number in the spool."""
-        ...
-
-
-class Sink(Protocol):
-    """Where the desk wants one message written; ends with exactly one of commit and discard."""
-
-    async def write(self, block: bytes) -> None:
-        """Take the next bytes, CRLF as they came and dots undone. Raises Refusal or Transient."""
-        ...
-
-    async def commit(self) -> Receipt:
-        """Make the message durable. Raises Refusal or Transient; then it is not taken."""
-        ...
-
-    async def discard(self) -> None:
-        """Forget what was written."""
-        ...
 
 
 class Body:
@@ -157,11 +131,6 @@ class Taking:
             await self._sink.discard()
         except Exception as error:  # noqa: BLE001 - the spool's janitor finds what is left
             log.event("failed", doing="discard", error=repr(error))
-
-
-def too_big(limit: int) -> TooBig:
-    """Return the refusal of a message over ``limit`` bytes (RFC 1870, 6.1)."""
-    return TooBig(f"the message is over {limit} bytes, which is the most that is taken here")
 
 
 # --- the client's side of the connection ----------------------------------------------------------

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mailgate.receive.terms import too_big
+
 # Every class excludes what must follow it, so that no input makes the match go back and forth.
 # Dots in a local part may stand anywhere: some providers gave out such addresses.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\xa1-\U0010ffff]+"
@@ -35,6 +37,25 @@ def read_path(argument: bytes, *, keyword: bytes) -> Path | None:
         return None
     parameters = _parameters(match[3] or "")
     return None if parameters is None else Path(match[1] or match[2] or "", parameters)
+
+
+def wrong_parameter(path: Path, max_size: int) -> str | None:
+    """Return the reply to the first parameter of MAIL that cannot be had."""
+    for name, value in path.parameters.items():
+        match name:
+            case "SIZE" if value.isdecimal():
+                # RFC 1870, 6.1. More digits than 20 are not worth reading.
+                if len(value) > 20 or int(value) > max_size:
+                    return too_big(max_size).smtp_reply
+            case "BODY" if value.upper() in {"7BIT", "8BITMIME"}:
+                pass
+            case "SMTPUTF8" if not value:
+                pass
+            case _:
+                return f"555 5.5.4 {name[:40]} cannot be had like that"
+    if not path.address.isascii() and "SMTPUTF8" not in path.parameters:
+        return "553 5.6.7 such an address needs SMTPUTF8"
+    return None
 
 
 def _parameters(text: str) -> dict[str, str] | None:

@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import aiosmtpd.smtp
 
 from mailgate import log
 from mailgate.errors import MailgateError
 from mailgate.model import Envelope
-from mailgate.receive.data import BLOCK, Body, Sink, Taking, has_line, put_back, read_line, too_big
-from mailgate.receive.path import Path, read_path
+from mailgate.receive.data import BLOCK, Body, Taking, has_line, put_back, read_line
+from mailgate.receive.path import read_path, wrong_parameter
+from mailgate.receive.terms import Terms, too_big
 
 _LINE: Final = 2048
 """Bytes of a command line; RFC 5321, 4.5.3.1.4 asks for 512, extensions for more."""
@@ -43,29 +42,6 @@ trust; and what follows BDAT, which is not offered, is no command."""
 
 _LINGER: Final = 5.0
 """Seconds in which a client that was sent away may still read the reason."""
-
-
-class Desk(Protocol):
-    """What a session needs of the desk."""
-
-    async def recipient(self, envelope: Envelope, address: str) -> None:
-        """Accept one more recipient. Raises Refusal or Transient."""
-        ...
-
-    async def open(self, envelope: Envelope) -> Sink:
-        """Begin a message. Raises Refusal or Transient."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How a door talks: ``max_size`` in bytes, ``idle`` how long a client may be silent."""
-
-    desk: Desk
-    hostname: str
-    max_size: int
-    idle: timedelta
-    max_recipients: int
 
 
 class Session(aiosmtpd.smtp.SMTP):
@@ -331,7 +307,7 @@ class Session(aiosmtpd.smtp.SMTP):
         if path is None:
             self._scold("501 5.1.7 say MAIL FROM:<address>")
             return
-        wrong = _wrong_parameter(path, self._terms.max_size)
+        wrong = wrong_parameter(path, self._terms.max_size)
         if wrong:
             self._log_refusal("mail", wrong)
             self._say(wrong)
@@ -417,22 +393,3 @@ class Session(aiosmtpd.smtp.SMTP):
                 self._goodbye("552 5.3.4", str(too_big(self._terms.max_size)))
                 raise ConnectionAbortedError
         put_back(self._reader, body.rest)
-
-
-def _wrong_parameter(path: Path, max_size: int) -> str | None:
-    """Return the reply to the first parameter of MAIL that cannot be had."""
-    for name, value in path.parameters.items():
-        match name:
-            case "SIZE" if value.isdecimal():
-                # RFC 1870, 6.1. More digits than 20 are not worth reading.
-                if len(value) > 20 or int(value) > max_size:
-                    return too_big(max_size).smtp_reply
-            case "BODY" if value.upper() in {"7BIT", "8BITMIME"}:
-                pass
-            case "SMTPUTF8" if not value:
-                pass
-            case _:
-                return f"555 5.5.4 {name[:40]} cannot be had like that"
-    if not path.address.isascii() and "SMTPUTF8" not in path.parameters:
-        return "553 5.6.7 such an address needs SMTPUTF8"
-    return None

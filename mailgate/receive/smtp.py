@@ -5,7 +5,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
-from mailgate.receive.session import Desk, Session, Terms
+from mailgate.receive.session import Session
+from mailgate.receive.terms import Desk, Terms
 
 
 class Listen(Protocol):

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from mailgate.config import Relay as Table
-from mailgate.config import Tls
-from mailgate.deliver.smtp import Relay
+from mailgate.config import Relay, Tls
+from mailgate.deliver.smtp import SmtpCourier
 
 HANG = "hang"
 DROP = "drop"
@@ -42,18 +41,20 @@ class Script:
     mails: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    hired: list[Relay] = field(default_factory=list)
+    hired: list[SmtpCourier] = field(default_factory=list)
 
-    def courier(self, *, idle: timedelta = timedelta(seconds=10), context=None, **keys) -> Relay:
+    def courier(
+        self, *, idle: timedelta = timedelta(seconds=10), context=None, **keys
+    ) -> SmtpCourier:
         """Return a courier for this relay; it hangs up when the relay ends."""
-        way = Relay(self.table(**keys), "gate.mg.test", idle=idle, tls_context=context)
+        way = SmtpCourier(self.table(**keys), "gate.mg.test", idle=idle, tls_context=context)
         self.hired.append(way)
         return way
 
-    def table(self, **keys) -> Table:
+    def table(self, **keys) -> Relay:
         """Return the courier's configuration for this relay."""
         keys = {"timeout": timedelta(seconds=5), "tls": Tls.NONE, "user": None} | keys
-        return Table(**{"host": "127.0.0.1", "port": self.port, "password_file": None} | keys)
+        return Relay(**{"host": "127.0.0.1", "port": self.port, "password_file": None} | keys)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.sessions += 1

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.config import Relay as Table
-from mailgate.config import Tls
-from mailgate.deliver.smtp import Relay
+from mailgate.config import Relay, Tls
+from mailgate.deliver.smtp import SmtpCourier
 from mailgate.errors import OverSize, Permanent, Transient, Unreachable
 from mailgate.receive.smtp import SmtpDoor
 from tests.deliver.letters import MAIL, letter
@@ -52,9 +51,11 @@ async def way(running: Postfix):
     courier.close()
 
 
-def relay_to(port: int, *, tls: Tls = Tls.NONE, context: ssl.SSLContext | None = None) -> Relay:
-    table = Table(host="127.0.0.1", port=port, timeout=timedelta(seconds=20), tls=tls)
-    return Relay(table, "gate.mg.test", tls_context=context)
+def relay_to(
+    port: int, *, tls: Tls = Tls.NONE, context: ssl.SSLContext | None = None
+) -> SmtpCourier:
+    table = Relay(host="127.0.0.1", port=port, timeout=timedelta(seconds=20), tls=tls)
+    return SmtpCourier(table, "gate.mg.test", tls_context=context)
 
 
 async def soon(condition) -> object:
@@ -65,7 +66,7 @@ async def soon(condition) -> object:
 
 
 @pytest.mark.real("postfix")
-async def test_postfix_takes_a_letter_whole(way: Relay, running: Postfix, tmp_path: Path):
+async def test_postfix_takes_a_letter_whole(way: SmtpCourier, running: Postfix, tmp_path: Path):
     big = tmp_path / "letter"
     big.write_bytes(MAIL + b"..\r\n" * 200_000)
     words = await way.deliver(letter(big, recipient="whole@mg.test"))
@@ -78,7 +79,7 @@ async def test_postfix_takes_a_letter_whole(way: Relay, running: Postfix, tmp_pa
 
 
 @pytest.mark.real("postfix")
-async def test_postfix_takes_many_letters_over_few_connections(way: Relay, running: Postfix):
+async def test_postfix_takes_many_letters_over_few_connections(way: SmtpCourier, running: Postfix):
     for _ in range(5):
         await asyncio.gather(
             *(way.deliver(letter(recipient="many@mg.test", sender="")) for _ in range(4))
@@ -88,7 +89,7 @@ async def test_postfix_takes_many_letters_over_few_connections(way: Relay, runni
 
 
 @pytest.mark.real("postfix")
-async def test_postfix_refusing_is_told_in_its_words(way: Relay):
+async def test_postfix_refusing_is_told_in_its_words(way: SmtpCourier):
     with pytest.raises(Transient, match=r"450 4\.7\.1 <later@mg\.test>.*come back"):
         await way.deliver(letter(recipient="later@mg.test"))
     with pytest.raises(Permanent, match=r"550 5\.7\.1 <never@mg\.test>.*go away"):
@@ -115,7 +116,9 @@ async def test_starttls_wants_a_certificate_that_it_knows(
 
 
 @pytest.mark.real("postfix")
-async def test_postfix_restarted_between_two_letters_is_no_trouble(way: Relay, running: Postfix):
+async def test_postfix_restarted_between_two_letters_is_no_trouble(
+    way: SmtpCourier, running: Postfix
+):
     await way.deliver(letter(recipient="restart@mg.test"))
     running.stop()
     with pytest.raises(Unreachable):
@@ -127,7 +130,7 @@ async def test_postfix_restarted_between_two_letters_is_no_trouble(way: Relay, r
 
 @pytest.mark.real("postfix")
 async def test_a_letter_goes_through_postfix_to_our_door(
-    way: Relay, running: Postfix, gateway_port: int
+    way: SmtpCourier, running: Postfix, gateway_port: int
 ):
     counter = Counter()
     opened = SmtpDoor(counter, Listen(port=gateway_port), "gate.mg.test")

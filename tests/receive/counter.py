@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from mailgate.errors import NoSpace, NotAllowed, Transient, UnknownRecipient
 from mailgate.model import Envelope
-from mailgate.receive.session import Session, Terms
+from mailgate.receive.session import Session
 from mailgate.receive.smtp import SmtpDoor
+from mailgate.receive.terms import Terms
 
 WRONG = {
     ("rcpt", "nobody"): UnknownRecipient("no service of that name"),

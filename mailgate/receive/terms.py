@@ -1,0 +1,61 @@
+"""What a session needs of the house: a desk, and the terms on which to talk."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from mailgate.errors import TooBig
+from mailgate.model import Envelope
+
+
+class Receipt(Protocol):
+    """Proof that a message is durable."""
+
+    @property
+    def id(self) -> int:
+        """The message's number in the spool."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the desk wants one message written; ends with exactly one of commit and discard."""
+
+    async def write(self, block: bytes) -> None:
+        """Take the next bytes, CRLF as they came and dots undone. Raises Refusal or Transient."""
+        ...
+
+    async def commit(self) -> Receipt:
+        """Make the message durable. Raises Refusal or Transient; then it is not taken."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget what was written."""
+        ...
+
+
+class Desk(Protocol):
+    """Decides on recipients, and takes the bytes. It logs what it refuses."""
+
+    async def recipient(self, envelope: Envelope, address: str) -> None:
+        """Accept one more recipient. Raises Refusal or Transient."""
+        ...
+
+    async def open(self, envelope: Envelope) -> Sink:
+        """Begin a message. Raises Refusal or Transient."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a door talks: ``max_size`` in bytes, ``idle`` how long a client may be silent."""
+
+    desk: Desk
+    hostname: str
+    max_size: int
+    idle: timedelta
+    max_recipients: int
+
+
+def too_big(limit: int) -> TooBig:
+    """Return the refusal of a message over ``limit`` bytes (RFC 1870, 6.1)."""
+    return TooBig(f"the message is over {limit} bytes, which is the most that is taken here")
