@@ -56,7 +56,7 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
 _NEVER_OPEN = frozenset(
     """area base br col embed hr img input link meta param source track wbr html head body
-    p li dd dt td th tr tbody thead tfoot option optgroup rb rp rt rtc colgroup caption""".split()
+    p li dd dt td th tr tbody thead tfoot option""".split()
 )
 _MAX_STEPS = 20_000_000
 _MAX_COPIES = 1_000_000

@@ -5,6 +5,7 @@ looked for in short texts only, so they take no time on any input.
 """
 
 import re
+import unicodedata
 
 # --- "On Monday, ... wrote:" -----------------------------------------------------------------------
 
@@ -36,6 +37,7 @@ _OPENING = re.compile(
     r"|\d{1,4}\s?[-/.年]?\s?\w{1,12}\.?[-/.月 ])",
     re.IGNORECASE | re.DOTALL,
 )
+_DIGIT = re.compile(r"\d")
 _WHEN = re.compile(
     r"\d{1,2}[:.h]\d{2}(?!\d)|(?<!\d)(?:19|20)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d日"
 )
@@ -84,8 +86,9 @@ def _tells_day_and_time_of_another(text: str) -> bool:
 
 
 def may_hold_attribution(text: str) -> bool:
-    """Whether it is worth a closer look: a cheap one at ``text`` of any length."""
-    return _has_verb(text) or _WHO.search(text) is not None or _WHEN.search(text) is not None
+    """Whether ``text`` holds an address, a time or a date, without which few are one: a cheap look."""
+    named = ("@" in text or "<" in text or "&" in text) and _WHO.search(text) is not None
+    return named or (_DIGIT.search(text) is not None and _WHEN.search(text) is not None)
 
 
 def _is_closed(text: str) -> bool:
@@ -128,53 +131,59 @@ def is_attribution_tail(line: str) -> bool:
 
 # --- "-----Original Message-----" ------------------------------------------------------------------
 
-_ORIGINAL = """
-original message|original mail|original e-?mail|original appointment|forwarded message|forwarded by
-|forwarded mail|reply message|message original|message d'origine|message d’origine|mail original
-|message transf[ée]r[ée]|message r[ée]exp[ée]di[ée]|courriel original|e-mail d'origine
-|urspr[üu]ngliche nachricht|urspr[üu]ngliche mail|urspr[üu]ngliche e-?mail|original-?nachricht
-|original-?mail|weitergeleitete nachricht|weitergeleitete mail|mensaje original|mensaje reenviado
-|correo original|messaggio originale|messaggio inoltrato|mensagem original|mensagem encaminhada
-|oorspronkelijk bericht|origineel bericht|doorgestuurd bericht|oprindelig meddelelse
-|original meddelelse|videresendt meddelelse|original melding|opprinnelig melding
-|videresendt melding|ursprungligt meddelande|originalmeddelande|vidarebefordrat meddelande
-|alkuperäinen viesti|välitetty viesti|oryginalna wiadomość|wiadomość oryginalna
-|wiadomość przekazana|przekazana wiadomość|původní zpráva|původní e-?mail|přeposlaná zpráva
-|pôvodná správa|eredeti üzenet|továbbított üzenet|mesaj original|mesajul original
-|orijinal mesaj|özgün ileti|orijinal ileti|iletilen mesaj|исходное сообщение|исходное письмо
-|оригинальное сообщение|пересылаемое сообщение|пересланное сообщение|вихідне повідомлення
-|αρχικό μήνυμα|προωθημένο μήνυμα|missatge original|izvirno sporočilo|izvorna poruka
-|originalna poruka|algne kiri|pesan asli|tin nhắn gốc|thư gốc|原始邮件|原始郵件|原邮件|原始信件
-|转发的邮件|轉寄郵件|转发邮件|元のメッセージ|転送メッセージ|원본 메시지|원본메일|הודעה מקורית
-|رسالة أصلية|الرسالة الأصلية
-""".replace("\n", "")
-_BEGIN_FORWARD = """
-begin forwarded message|anfang der weitergeleiteten nachricht|début du message réexpédié
-|début du message transféré|inizio messaggio inoltrato|inicio del mensaje reenviado
-|início da mensagem encaminhada|begin doorgestuurd bericht|start på videresendt besked
-|videresendt meddelelse|vidarebefordrat mejl|początek przekazywanej wiadomości
-|начало переадресованного сообщения|下面是被转发的邮件|転送されたメッセージ
-""".replace("\n", "")
-_SEPARATOR = re.compile(
-    rf"[\s*_|]*[-=_*—–]{{2,}}[\s*]*(?:{_ORIGINAL})\b.{{0,60}}?[\s*]*[-=_*—–]{{2,}}[\s*:]*",
-    re.IGNORECASE,
+# Both lists are compared with folded lines, so they hold no accents.
+_ORIGINAL = tuple(
+    """original message|original mail|original e-mail|original email|original appointment
+forwarded message|forwarded by|forwarded mail|reply message|message original|message d'origine
+message d’origine|mail original|message transfere|message reexpedie|courriel original
+e-mail d'origine|ursprungliche nachricht|ursprungliche mail|ursprungliche e-mail
+original-nachricht|originalnachricht|original-mail|weitergeleitete nachricht|weitergeleitete mail
+mensaje original|mensaje reenviado|correo original|messaggio originale|messaggio inoltrato
+mensagem original|mensagem encaminhada|oorspronkelijk bericht|origineel bericht
+doorgestuurd bericht|oprindelig meddelelse|original meddelelse|videresendt meddelelse
+original melding|opprinnelig melding|videresendt melding|ursprungligt meddelande
+originalmeddelande|vidarebefordrat meddelande|alkuperainen viesti|valitetty viesti
+oryginalna wiadomosc|wiadomosc oryginalna|wiadomosc przekazana|przekazana wiadomosc
+puvodni zprava|puvodni e-mail|preposlana zprava|povodna sprava|eredeti uzenet
+tovabbitott uzenet|mesaj original|mesajul original|orijinal mesaj|ozgun ileti|orijinal ileti
+iletilen mesaj|исходное сообщение|исходное письмо|оригинальное сообщение|пересылаемое сообщение
+пересланное сообщение|вихідне повідомлення|αρχικο μηνυμα|προωθημενο μηνυμα|missatge original
+izvirno sporocilo|izvorna poruka|originalna poruka|algne kiri|pesan asli|tin nhan goc|thu goc
+原始邮件|原始郵件|原邮件|原始信件|转发的邮件|轉寄郵件|转发邮件|元のメッセーシ|転送メッセーシ
+원본 메시지|원본메일|הודעה מקורית|رسالة أصلية|الرسالة الأصلية""".replace("\n", "|").split("|")
 )
-_FORWARDED = re.compile(rf"[\s*]*(?:{_BEGIN_FORWARD})\s*[:：][\s*]*", re.IGNORECASE)
+_BEGIN_FORWARD = tuple(
+    """begin forwarded message|anfang der weitergeleiteten nachricht|debut du message reexpedie
+debut du message transfere|inizio messaggio inoltrato|inicio del mensaje reenviado
+inicio da mensagem encaminhada|begin doorgestuurd bericht|start pa videresendt besked
+videresendt meddelelse|vidarebefordrat mejl|poczatek przekazywanej wiadomosci
+начало переадресованного сообщения|下面是被转发的邮件|転送されたメッセーシ""".replace("\n", "|").split("|")
+)
 _MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
+_RULED = re.compile(r"[\s*_|]*[-=_*—–]{2,}(?P<words>.*[^-=_*—–\s:])[\s*]*[-=_*—–]{2,}[\s*:]*")
 
 
-def is_separator(line: str) -> bool:
-    """Whether all that follows ``line`` is the original mail."""
-    if len(line) > 200:  # none is so long
+def is_separator(text: str) -> bool:
+    """Whether all that follows a (stripped) line is the original mail."""
+    if len(text) > 200:  # none is so long
         return False
-    text = line.strip()
-    if text[-1:] in {":", "："} and _FORWARDED.fullmatch(text):
+    if text[-1] in ":：" and _folded(text.strip("* \t")).startswith(_BEGIN_FORWARD):
         return True
     if "above this line" in text and _MARK.search(text):
         return True
-    if text.startswith("--") and text.endswith("--") and _has_verb(text):
-        return True
-    return text[:1] in set("-=_*—–|") and _SEPARATOR.fullmatch(text) is not None
+    ruled = _RULED.fullmatch(text)
+    if ruled is None:
+        return False
+    words = ruled["words"].strip()
+    return _folded(words).startswith(_ORIGINAL) or (text[:2] == text[-2:] == "--" and _has_verb(words))
+
+
+def _folded(text: str) -> str:
+    """``text`` without case and accents."""
+    folded = text.casefold()
+    if folded.isascii():
+        return folded
+    return "".join(c for c in unicodedata.normalize("NFD", folded) if not unicodedata.combining(c))
 
 
 # --- "From: ... Sent: ... To: ... Subject: ..." ----------------------------------------------------

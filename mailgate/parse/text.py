@@ -46,15 +46,16 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
     cut = len(physical) > MAX_LINES
     del physical[MAX_LINES:]
     if flowed:
-        own = _own(_unflowed(physical, delsp=delsp))
-        return Written(lines=tuple(own), cut=cut)
+        own, complete = _own(_unflowed(physical, delsp=delsp))
+        return Written(lines=tuple(own), cut=cut or not complete)
     defects: tuple[str, ...] = ()
     lines = list[Line](physical)
     if ">" in text and not (fasta := _is_fasta(physical, reply=reply)).whole:
         lines = _without_quotes(physical)
         if fasta.somewhat:
             defects = ("lines that begin with > were taken for quotes: attach sequences as a file",)
-    return Written(lines=tuple(_rejoined(_own(lines))), defects=defects, cut=cut)
+    own, complete = _own(lines)
+    return Written(lines=tuple(_rejoined(own)), defects=defects, cut=cut or not complete)
 
 
 def from_html(text: str, *, reply: bool) -> Written:
@@ -67,8 +68,9 @@ def from_html(text: str, *, reply: bool) -> Written:
     cut = damage is not None or len(lines) > MAX_LINES
     del lines[MAX_LINES:]
     quoted = ">" in plain and not _is_fasta(lines, reply=reply).whole
-    own = _own(_without_quotes(lines) if quoted else list[Line](lines))
-    return Written(lines=tuple(own), cut=cut, defects=(damage,) if damage else ())
+    own, complete = _own(_without_quotes(lines) if quoted else list[Line](lines))
+    defects = (damage,) if damage else ()
+    return Written(lines=tuple(own), cut=cut or not complete, defects=defects)
 
 
 # --- format=flowed ---------------------------------------------------------------------------------
@@ -172,30 +174,18 @@ _HEADER_LINES = 14
 _SIGNATURE_LINES = 30  # below a bare "--", which other texts use too
 _FOOTER_LINES = 15
 _NAMED_QUOTE = re.compile(r"\s*[A-Za-z]{1,12}>+(?:\s|$)")  # as Supercite marks: "JD> ..."
+_MAX_LOOKS = 5000  # at lines that might end an attribution: a second's work
 _FOOTER_RULE = re.compile(r"[_]{10,}|[—–]")
 
 
-def _own(lines: Sequence[Line]) -> list[str]:
-    """What is left of ``lines`` once quotes, what introduces them, and signatures are cut."""
-    own: list[str] = []
-    in_quote = answers = False
-    for number, line in enumerate(lines):
-        if line is None:
-            if not in_quote:
-                _drop_attribution(own, before_quote=True)
-                _drop_leavings(own)
-            in_quote = answers = True
-            continue
-        in_quote = False
-        if answers and _NAMED_QUOTE.match(line):
-            continue
-        own.append(line)
-        text = line.strip()
-        if text and _may_matter(text) and _begins_what_is_not_own(own, lines, number):
-            break
-    _drop_leavings(own)
-    start = next((number for number, line in enumerate(own) if line.strip()), len(own))
-    return own[start:]
+def _own(lines: Sequence[Line]) -> tuple[list[str], bool]:
+    """Return what is left of ``lines`` without quotes, their introductions and signatures.
+
+    And whether all of it was looked at.
+    """
+    cutter = _Cutter(lines)
+    cutter.cut()
+    return cutter.own, cutter.looks > 0
 
 
 _CLOSINGS = frozenset(":：-")
@@ -217,112 +207,156 @@ def _may_matter(text: str) -> bool:
     )
 
 
-def _begins_what_is_not_own(own: list[str], lines: Sequence[Line], number: int) -> bool:
-    """Whether the text ends at line ``number``, the last of ``own``, which is then dropped from it.
+class _Cutter:
+    """One pass over the lines; ``own`` ends with the line that is being looked at."""
 
-    An attribution before quoted lines is only dropped.
-    """
-    line = own[-1]
-    text = line.strip()
-    if _ends_all(line, text, lines, number):
-        own.pop()
-        return True
-    if text[0] in _DIGITS and is_dated_line(text):
-        own.pop()
-        return not _quote_follows(lines, number)
-    if text.rstrip(_INVISIBLE)[-1:] not in _CLOSINGS:
-        return False
-    before_quote = _quote_follows(lines, number)
-    return _drop_attribution(own, before_quote=before_quote) and not before_quote
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.own: list[str] = []
+        self.looks = _MAX_LOOKS
+        self._lines = lines
+        self._fields: dict[int, tuple[str, str] | None] = {}
 
+    def cut(self) -> None:
+        """Fill ``own``."""
+        in_quote = answers = False
+        for number, line in enumerate(self._lines):
+            if line is None:
+                if not in_quote:
+                    self._drop_attribution(before_quote=True)
+                    self._drop_leavings()
+                in_quote = answers = True
+                continue
+            in_quote = False
+            if answers and _NAMED_QUOTE.match(line):
+                continue
+            self.own.append(line)
+            text = line.strip()
+            if text and _may_matter(text) and self._ends_here(line, text, number):
+                break
+        self._drop_leavings()
+        start = next((number for number, line in enumerate(self.own) if line.strip()), 0)
+        del self.own[:start]
 
-def _ends_all(line: str, text: str, lines: Sequence[Line], number: int) -> bool:
-    """Whether the original mail, its header, or a signature begins with this line."""
-    if (":" in text[:40] or "：" in text[:40]) and _is_quoted_header(lines, number):
-        return True
-    if text[0] in _RULES:
-        return _is_signature(line, lines, number) or is_separator(text)
-    return (text[-1] in _CLOSINGS or "above this line" in text) and is_separator(text)
+    def _ends_here(self, line: str, text: str, number: int) -> bool:
+        """Whether the person's text ends before this line, which is then dropped.
 
-
-def _quote_follows(lines: Sequence[Line], number: int) -> bool:
-    """Whether the next line that is not blank is a quoted one; a long gap is none."""
-    for line in lines[number + 1 : number + 12]:
-        if line is None:
+        An attribution that quoted lines follow is only dropped: the person may go on below them.
+        """
+        if self._ends_all(line, text, number):
+            self.own.pop()
             return True
-        if line.strip():
+        if text[0] in _DIGITS and is_dated_line(text):
+            self.own.pop()
+            return not self._quote_follows(number)
+        if text.rstrip(_INVISIBLE)[-1:] not in _CLOSINGS:
             return False
-    return False
+        before_quote = self._quote_follows(number)
+        return self._drop_attribution(before_quote=before_quote) and not before_quote
+
+    def _ends_all(self, line: str, text: str, number: int) -> bool:
+        """Whether the original mail, its header, or a signature begins with this line."""
+        if (":" in text[:40] or "：" in text[:40]) and self._is_quoted_header(number):
+            return True
+        if text[0] in _RULES:
+            return self._is_signature(line, text, number) or is_separator(text)
+        return (text[-1] in _CLOSINGS or "above this line" in text) and is_separator(text)
+
+    # --- attributions ---
+
+    def _quote_follows(self, number: int) -> bool:
+        """Whether the next line that is not blank is a quoted one; a long gap is none."""
+        for line in self._lines[number + 1 : number + 12]:
+            if line is None:
+                return True
+            if line.strip():
+                return False
+        return False
+
+    def _drop_attribution(self, *, before_quote: bool) -> bool:
+        """Drop the attribution that ends with the last line of ``own``, if one does."""
+        length = self._attribution_length(before_quote=before_quote)
+        if length:
+            del self.own[-length:]
+        return length > 0 or not self.looks
+
+    def _attribution_length(self, *, before_quote: bool) -> int:
+        """How many lines at the end of ``own`` are an attribution (blank ones included), or 0."""
+        own = self.own
+        blank = 0
+        while blank < min(len(own), _ATTRIBUTION_LINES) and not own[-1 - blank].strip():
+            blank += 1
+        near = own[-_ATTRIBUTION_LINES - blank : len(own) - blank]
+        if not near or not near[-1].strip():
+            return 0
+        if may_hold_attribution(" ".join(near)[-600:]) and self.looks:
+            self.looks -= 1
+            length = _wrapped_attribution(near, before_quote=before_quote)
+            if length:
+                return length + blank
+        short = before_quote and is_short_attribution(near[-1].strip())
+        return 1 + blank if short else 0
+
+    # --- quoted headers ---
+
+    def _is_quoted_header(self, number: int) -> bool:
+        """Whether a quoted mail's header begins here: From, Sent, To and Subject in any language."""
+        fields: dict[str, str] = {}
+        strange = 0
+        for at in range(number, min(number + _HEADER_LINES, len(self._lines))):
+            field = self._field(at)
+            if field and field[0] in fields and field[0] != "to":
+                break
+            if field:
+                fields.setdefault(*field)
+                strange = 0
+            elif not fields or strange == 2:  # noqa: PLR2004 - a folded value, a blank line
+                break
+            else:
+                strange += 1
+        return len(fields) > 1 and is_header_block(fields)
+
+    def _field(self, number: int) -> tuple[str, str] | None:
+        if number not in self._fields:
+            line = self._lines[number]
+            self._fields[number] = header_field(line) if line else None
+        return self._fields[number]
+
+    # --- signatures ---
+
+    def _is_signature(self, line: str, text: str, number: int) -> bool:
+        if line == "-- ":
+            return True
+        if text == "--":
+            return self._is_near_end(number, _SIGNATURE_LINES)
+        return _FOOTER_RULE.fullmatch(text) is not None and self._is_near_end(number, _FOOTER_LINES)
+
+    def _is_near_end(self, number: int, limit: int) -> bool:
+        """Whether at most ``limit`` lines with words follow, before the next quoted one."""
+        words = 0
+        for at in range(number + 1, len(self._lines)):
+            line = self._lines[at]
+            if line is None:
+                return True
+            words += bool(line.strip())
+            if words > limit:
+                return False
+        return True
+
+    def _drop_leavings(self) -> None:
+        """Drop blank lines, rules and what telephones add from the end."""
+        while self.own and (not self.own[-1].strip() or is_leaving(self.own[-1])):
+            self.own.pop()
 
 
-def _drop_attribution(own: list[str], *, before_quote: bool) -> bool:
-    """Drop the attribution that ends with the last line of ``own``, if one does."""
-    length = _attribution_length(own, before_quote=before_quote)
-    if length:
-        del own[-length:]
-    return bool(length)
-
-
-def _attribution_length(own: Sequence[str], *, before_quote: bool) -> int:
-    """How many lines at the end of ``own`` are an attribution (blank ones included), or 0."""
-    blank = 0
-    while blank < min(len(own), _ATTRIBUTION_LINES) and not own[-1 - blank].strip():
-        blank += 1
-    near = own[-_ATTRIBUTION_LINES - blank : len(own) - blank]
+def _wrapped_attribution(near: Sequence[str], *, before_quote: bool) -> int:
+    """How many lines at the end of ``near`` are one attribution, wrapped; 0 if none are."""
     keyed = [number for number, line in enumerate(near) if _KEYED.match(line)]
     near = near[keyed[-1] + 1 :] if keyed else near
-    if not near or not near[-1].strip() or not may_hold_attribution(" ".join(near)[-600:]):
-        return 0
-    joined = ["".join(f" {line.strip()}" for line in near[-n:]).strip() for n in range(1, len(near) + 1)]
+    joined = [" ".join(map(str.strip, near[-n:])).strip() for n in range(1, len(near) + 1)]
     fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]
     opened = [n for n in fit if opens_attribution(joined[n - 1]) and near[-n].strip()]
-    if opened or fit:
-        return (opened or fit)[0] + blank
-    short = before_quote and is_short_attribution(joined[0])
-    return 1 + blank if short else 0
-
-
-def _is_quoted_header(lines: Sequence[Line], number: int) -> bool:
-    """Whether a quoted mail's header begins here: From, Sent, To and Subject in any language."""
-    fields: dict[str, str] = {}
-    strange = 0
-    for line in lines[number : number + _HEADER_LINES]:
-        field = header_field(line) if line else None
-        if field:
-            fields.setdefault(*field)
-            strange = 0
-        elif not fields or strange == 2:  # noqa: PLR2004 - a folded value, a blank line
-            break
-        else:
-            strange += 1
-    return len(fields) > 1 and is_header_block(fields)
-
-
-def _is_signature(line: str, lines: Sequence[Line], number: int) -> bool:
-    if line == "-- ":
-        return True
-    text = line.strip()
-    if text == "--":
-        return _is_near_end(lines, number, _SIGNATURE_LINES)
-    return _FOOTER_RULE.fullmatch(text) is not None and _is_near_end(lines, number, _FOOTER_LINES)
-
-
-def _is_near_end(lines: Sequence[Line], number: int, limit: int) -> bool:
-    """Whether at most ``limit`` lines with words follow, before the next quoted one."""
-    words = 0
-    for line in lines[number + 1 :]:
-        if line is None:
-            return True
-        words += bool(line.strip())
-        if words > limit:
-            return False
-    return True
-
-
-def _drop_leavings(own: list[str]) -> None:
-    """Drop blank lines, rules and what telephones add from the end."""
-    while own and (not own[-1].strip() or is_leaving(own[-1])):
-        own.pop()
+    by_itself = [n for n in fit if is_attribution(joined[n - 1], before_quote=False)]
+    return (opened or by_itself or fit or [0])[0]
 
 
 # --- lines that a mail program wrapped -------------------------------------------------------------
