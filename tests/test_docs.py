@@ -49,6 +49,16 @@ def test_every_command_is_documented() -> None:
     assert _undocumented({f"mailgate {name}" for name in _commands()}, OPERATING) == []
 
 
+def test_every_option_is_documented_and_every_documented_option_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in sorted(_commands()):
+        with pytest.raises(SystemExit):
+            main.command(name)(["--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
+    assert set(re.findall(r"--[a-z]+", _page(OPERATING))) == options
+
+
 def test_every_error_is_documented() -> None:
     families: list[type] = [errors.MailgateError]
     for family in families:
