@@ -78,6 +78,6 @@ def test_no_bytes_make_it_raise(rubbish: bytes, start: bytes):
     + [b"<" + b"@a," * 600, b"<a@" + b"b." * 1000 + b"\0", b"<a@b>" + b" " * 2000 + b"\0"],
 )
 def test_no_line_takes_long(hostile: bytes):
-    start = time.perf_counter()
+    start = time.thread_time()
     assert read_path(b"FROM:" + hostile, keyword=b"FROM:") is None
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,12 +124,12 @@ async def test_a_flood_of_content_leaves_other_sessions_their_turn():
     gaps: list[float] = []
 
     async def other() -> None:
-        loop = asyncio.get_running_loop()
-        before = loop.time()
+        # This thread's own time: other programs on the machine do not count.
+        before = time.thread_time()
         while True:
             await asyncio.sleep(0)
-            gaps.append(loop.time() - before)
-            before = loop.time()
+            gaps.append(time.thread_time() - before)
+            before = time.thread_time()
 
     counter = Counter()
     async with door(counter, max_size=100_000_000) as port:
@@ -144,5 +145,5 @@ async def test_a_flood_of_content_leaves_other_sessions_their_turn():
         assert b"taken as" in await reader.read()
         writer.close()
         watcher.cancel()
-    # A turn on 512 KiB of it takes some milliseconds; the rest is the machine's other work.
-    assert sorted(gaps)[-2] < 0.25
+    # A turn on 512 KiB of it takes some milliseconds; one may hold a collection of garbage.
+    assert sorted(gaps)[-2] < 0.1
