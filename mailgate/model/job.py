@@ -1,0 +1,199 @@
+"""A job, its plan, its attempts and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from mailgate.model.request import Notify, Reply
+from mailgate.model.who import Identity
+from mailgate.phases import Phase
+
+JobId = NewType("JobId", str)
+"""12 lower-case base32 characters, the first a letter. A name, not a key: knowing it opens nothing."""
+
+Token = NewType("Token", str)
+"""An attempt's name in the scheduler: ``m`` and 12 base32 characters."""
+
+NativeId = NewType("NativeId", str)
+"""What the engine calls an attempt: a process id, a Slurm job number."""
+
+
+class Reason(StrEnum):
+    """Why an attempt ended."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    WORK_LIMIT = "work-limit"
+    MEMORY = "memory"
+    NODE_FAILURE = "node-failure"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+    COULD_NOT_START = "could-not-start"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How an attempt ended. ``code`` is set for EXIT, ``signal`` for SIGNAL; ``words`` are the engine's own."""
+
+    reason: Reason
+    code: int | None = None
+    signal: int | None = None
+    words: str = ""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that this end means for the job."""
+        match self.reason:
+            case Reason.EXIT:
+                return Phase.COMPLETED if self.code == 0 else Phase.ERROR
+            case Reason.SIGNAL | Reason.MEMORY | Reason.COULD_NOT_START | Reason.NODE_FAILURE:
+                return Phase.ERROR
+            case Reason.CANCELLED | Reason.WORK_LIMIT | Reason.PREEMPTED | Reason.LOST:
+                return Phase.ABORTED
+
+    @property
+    def header(self) -> str:
+        """The value of Mailgate-Exit: the exit code, ``signal N``, or the reason's word."""
+        if self.reason is Reason.EXIT and self.code is not None:
+            return str(self.code)
+        if self.reason is Reason.SIGNAL and self.signal is not None:
+            return f"signal {self.signal}"
+        return str(self.reason)
+
+
+class AttemptState(StrEnum):
+    """Where one submission of a job is."""
+
+    INTENDED = "INTENDED"
+    SUBMITTED = "SUBMITTED"
+    STARTED = "STARTED"
+    ENDED = "ENDED"
+    LOST = "LOST"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One submission of a job to an engine."""
+
+    token: Token
+    job: JobId
+    number: int
+    engine: str
+    state: AttemptState
+    native: NativeId | None = None
+    limit: timedelta | None = None
+    started: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """An entry of a job's list of errors."""
+
+    at: datetime
+    reason: Reason
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Per cent done (0 to 100) and optional words, as the job wrote them."""
+
+    percent: float
+    words: str = ""
+
+
+class StreamRole(StrEnum):
+    """What a result stream is."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One output: ``name`` as the reply calls it, ``path`` below the job's folder, size in bytes."""
+
+    role: StreamRole
+    name: str
+    path: str
+    size: int
+    sha256: str
+
+
+INPUTS = "\0in"
+"""Stands in a kept plan's argv for the job's ``in/``: no word of a mail holds NUL, and a spool that is
+restored elsewhere finds its inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an engine needs to know of a job, fixed when the job is made.
+
+    ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file name in
+    ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob patterns
+    below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
+    """
+
+    argv: tuple[str, ...]
+    stdin: str | None = None
+    network: bool = False
+    stdout: str = "stdout.txt"
+    stderr: str = "stderr.txt"
+    files: tuple[str, ...] = ()
+    cores: int = 1
+    memory: int | None = None
+    retry_times: int = 0
+    retry_on: frozenset[Reason] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """An input that waits in the spool for its job to start: ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``.
+
+    ``name`` is the service's word for it, ``file`` our file name in ``in/``, ``filename`` the
+    sender's ("" for a body input).
+    """
+
+    name: str
+    file: str
+    filename: str
+    size: int
+    sha256: str
+    body: bytes | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it stands. Times are aware UTC; ``destruction`` is set once it has ended."""
+
+    id: JobId
+    service: str
+    owner: Identity
+    label: str | None
+    phase: Phase
+    parameters: Mapping[str, str]
+    plan: Plan
+    notify: frozenset[Notify]
+    reply: Reply
+    created: datetime
+    work_limit: timedelta | None
+    keep: timedelta
+    message: int
+    in_reply_to: str | None = None
+    references: str | None = None
+    subject: str | None = None
+    ignored: tuple[str, ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
+    destruction: datetime | None = None
+    exit: Exit | None = None
+    errors: tuple[Mistake, ...] = ()
+    progress: Progress | None = None
+    streams: tuple[Stream, ...] = ()
+    left_out: tuple[str, ...] = ()
+    attempts: int = 0

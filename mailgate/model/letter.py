@@ -1,0 +1,59 @@
+"""A letter that goes out, and an answer before it has words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class LetterState(StrEnum):
+    """Where a letter to one recipient is."""
+
+    PLANNED = "PLANNED"
+    WAITING = "WAITING"
+    SENT = "SENT"
+    BOUNCED = "BOUNCED"
+    HELD = "HELD"
+
+
+class LetterKind(StrEnum):
+    """Which of the gateway's letters it is; also its template's name."""
+
+    RESULT = "result"
+    RECEIPT = "receipt"
+    STARTED = "started"
+    PROGRESS = "progress"
+    UNCLEAR = "unclear"
+    DRY_RUN = "dry-run"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A composed letter ready to go: its bytes lie in ``file`` or are ``body`` (CRLF line ends).
+
+    ``sender`` is the envelope sender, "" for the null one. ``refusals`` counts the 4xx answers so
+    far, ``waited`` the time in which the next hop could be reached.
+    """
+
+    id: int
+    recipient: str
+    sender: str
+    message_id: str
+    planned: datetime
+    size: int
+    refusals: int = 0
+    waited: timedelta = timedelta()
+    tries: int = 0
+    body: bytes | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command answers, as data: a template's name and its facts."""
+
+    kind: LetterKind
+    facts: Mapping[str, object] = field(default_factory=dict)

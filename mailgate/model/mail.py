@@ -1,0 +1,56 @@
+"""A message that came in, as a person would describe it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Where a leaf's encoded bytes lie in the raw mail: offsets [start, end), transfer encoding.
+
+    ``encoding`` is lower-case: ``base64``, ``quoted-printable``, ``x-uuencode``, or ``binary`` for
+    everything that is taken as it stands.
+    """
+
+    start: int
+    end: int
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One leaf that is not the text: name as the sender called it, size and SHA-256 once decoded."""
+
+    name: str | None
+    media_type: str
+    size: int
+    sha256: str
+    slice: Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A mail as a person would describe it. Every field is total: rubbish gives None or empty.
+
+    ``from_`` holds every From address, bare, in order; ``lines`` is the text the person wrote, quotes
+    and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
+    attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``: the
+    text was longer than is read, so that ``lines`` must not be taken for a whole body input.
+    """
+
+    message_id: str | None
+    from_: tuple[str, ...]
+    to: tuple[str, ...]
+    subject: str | None
+    date: datetime | None
+    lines: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+    automatic: str | None
+    defects: tuple[str, ...]
+    content: str
+    text_cut: bool = False
+
+    @property
+    def text(self) -> str:
+        """The lines joined by LF."""
+        return "\n".join(self.lines)

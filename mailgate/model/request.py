@@ -1,0 +1,79 @@
+"""What a message asks for, once it is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from mailgate.model.mail import Slice
+
+
+class Notify(StrEnum):
+    """When the owner wants a mail besides the result."""
+
+    RECEIPT = "receipt"
+    START = "start"
+    END = "end"
+    PROGRESS = "progress"
+
+
+class Reply(StrEnum):
+    """How the result is wanted: with its outputs, or only their names and sizes."""
+
+    FULL = "full"
+    BRIEF = "brief"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of a request, bound to the service's name for it.
+
+    ``filename`` is the name the sender gave ("" for a body input); exactly one of ``slice`` (a leaf
+    of the raw mail) and ``text`` (a body input, UTF-8, LF line ends) is set.
+    """
+
+    name: str
+    filename: str
+    media_type: str
+    size: int
+    sha256: str
+    slice: Slice | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A clear request for one service: all values are checked, in the words as sent."""
+
+    service: str
+    parameters: Mapping[str, str]
+    inputs: tuple[Input, ...]
+    ignored: tuple[str, ...] = ()
+    label: str | None = None
+    work_limit: timedelta | None = None
+    keep: timedelta | None = None
+    notify: frozenset[Notify] = frozenset()
+    reply: Reply = Reply.FULL
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """One line or attachment of a request: what stood there and how it was read.
+
+    ``wrong`` is True where it is a reason that nothing was run.
+    """
+
+    quoted: str
+    meaning: str
+    wrong: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unclear:
+    """A request that was not run: every line accounted for, and an example that would work."""
+
+    service: str
+    lines: tuple[Understood, ...]
+    example: tuple[str, ...]
+    mend: str = ""
