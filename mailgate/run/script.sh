@@ -16,15 +16,21 @@ export LC_ALL=C
 cd "$folder/run/$number" || exit 75
 
 # after SECONDS SIGNAL: send this shell SIGNAL then, unless it is gone (its number may be another's).
+# A TERM takes the watch away, with its sleep.
 after() {
     {
-        exec 9>&-
-        sleep "$1" || exit
+        exec 9>&- >/dev/null 2>&1
+        nap=
+        trap '[ -z "$nap" ] || kill -s KILL "$nap"; exit' TERM
+        sleep "$1" &
+        nap=$!
+        wait "$nap" || exit
         while read -r key parent; do
             [ "$key" != PPid: ] || break
         done </proc/self/status
         [ "$parent" != "$$" ] || kill -s "$2" "$$"
     } &
+    watches="$watches $!"
 }
 
 # ask WHY: end the command; the first reason counts. TERM to all of it, KILL after the grace time.
@@ -35,9 +41,18 @@ ask() {
     stopping=yes
     after "$grace" VTALRM
     find_group
-    kill -s TERM -- "-$group" 2>/dev/null && return
-    # No such group yet: the command has not begun, and what is to become it has no handler to lose.
+    has_begun && kill -s TERM -- "-$group" 2>/dev/null && return
+    # Not begun, or no such group yet: what is to become the command has nothing to tidy up.
     end_at_once
+}
+
+# A namespace's first process has its group before it has a child, and would pass the TERM by.
+has_begun() {
+    [ -n "$boxed" ] && [ -r "/proc/$group/task/$group/children" ] || return 0
+    child=
+    # Fails always: that file has no line end.
+    read -r child _ <"/proc/$group/task/$group/children"
+    [ -n "$child" ]
 }
 
 # In a sandbox the outer bwrap is left alone: it ends when all in the namespace are dead, and not before.
@@ -106,8 +121,8 @@ finish() {
     read -r _ _ _ _ leader _ </proc/$$/stat
     if [ "$leader" = "$$" ]; then
         kill -s TERM 0
-    elif [ -n "$watch" ]; then
-        kill -s KILL "$watch" 2>/dev/null
+    elif [ -n "$watches" ]; then
+        kill -s TERM $watches 2>/dev/null
     fi
     trap - EXIT
     exit 0
@@ -130,16 +145,14 @@ begin() {
     exec setsid env -i $default_signals "$@"
 }
 
-signalled= why= body= stopping= claimed= recorded= watch=
+signalled= why= body= stopping= claimed= recorded= watches=
 
 # The watch is forked before there are traps: a child that still has its parent's traps for a moment
 # would swallow the TERM of `finish`.
-if [ -n "$limit" ]; then
-    after "$limit" ALRM
-    watch=$!
-fi
-trap 'watch= ; ask limit' ALRM
-trap 'end_at_once' VTALRM
+[ -z "$limit" ] || after "$limit" ALRM
+# A watch that has spoken is no more.
+trap 'watches= ; ask limit' ALRM
+trap 'watches= ; end_at_once' VTALRM
 for name in TERM INT HUP XCPU USR2; do
     trap "ask 'asked $name'" "$name"
 done

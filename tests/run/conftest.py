@@ -1,0 +1,52 @@
+"""The yards in which this room's tests run their jobs: bare, and in a sandbox."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from mailgate.run.sandbox import Confinement, Unconfined, probe
+from tests.conftest import NOT_FOUND
+from tests.run.yard import PATH, Yard
+
+BARE = Unconfined(sentence="none, for a test")
+
+
+def boxed(**more: object) -> Confinement:
+    """Make a sandbox; the test is skipped where there is none to be had."""
+    if shutil.which("bwrap") is None:
+        pytest.skip(f"{NOT_FOUND}bwrap")
+    return probe("bwrap", path=PATH, **more)
+
+
+@pytest.fixture(params=["bare", "boxed"])
+def box(request: pytest.FixtureRequest) -> Confinement:
+    """Return no sandbox, then one."""
+    return BARE if request.param == "bare" else boxed()
+
+
+@pytest.fixture
+async def open_yard(tmp_path: Path) -> AsyncIterator[Callable[..., Yard]]:
+    """Return what opens yards over the same jobs folder; all are closed at the end."""
+    yards: list[Yard] = []
+
+    def opened(box: Confinement = BARE, **how: object) -> Yard:
+        yards.append(Yard(tmp_path / "jobs", box, **how))
+        return yards[-1]
+
+    yield opened
+    for yard in yards:
+        await yard.close()
+
+
+@pytest.fixture
+def yard(open_yard: Callable[..., Yard], box: Confinement) -> Yard:
+    """Return a yard, bare or boxed."""
+    return open_yard(box)
+
+
+@pytest.fixture
+def bare(open_yard: Callable[..., Yard]) -> Yard:
+    """Return a yard without a sandbox."""
+    return open_yard()
