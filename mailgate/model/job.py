@@ -11,7 +11,7 @@ from mailgate.model.who import Identity
 from mailgate.phases import Phase
 
 JobId = NewType("JobId", str)
-"""12 lower-case base32 characters, the first a letter. A name, not a key: knowing it opens nothing."""
+"""12 lower-case base32 characters, the first a letter: a name, and no key to anything."""
 
 Token = NewType("Token", str)
 """An attempt's name in the scheduler: ``m`` and 12 base32 characters."""
@@ -36,7 +36,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How an attempt ended. ``code`` is set for EXIT, ``signal`` for SIGNAL; ``words`` are the engine's own."""
+    """How an attempt ended.
+
+    ``code`` is set for EXIT, ``signal`` for SIGNAL; ``words`` are the engine's own.
+    """
 
     reason: Reason
     code: int | None = None
@@ -115,7 +118,7 @@ class StreamRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One output: ``name`` as the reply calls it, ``path`` below the job's folder, size in bytes."""
+    """One output: ``name`` as the reply calls it, ``path`` below the job folder, size in bytes."""
 
     role: StreamRole
     name: str
@@ -125,17 +128,19 @@ class Stream:
 
 
 INPUTS = "\0in"
-"""Stands in a kept plan's argv for the job's ``in/``: no word of a mail holds NUL, and a spool that is
-restored elsewhere finds its inputs."""
+"""Stands in a kept plan's argv for the job's ``in/``, so that a spool restored elsewhere finds it.
+
+No word of a mail holds NUL.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What an engine needs to know of a job, fixed when the job is made.
 
-    ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file name in
-    ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob patterns
-    below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
+    ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file
+    name in ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob
+    patterns below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
     """
 
     argv: tuple[str, ...]
@@ -152,7 +157,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """An input that waits in the spool for its job to start: ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``.
+    """An input that waits in the spool for its job to start.
+
+    ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``.
 
     ``name`` is the service's word for it, ``file`` our file name in ``in/``, ``filename`` the
     sender's ("" for a body input).

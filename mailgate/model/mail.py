@@ -19,7 +19,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """One leaf that is not the text: name as the sender called it, size and SHA-256 once decoded."""
+    """One leaf that is not the text: its name as sent, size and SHA-256 once decoded."""
 
     name: str | None
     media_type: str
@@ -32,10 +32,10 @@ class Attachment:
 class Message:
     """A mail as a person would describe it. Every field is total: rubbish gives None or empty.
 
-    ``from_`` holds every From address, bare, in order; ``lines`` is the text the person wrote, quotes
-    and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
-    attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``: the
-    text was longer than is read, so that ``lines`` must not be taken for a whole body input.
+    ``from_`` holds every From address, bare, in order; ``lines`` is the text the person wrote,
+    quotes and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
+    attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``:
+    the text was longer than is read, so that ``lines`` must not be taken for a whole body input.
     """
 
     message_id: str | None

@@ -27,9 +27,9 @@ class Identity:
 class Envelope:
     """What the session said before the message itself.
 
-    ``sender`` is the reverse path without angle brackets, ``""`` for the null one. ``recipients`` are
-    as the client wrote them. ``door`` is ``smtp`` or ``pipe``; ``peer`` the client's IP address as
-    text, None where there is none. ``trusted``: the operator lets this door vouch for any From.
+    ``sender`` is the reverse path without angle brackets, ``""`` for the null one. ``recipients``
+    are as the client wrote them. ``door`` is ``smtp`` or ``pipe``; ``peer`` the client's IP address
+    as text, None where there is none. ``trusted``: the operator lets this door vouch for any From.
     """
 
     sender: str

@@ -31,8 +31,10 @@ from mailgate.parse.keys import (
     shown,
     wrong,
 )
+from mailgate.parse.message import MAX_TEXT
 from mailgate.services import Service
 from mailgate.settings.rules import folded
+from mailgate.settings.units import said_size
 
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""
@@ -43,6 +45,13 @@ _TOLD, _MENDS = 5, 3
 _LOOKED_AT = 1000
 # In a longer text courtesies do not matter.
 _SHORT = 20
+
+
+_TOO_LONG_A_TEXT = wrong(
+    "(the text)",
+    f"over {said_size(MAX_TEXT)}, and only so much is read",
+    f"at most {said_size(MAX_TEXT)} of text",
+)
 
 
 def read_request(message: Message, service: Service) -> Request | Unclear:
@@ -59,6 +68,8 @@ def read_request(message: Message, service: Service) -> Request | Unclear:
     missing = _fill_in(asked, service)
     binding = bind_attachments(message.attachments, service, asked.chosen)
     if service.body_input is not None:
+        if message.text_cut:
+            binding.findings.append(_TOO_LONG_A_TEXT)
         bind_body(page.body, service.body_input, binding)
     findings = [*asked.findings, *_misplaced(page, service), *missing, *binding.findings]
     if any(finding.told.wrong for finding in findings):

@@ -374,6 +374,13 @@ def test_a_body_that_is_too_big_is_told_with_both_sizes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_text_of_which_only_a_part_was_read_is_never_run(count: Service) -> None:
+    cut = replace(message("label: x", "", "the first 8 MiB"), text_cut=True)
+    answer = read_request(cut, count)
+    assert isinstance(answer, Unclear)
+    assert any(line.wrong and "8 MiB" in line.meaning for line in answer.lines)
+
+
 def test_a_body_with_damage_is_still_text(count: Service) -> None:
     [item] = clear(count, "level: 1", "", "a\ud800b\0c").inputs
     assert item.text == "a?b\0c\n"
