@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,12 +73,17 @@ async def _served(
 ) -> None:
     desk = Desk(config, services, spool.folder, lambda: spool.view)
     counter = Counter(desk, spool)
-    loops = _loops(config, desk, spool)
+    post = outbox.Outbox(
+        config.deliver, spool, courier_of(config), at_once=_LETTERS_AT_ONCE[config.deliver.courier],
+        one_hop=config.deliver.courier is Courier.SMTP,
+    )  # fmt: skip
+    loops = _loops(config, desk, spool, post)
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)
-        await _open_doors(config, counter, stack)
+        doors = await _opened_doors(config, counter)
+        stack.push_async_callback(_drained, doors, post)
         log.event("ready", services=",".join(sorted(services)), paused=config.run.paused or None)
         notify("READY=1")
         await stop.wait()
@@ -85,10 +91,11 @@ async def _served(
         notify("STOPPING=1")
 
 
-def _loops(config: Config, desk: Desk, spool: Spool) -> dict[str, Callable[[], Awaitable[None]]]:
+def _loops(
+    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox
+) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name; each call starts it afresh."""
     writer = Writer(config.gateway.templates)
-    courier = courier_of(config)
     engine = engine_of(config, desk.services, spool.folder)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
@@ -97,10 +104,7 @@ def _loops(config: Config, desk: Desk, spool: Spool) -> dict[str, Callable[[], A
             config, desk.services, spool, writer, opened=_opener(config),
             recollect=_recollector(config),
         ).run(),  # fmt: skip
-        "deliver": lambda: outbox.Outbox(
-            config.deliver, spool, courier, at_once=_LETTERS_AT_ONCE[config.deliver.courier],
-            one_hop=config.deliver.courier is Courier.SMTP,
-        ).run(),  # fmt: skip
+        "deliver": post.run,
         "clean": lambda: janitor.run(spool),
         "notice": lambda: _notice(spool),
         "clock": lambda: _clock(spool),
@@ -169,17 +173,23 @@ def _is_file(word: str) -> bool:
     return os.path.isabs(word) and Path(word).is_file()
 
 
-async def _open_doors(config: Config, counter: Counter, stack: AsyncExitStack) -> None:
+async def _opened_doors(config: Config, counter: Counter) -> list[SmtpDoor]:
     if config.smtp is None:
-        return
+        return []
     door = SmtpDoor(counter, config.smtp, socket.getfqdn())
     try:
         port = await door.start()
     except OSError as error:
         message = f"cannot listen on {config.smtp.host}:{config.smtp.port}: {error.strerror}"
         raise Permanent(message) from error
-    stack.push_async_callback(door.stop)
     log.event("listening", door="smtp", host=config.smtp.host, port=port)
+    return [door]
+
+
+async def _drained(doors: list[SmtpDoor], post: outbox.Outbox) -> None:
+    """Let what is on its way in or out come to its end, for a while."""
+    stops = [door.stop(timedelta(seconds=_GRACE)) for door in doors]
+    await asyncio.gather(*stops, post.drain(_GRACE))
 
 
 async def _kept(name: str, loop: Callable[[], Awaitable[None]]) -> None:

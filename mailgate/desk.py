@@ -257,6 +257,9 @@ class Intake:
             self._trouble = files.failed(error)
         except MailgateError as error:
             self._trouble = error
+        if self._trouble is not None:
+            # What cannot be kept gives its space back at once.
+            self.discard()
 
     def _keep(self, block: bytes | bytearray | memoryview) -> None:
         if self._size > SMALL:
@@ -379,8 +382,14 @@ class Sink:
     async def _refused(self, error: Refusal) -> None:
         key = self._intake.message_id()
         refused(self._envelope, error, key)
-        if key is not None:
+        if key is None:
+            return
+        try:
             await self._spool.write(lambda tx: tx.note("refused", key=key, detail=str(error)))
+        except MailgateError as trouble:
+            # What is refused for good stays refused, whether it can be written down or not.
+            log.event("delayed", what="note", key=key, reason=str(trouble),
+                      detail=trouble.detail or None)  # fmt: skip
 
     async def discard(self) -> None:
         """Forget the message: the client went away."""

@@ -13,6 +13,7 @@
     │   └── Unreachable         our own next hop is away; its time does not count
     └── Permanent           the operator must look                   554 5.3.0   70
         ├── BadConfig                                                78
+        ├── Damaged             the sender's server keeps the mail   451 4.3.0   70
         └── OverSize            the next hop takes no letter so big
 
 ``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend, and
@@ -103,6 +104,13 @@ class BadConfig(Permanent):
     """The configuration, a service or a template cannot be used; all mistakes are told at once."""
 
     exit_status = 78
+
+
+class Damaged(Permanent):
+    """The spool's database cannot be understood; mail stays with its senders until it is mended."""
+
+    smtp_code = 451
+    smtp_status = "4.3.0"
 
 
 class OverSize(Permanent):

@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Iterator
 
+from mailgate import log
 from mailgate.cli.options import loaded, parser
+from mailgate.errors import MailgateError, Refusal, Transient
 from mailgate.model import Envelope
 from mailgate.receive import pipe
 
@@ -12,7 +14,26 @@ _BLOCK = 256 << 10
 
 
 def run(words: list[str]) -> int:
-    """Take a mail; exit 0, 65 (refused), 75 (try again), 77 (not allowed), 78 (bad configuration)."""
+    """Take a mail; exit 0, 65 (refused), 77 (not allowed), and 75 (try again) for all else.
+
+    A mail server bounces a mail for any other status: a slip in the configuration, a broken disk or
+    a bug of ours must not cost a mail.
+    """
+    try:
+        _take(words)
+    except Refusal:
+        raise
+    except MailgateError as error:
+        print(f"mailgate: {error}", file=sys.stderr)
+        log.event("delayed", what="mail", door="pipe", detail=error.detail or None)
+        return Transient.exit_status
+    except Exception as error:  # noqa: BLE001 - the top of a door
+        log.event("failed", what="mail", door="pipe", reason=repr(error))
+        return Transient.exit_status
+    return 0
+
+
+def _take(words: list[str]) -> None:
     made = parser("receive", __doc__)
     made.add_argument("--sender", metavar="A", help="the envelope sender; '' or '<>' is the null one")
     made.add_argument(
@@ -30,7 +51,6 @@ def run(words: list[str]) -> int:
         sender=sender, recipients=recipients, door="pipe", trusted=config.pipe.trust
     )
     pipe.take(config, services, envelope, _all(head, blocks))
-    return 0
 
 
 def _blocks() -> Iterator[bytes]:

@@ -1,18 +1,21 @@
 """The loop that gets letters out, and the schedule by which it tries again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mailgate import crash, log
 from mailgate.config import Deliver
 from mailgate.errors import OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
 from mailgate.spool import letters
+from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
+
+T = TypeVar("T")
 
 # The outbox looks by itself at least so often, in seconds.
 _LOOK = 2.0
@@ -21,8 +24,10 @@ _AWAY_FIRST = 2.0
 _AWAY = 30.0
 # A failed commit or a bug: the letter rests so long.
 _AGAIN = 5.0
-# What a relay that names no SIZE gets after it called a letter too big: half of it.
+# What a relay that names no SIZE gets after it called a letter too big: half of it, down to this. A
+# smaller one is refused for another reason than its size, whatever the relay says.
 _HALF = 2
+_SMALLEST = 16 << 10
 
 
 class Courier(Protocol):
@@ -61,26 +66,44 @@ class Outbox:
         self._spool = spool
         self._courier = courier
         self._busy: set[int] = set()
+        self._tries: set[asyncio.Task[None]] = set()
         self._away = 0.0
         self._away_until = 0.0
+        self._draining = False
 
     async def run(self) -> None:
         """Deliver until cancelled."""
+        self._busy.clear()
         async with asyncio.TaskGroup() as group:
             while True:
-                self._send(group)
-                await self._spool.wait("deliver", longest=self._longest())
+                full = self._send(group)
+                await self._spool.wait("deliver", longest=_LOOK if full else self._longest())
 
-    def _send(self, group: asyncio.TaskGroup) -> None:
+    async def drain(self, longest: float) -> None:
+        """Begin no delivery any more; let those under way end within ``longest`` seconds.
+
+        One that is cut off after its last byte would go a second time.
+        """
+        self._draining = True
+        if self._tries:
+            await asyncio.wait(self._tries, timeout=longest)
+
+    def _send(self, group: asyncio.TaskGroup) -> bool:
+        """Begin what is due; True if as many deliveries are under way as may be."""
         now = asyncio.get_running_loop().time()
         # While the next hop is away one letter goes ahead and finds out.
         room = (self._at_once if not self._away else 1) - len(self._busy)
-        if room <= 0 or now < self._away_until:
-            return
+        if room <= 0 or self._draining:
+            return True
+        if now < self._away_until:
+            return False
         due = letters.due(self._spool.view, now=datetime.now(UTC), limit=room, besides=self._busy)
         for letter in due:
             self._busy.add(letter.id)
-            group.create_task(self._try(self._located(letter)))
+            task = group.create_task(self._try(self._located(letter)))
+            self._tries.add(task)
+            task.add_done_callback(self._tries.discard)
+        return len(due) == room
 
     def _located(self, letter: Letter) -> Letter:
         if letter.file is None:
@@ -89,27 +112,29 @@ class Outbox:
 
     def _longest(self) -> float:
         """Seconds until something can be due, at most until the next look."""
-        due = letters.next_due(self._spool.view)
-        wait = _LOOK if due is None else (due - datetime.now(UTC)).total_seconds()
-        if self._away:
-            wait = self._away_until - asyncio.get_running_loop().time()
-        return min(max(wait, 0.01 if not self._busy else 0.2), _LOOK)
+        due = letters.next_due(self._spool.view, besides=self._busy)
+        if due is None:
+            return _LOOK
+        wait = (due - datetime.now(UTC)).total_seconds()
+        away = self._away_until - asyncio.get_running_loop().time()
+        return min(max(wait, away, 0.01), _LOOK)
 
     async def _try(self, letter: Letter) -> None:
         """The top of the room's loop for one letter: what goes wrong stays with it."""
         try:
             await self._tried(letter)
-        except Exception as error:  # noqa: BLE001 - a bug or a full disk: the letter waits
+        except Exception as error:  # noqa: BLE001 - a bug: the letter waits, the others go on
             log.event("failed", what="deliver", letter=letter.id, reason=repr(error))
             await asyncio.sleep(_AGAIN)
         self._busy.discard(letter.id)
         self._spool.ring("deliver")
 
     async def _tried(self, letter: Letter) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             words = await self._courier.deliver(letter)
         except Unreachable as error:
-            await self._unreachable(letter, error)
+            await self._unreachable(letter, error, began)
             return
         except Transient as error:
             await self._refused(letter, error)
@@ -119,24 +144,41 @@ class Outbox:
             await self._hold(letter, str(error))
         else:
             crash.point("deliver:sent")
-            await self._spool.write(lambda tx: letters.sent(tx, letter.id, words))
+            await self._noted(lambda tx: letters.sent(tx, letter.id, words))
             crash.point("deliver:committed")
             log.event("sent", letter=letter.id, to=letter.recipient, message_id=letter.message_id,
                       size=letter.size, words=words or None)  # fmt: skip
             _forget(letter)
-        self._away = 0.0
+        self._away = self._away_until = 0.0
 
-    async def _unreachable(self, letter: Letter, error: Unreachable) -> None:
+    async def _noted(self, operation: Callable[[Tx], T]) -> T:
+        """Write down what became of a try, however long the spool cannot be written.
+
+        What has happened has happened: a letter that is out must not go again because the disk was
+        full when it left.
+        """
+        while True:
+            try:
+                return await self._spool.write(operation)
+            except Transient as error:
+                log.event("delayed", what="deliver", reason=str(error), detail=error.detail or None)
+                await asyncio.sleep(_AGAIN)
+
+    async def _unreachable(self, letter: Letter, error: Unreachable, began: float) -> None:
         """Nobody refused anything: the letter keeps its place, and the time does not count."""
         now = asyncio.get_running_loop().time()
         pause = min(_AWAY_FIRST * 2 ** min(letter.tries, 10), _AWAY)
         if self._one_hop and now >= self._away_until:
-            self._away = pause = min(max(self._away * 2, _AWAY_FIRST), _AWAY)
-            self._away_until = now + pause
+            self._away = min(max(self._away * 2, _AWAY_FIRST), _AWAY)
+            self._away_until = max(began + self._away, now)
+            # A letter that alone makes the relay hang up must not keep the others waiting.
+            pause = max(pause, self._away)
+        # From one beginning to the next: a relay that lets us wait is tried as often.
+        left = max(began + pause - now, 0.0)
         log.event("unreachable", letter=letter.id, to=letter.recipient, reason=str(error),
-                  detail=error.detail or None, again=f"{pause:g}s")  # fmt: skip
-        until = datetime.now(UTC) + timedelta(seconds=pause)
-        await self._spool.write(
+                  detail=error.detail or None, again=f"{left:.0f}s")  # fmt: skip
+        until = datetime.now(UTC) + timedelta(seconds=left)
+        await self._noted(
             lambda tx: letters.put_off(
                 tx, letter, until=until, words=str(error), refused=False, waited=letter.waited
             )
@@ -146,10 +188,10 @@ class Outbox:
         pause = next_try(self._deliver.retry, letter.refusals + 1)
         waited = letter.waited + pause
         if letter.waited >= self._deliver.give_up:
-            await self._hold(letter, f"refused for {_days(letter.waited)} days: {error}")
+            await self._hold(letter, f"refused for {_span(letter.waited)}: {error}")
             return
         until = datetime.now(UTC) + pause
-        await self._spool.write(
+        await self._noted(
             lambda tx: letters.put_off(
                 tx, letter, until=until, words=str(error), refused=True, waited=waited
             )
@@ -158,24 +200,28 @@ class Outbox:
                   again=until)  # fmt: skip
 
     async def _too_big(self, letter: Letter, error: OverSize) -> None:
+        """Have it composed again, smaller; held if that was done and it is no smaller."""
         limit = error.limit or letter.size // _HALF
-        smallest = 16 << 10
-        if limit >= letter.size or letter.size <= smallest:
-            await self._hold(letter, str(error))
+        hopeless = limit >= letter.size or (error.limit is None and letter.size <= _SMALLEST)
+        words = str(error)
+        if hopeless or not await self._noted(
+            lambda tx: letters.too_big(tx, letter.id, limit=limit, words=words)
+        ):
+            await self._hold(letter, words)
             return
-        await self._spool.write(
-            lambda tx: letters.too_big(tx, letter.id, limit=limit, words=str(error))
-        )
-        log.event("shortened", letter=letter.id, to=letter.recipient, limit=limit, reason=str(error))
-        _forget(letter)
+        log.event("shortened", letter=letter.id, to=letter.recipient, limit=limit, reason=words)
 
     async def _hold(self, letter: Letter, words: str) -> None:
-        await self._spool.write(lambda tx: letters.set_aside(tx, letter.id, words))
+        await self._noted(lambda tx: letters.set_aside(tx, letter.id, words))
         log.event("held", letter=letter.id, to=letter.recipient, reason=words)
 
 
-def _days(span: timedelta) -> int:
-    return round(span / timedelta(days=1))
+def _span(time: timedelta) -> str:
+    """Return a span in its greatest whole unit."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if time.total_seconds() >= 2 * size:
+            return f"{time.total_seconds() / size:.0f} {unit}"
+    return f"{time.total_seconds():.0f} seconds"
 
 
 def _forget(letter: Letter) -> None:

@@ -21,6 +21,11 @@ _LOOK = 2.0
 _AHEAD = 100
 # Messages read and not yet committed: past this the reader waits for the writer.
 _OPEN = 32
+# What cannot be written down now is read again after this, in seconds.
+_AGAIN = 5.0
+# Somebody else may have killed the process, or the machine for want of memory: not the mail's fault
+# the first time.
+_LIVES = 2
 # A reading process imports the house once: on a busy machine that may take a while.
 _START = 30.0
 
@@ -33,20 +38,23 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
 
     async def read(self, order: Order) -> Reading | Unread | Delayed:
-        """Have a mail read. A mail that stalls the process or kills it is Unread."""
-        try:
-            process = await self._running()
-        except (OSError, TimeoutError, EOFError) as error:
-            await self.stop()
-            return Delayed(reason=f"no reading process can be started: {error}")
-        try:
-            async with asyncio.timeout(self._setup.time_limit):
-                answer = await _ask(process, packed(order))
-        except TimeoutError:
-            await self.stop()
-            return Unread(reason=f"reading it took over {self._setup.time_limit:g} s")
-        except (OSError, EOFError):
-            await self.stop()
+        """Have a mail read. A mail that stalls the process, or kills it twice, is Unread."""
+        for _ in range(_LIVES):
+            try:
+                process = await self._running()
+            except (OSError, TimeoutError, EOFError) as error:
+                await self.stop()
+                return Delayed(reason=f"no reading process can be started: {error!r}")
+            try:
+                async with asyncio.timeout(self._setup.time_limit):
+                    answer = await _ask(process, packed(order))
+                break
+            except TimeoutError:
+                await self.stop()
+                return Unread(reason=f"reading it took over {self._setup.time_limit:g} s")
+            except (OSError, EOFError):
+                await self.stop()
+        else:
             return Unread(reason="reading it killed the reading process")
         if isinstance(answer, Reading | Unread | Delayed):
             return answer
@@ -164,17 +172,18 @@ class Reader:
         )
 
     async def _settle(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
-        delay = 0.0
+        """The top of the loop for one message: what cannot be performed is held, the others go on."""
         try:
-            await self._settled(waiting, answer)
-        except Transient as error:
+            try:
+                await self._settled(waiting, answer)
+            except Transient:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug, or what a mail found to be one
+                await self._hold(waiting, f"performing it failed: {error!r}"[:300])
+        except MailgateError as error:
             log.event("delayed", what="read", message=waiting.id, reason=str(error),
                       detail=error.detail or None)  # fmt: skip
-            delay = 5.0
-        except Exception as error:  # noqa: BLE001 - the top of the loop: hold it, go on
-            await self._hold(waiting, f"performing it failed: {error!r}"[:300])
-        if delay:
-            await asyncio.sleep(delay)
+            await asyncio.sleep(_AGAIN)
         self._done(waiting.id)
 
     async def _settled(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
@@ -191,11 +200,7 @@ class Reader:
                 raise Transient(message, detail=reason)
 
     async def _hold(self, waiting: Waiting, reason: str) -> None:
-        try:
-            await self._spool.write(lambda tx: mail.hold(tx, waiting.id, reason))
-        except MailgateError as error:
-            log.event("delayed", what="hold", message=waiting.id, reason=str(error))
-            return
+        await self._spool.write(lambda tx: mail.hold(tx, waiting.id, reason))
         log.event("held", message=waiting.id, key=waiting.key, reason=reason)
 
     def _unstage(self, outcomes: Sequence[Outcome], reading: Reading) -> None:

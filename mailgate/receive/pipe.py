@@ -4,11 +4,12 @@ It writes to the spool by itself, so it works while the daemon is down, and besi
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from mailgate import crash
 from mailgate.config import Config
 from mailgate.desk import HEADER, Desk, Intake, header_end, refused, told
-from mailgate.errors import Refusal, TooBig
+from mailgate.errors import Refusal, TooBig, Transient
 from mailgate.model import Envelope
 from mailgate.parse.address import mailboxes
 from mailgate.parse.header import Header
@@ -38,7 +39,8 @@ def take(
             key = intake.message_id()
             refused(envelope, error, key)
             if key is not None:
-                with connection.transaction() as tx:
+                # What is refused for good stays refused, whether it can be written down or not.
+                with suppress(Transient), connection.transaction() as tx:
                     tx.note("refused", key=key, detail=str(error))
             raise
 

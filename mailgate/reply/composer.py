@@ -111,6 +111,8 @@ class Composer:
         path = self._spool.folder.letters / f"{plan.id}.eml"
         out = files.Growing(path, small=SMALL)
         try:
+            # Composed again, it is a new file: the old one may be a big letter for a small relay.
+            path.unlink(missing_ok=True)
             self._writer.compose(self._draft(plan, job), self._stream(job), out)
             body = out.seal()
         except BaseException as error:

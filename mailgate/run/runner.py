@@ -67,6 +67,8 @@ class Runner:
     async def run(self) -> None:
         """Run until cancelled. Jobs live on."""
         self._open = {a.token: a for a in jobs.open_attempts(self._spool.view)}
+        # What was under way when the loop fell over is nobody's any more.
+        self._working.clear()
         if self._open:
             log.event("resumed", attempts=len(self._open))
         async with asyncio.TaskGroup() as group:

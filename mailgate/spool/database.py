@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peewee import SqliteDatabase
 
-from mailgate.errors import NoSpace, Permanent, Transient
+from mailgate.errors import Damaged, MailgateError, NoSpace, Permanent, Transient
 from mailgate.spool import tables
 
 Value = str | int | float | bytes | None
@@ -36,23 +36,32 @@ def moment(seconds: float) -> datetime:
 
 
 class View:
-    """What can be asked of the database."""
+    """What can be asked of the database; any question raises Transient where it cannot be read now."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
 
     def all(self, statement: str, *values: Value) -> list[Row]:
         """Every row of the answer."""
-        return self._raw.execute(statement, values).fetchall()
+        try:
+            return self._raw.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise meaning(error) from error
 
     def one(self, statement: str, *values: Value) -> Row | None:
         """Return the first row, or None."""
-        row: Row | None = self._raw.execute(statement, values).fetchone()
+        try:
+            row: Row | None = self._raw.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise meaning(error) from error
         return row
 
     def each(self, statement: str, *values: Value) -> Iterator[Row]:
         """Rows as they come; for answers too long to hold."""
-        return iter(self._raw.execute(statement, values))
+        try:
+            yield from self._raw.execute(statement, values)
+        except sqlite3.Error as error:
+            raise meaning(error) from error
 
     def count(self, statement: str, *values: Value) -> int:
         """Return the single number that the statement asks for."""
@@ -104,14 +113,20 @@ class Tx(View):
 
     def execute(self, statement: str, *values: Value) -> int:
         """Run a statement; return how many rows it changed."""
-        return self._raw.execute(statement, values).rowcount
+        try:
+            return self._raw.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise meaning(error) from error
 
     def insert(self, table: str, **columns: Value) -> int:
         """Insert one row; return its number. Table and column names are ours, never a stranger's."""
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
-        return self._raw.execute(statement, tuple(columns.values())).lastrowid or 0
+        try:
+            return self._raw.execute(statement, tuple(columns.values())).lastrowid or 0
+        except sqlite3.Error as error:
+            raise meaning(error) from error
 
     def note(self, verb: str, *, key: str | None = None, job: str | None = None, detail: str = "") -> None:
         """Write an event row: what `explain` and a job's history show."""
@@ -151,6 +166,9 @@ class Connection:
         Permanent
             The spool was written by a newer version of the software.
         """
+        # Asked first without a transaction: who only reads waits for no writer.
+        if self.view.count("PRAGMA user_version") == tables.VERSION:
+            return
         with self.transaction() as tx:
             found = tx.count("PRAGMA user_version")
             if found > tables.VERSION:
@@ -176,7 +194,7 @@ class Connection:
             self._raw.execute("BEGIN IMMEDIATE")
             yield tx
             self._raw.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             self._abandon()
             raise meaning(error) from error
         except BaseException:
@@ -189,20 +207,29 @@ class Connection:
             self._raw.backup(copy, pages=256, sleep=0.001)
 
     def _abandon(self) -> None:
-        if self._raw.in_transaction:
-            self._raw.execute("ROLLBACK")
+        # A disk that failed once may fail here again: what went wrong first is told.
+        with contextlib.suppress(sqlite3.Error):
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
 
 
-def opened(error: Exception) -> Exception:
+def opened(error: Exception) -> MailgateError:
     """Return what it means that the database cannot be opened."""
-    if isinstance(error, sqlite3.Error) or isinstance(error.__cause__, sqlite3.Error):
-        return Transient("the spool cannot be opened now; try again later", detail=str(error))
+    cause = error if isinstance(error, sqlite3.Error) else error.__context__
+    found = meaning(cause) if isinstance(cause, sqlite3.Error) else None
+    if isinstance(found, Damaged):
+        return found
     return Transient("the spool cannot be opened now; try again later", detail=repr(error))
 
 
-def meaning(error: sqlite3.OperationalError) -> Transient:
-    """Return what a failed statement means to whoever waits: no space, or try again."""
-    name = getattr(error, "sqlite_errorname", "")
+def meaning(error: sqlite3.Error) -> Exception:
+    """Return what a failed statement means to whoever waits; a bug of ours is itself."""
+    name: str = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL":
         return NoSpace("the spool's disk is full; try again later", detail=str(error))
-    return Transient("the spool cannot be written now; try again later", detail=f"{name} {error}")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        message = "the spool's database is damaged: stop the gateway and restore the last backup"
+        return Damaged(message, detail=f"{name} {error}")
+    if isinstance(error, sqlite3.OperationalError):
+        return Transient("the spool cannot be used now; try again later", detail=f"{name} {error}")
+    return error

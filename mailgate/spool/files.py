@@ -99,9 +99,13 @@ class Growing:
 
     def discard(self) -> None:
         """Forget the bytes."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        # Closing writes what is still buffered, which a full disk refuses again.
+        with contextlib.suppress(OSError):
             self._file.close()
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 def _private(path: str, flags: int) -> int:

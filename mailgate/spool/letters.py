@@ -137,10 +137,13 @@ def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> l
     return [_letter(row) for row in rows if row["id"] not in besides][:limit]
 
 
-def next_due(view: View) -> datetime | None:
-    """When the next try is due; None when no letter waits."""
-    row = view.one("SELECT MIN(next_try) AS due FROM letter WHERE state = 'WAITING'")
-    return moment(row["due"]) if row and row["due"] is not None else None
+def next_due(view: View, *, besides: Collection[int]) -> datetime | None:
+    """When the next try is due, without those that the caller works on; None when no letter waits."""
+    rows = view.all(
+        "SELECT id, next_try FROM letter WHERE state = 'WAITING' ORDER BY next_try LIMIT ?",
+        len(besides) + 1,
+    )
+    return next((moment(row["next_try"]) for row in rows if row["id"] not in besides), None)
 
 
 def _letter(row: Row) -> Letter:
@@ -178,6 +181,8 @@ def put_off(
         " last_words = ? WHERE id = ? AND state = 'WAITING'",
         until.timestamp(), int(refused), waited.total_seconds(), words[:500], letter.id,
     )  # fmt: skip
+    if refused:
+        tx.note("deferred", **_cause(tx, letter.id), detail=f"letter={letter.id} {words}")
 
 
 def set_aside(tx: Tx, letter: int, words: str) -> None:
@@ -187,28 +192,54 @@ def set_aside(tx: Tx, letter: int, words: str) -> None:
         " WHERE id = ? AND state = 'WAITING'",
         words[:500], letter,
     )  # fmt: skip
+    tx.note("held", **_cause(tx, letter), detail=f"letter={letter} {words}")
 
 
-def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> None:
-    """Have the letter composed again within ``limit`` bytes, under the same Message-ID."""
-    tx.execute(
+def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
+    """Have the letter composed again within ``limit`` bytes, under the same Message-ID.
+
+    False, and nothing is done, where it was composed for as little already: its words alone are more.
+    """
+    hit = tx.execute(
         "UPDATE letter SET state = 'PLANNED', \"limit\" = ?, size = NULL, file = NULL,"
-        " next_try = NULL, tries = tries + 1, last_words = ? WHERE id = ? AND state = 'WAITING'",
-        limit, words[:500], letter,
+        " next_try = NULL, tries = tries + 1, last_words = ? WHERE id = ? AND state = 'WAITING'"
+        " AND (\"limit\" IS NULL OR \"limit\" > ?)",
+        limit, words[:500], letter, limit,
     )  # fmt: skip
+    if not hit:
+        return False
+    tx.note("shortened", **_cause(tx, letter), detail=f"letter={letter} limit={limit} {words}")
     tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
     tx.ring("reply")
+    return True
 
 
 def retry_now(tx: Tx, letter: int) -> bool:
-    """Let a letter that waits or is HELD be tried at once; False if it is neither."""
+    """Let a letter that waits or is HELD be tried at once; False if it is neither.
+
+    A HELD one has all its patience again.
+    """
     hit = tx.execute(
-        "UPDATE letter SET state = 'WAITING', next_try = ? WHERE id = ?"
+        "UPDATE letter SET next_try = ?, refusals = CASE state WHEN 'HELD' THEN 0 ELSE refusals END,"
+        " waited = CASE state WHEN 'HELD' THEN 0 ELSE waited END, state = 'WAITING' WHERE id = ?"
         " AND state IN ('WAITING', 'HELD') AND size IS NOT NULL",
         tx.at, letter,
     )  # fmt: skip
+    if hit:
+        tx.note("requeued", **_cause(tx, letter), detail=f"letter={letter}")
     tx.ring("deliver")
     return bool(hit)
+
+
+def _cause(view: View, letter: int) -> dict[str, str | None]:
+    """Where a decision about a letter is shown: with its job, else with the mail that it answers."""
+    row = view.one(
+        "SELECT job, key FROM letter LEFT JOIN message ON message.id = message WHERE letter.id = ?",
+        letter,
+    )
+    if row is None or row["job"] is not None:
+        return {"job": row["job"] if row else None}
+    return {"key": row["key"]}
 
 
 def shift(tx: Tx, seconds: float) -> None:

@@ -6,15 +6,14 @@ share one commit and so one fsync. An operation's result is handed out only afte
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from mailgate import crash, log
-from mailgate.errors import Transient
-from mailgate.spool.database import Connection, Tx, meaning
+from mailgate.errors import Damaged, Transient
+from mailgate.spool.database import Connection, Tx
 
 T = TypeVar("T")
 
@@ -105,7 +104,7 @@ class Writer:
                 crash.point("commit:before")
             crash.point("commit:after")
         except Exception as error:  # noqa: BLE001 - the one writer outlives whatever a batch meets
-            trouble = error if isinstance(error, Transient) else _unforeseen(error)
+            trouble = error if isinstance(error, Transient | Damaged) else _unforeseen(error)
             log.event("delayed", what="commit", reason=str(trouble), detail=trouble.detail)
             for wish in batch:
                 wish.error = trouble
@@ -126,5 +125,5 @@ def _perform(tx: Tx, wish: _Wish[object]) -> None:
         if not tx.open:
             raise
         tx.execute("ROLLBACK TO wish")
-        wish.error = meaning(error) if isinstance(error, sqlite3.OperationalError) else error
+        wish.error = error
     tx.execute("RELEASE wish")
