@@ -60,16 +60,12 @@ def gateway(folder: Path, **settings: object) -> Gateway:
     return made
 
 
-def memory(pid: int) -> int:
-    """Bytes of memory of a process and its readers, shared pages counted in their share."""
-    return sum(_proportional(one) for one in (pid, *_readers(pid)))
-
-
-def _readers(pid: int) -> list[int]:
+def processes(pid: int) -> list[int]:
+    """The daemon and its readers; its jobs are not the gateway."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(x) for x in (task / "children").read_text().split()]
-    return [x for x in found if b"mailgate.read" in _command(x)]
+    return [pid, *(x for x in found if b"mailgate.read" in _command(x))]
 
 
 def _command(pid: int) -> bytes:
@@ -79,9 +75,13 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def _proportional(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return sum(int(x.split()[1]) for x in text.splitlines() if x.startswith("Pss:")) << 10
+def resident(pid: int, what: str) -> int:
+    """Bytes of memory of a process: VmRSS now, VmHWM at its peak."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    (line,) = [x for x in text.splitlines() if x.startswith(f"{what}:")]
+    return int(line.split()[1]) << 10
+
+
+def forget_peak(pid: int) -> None:
+    """Let VmHWM begin again from now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
