@@ -26,7 +26,7 @@ from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
 from mailgate.run.jobdir import Folder, Start
-from mailgate.spool import jobs
+from mailgate.spool import attempts, jobs
 from mailgate.spool.store import Spool
 
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
@@ -66,7 +66,7 @@ class Runner:
 
     async def run(self) -> None:
         """Run until cancelled. Jobs live on."""
-        self._open = {a.token: a for a in jobs.open_attempts(self._spool.view)}
+        self._open = {a.token: a for a in attempts.open_attempts(self._spool.view)}
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
         if self._open:
@@ -125,7 +125,7 @@ class Runner:
         slots = self._engine.slots
         free = _HANDFUL if slots is None else slots - len(taken)
         if free > 0:
-            for job in jobs.queued(self._spool.view, limit=free, besides=taken):
+            for job in attempts.queued(self._spool.view, limit=free, besides=taken):
                 self._take(group, job, self._step(self._submit, job))
 
     @staticmethod
@@ -135,7 +135,7 @@ class Runner:
     async def _submit(self, job: JobId) -> None:
         """Intent first: the attempt is committed before anything starts under its token."""
         engine = self._config.run.engine
-        attempt = await self._spool.write(lambda tx: jobs.intend(tx, job, engine=engine))
+        attempt = await self._spool.write(lambda tx: attempts.intend(tx, job, engine=engine))
         if attempt is None:
             return
         # From here on the attempt may have begun: only its folder tells, as after a crash.
@@ -160,7 +160,7 @@ class Runner:
         crash.point("run:prepared")
         native = await self._engine.submit(folder, start)
         crash.point("run:submitted")
-        await self._spool.write(lambda tx: jobs.submitted(tx, attempt, native))
+        await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
         self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
         log.event(
             "submitted", job=attempt.job, token=attempt.token, engine=attempt.engine, native=native,
@@ -207,7 +207,7 @@ class Runner:
                 return self._step(self._again, attempt)
 
     async def _begun(self, attempt: Attempt, started: datetime) -> None:
-        if await self._spool.write(lambda tx: jobs.begun(tx, attempt, started)):
+        if await self._spool.write(lambda tx: attempts.begun(tx, attempt, started)):
             _told(attempt)
         self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
 
@@ -228,7 +228,7 @@ class Runner:
         crash.point("run:collected")
         keep = self._config.keep.mail
         phase = await self._spool.write(
-            lambda tx: jobs.ended(
+            lambda tx: attempts.ended(
                 tx,
                 attempt,
                 end,
@@ -263,7 +263,7 @@ class Runner:
 
     async def _drop(self, attempt: Attempt) -> None:
         """Note that an attempt never began and never will: its claim is ours."""
-        await self._spool.write(lambda tx: jobs.dropped(tx, attempt))
+        await self._spool.write(lambda tx: attempts.dropped(tx, attempt))
         self._open.pop(attempt.token, None)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
 
@@ -303,7 +303,7 @@ class Runner:
                 self._told.add(attempt.token)
                 return
         keep = self._config.keep.mail
-        if await self._spool.write(lambda tx: jobs.cancelled(tx, job, keep_mail=keep)):
+        if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
             log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
 
     async def _tell_receipts(self) -> None:

@@ -1,14 +1,11 @@
-"""Jobs and their attempts: made, advanced step by step, ended together with the letters this causes."""
+"""Jobs: made, advanced one step of the state machine at a time, looked up."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-
 from mailgate.model import (
-    Attempt,
-    AttemptState,
     Exit,
     How,
     Identity,
@@ -16,7 +13,6 @@ from mailgate.model import (
     JobId,
     LetterKind,
     Mistake,
-    NativeId,
     Notify,
     Plan,
     Progress,
@@ -26,25 +22,18 @@ from mailgate.model import (
     Staged,
     Stream,
     StreamRole,
-    Token,
 )
-from mailgate.phases import ACTIVE, ENDED, Event, Phase, step
+from mailgate.phases import ACTIVE, Event, Phase, step
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
-from mailgate.spool.mail import forget_after
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_BASE32 = _LETTERS + "234567"
+BASE32 = _LETTERS + "234567"
 
 
 def new_id() -> JobId:
     """Draw a job's name: 12 base32 characters, the first a letter (about 60 random bits)."""
-    return JobId(secrets.choice(_LETTERS) + "".join(secrets.choice(_BASE32) for _ in range(11)))
-
-
-def new_token() -> Token:
-    """Draw an attempt's name in the scheduler."""
-    return Token("m" + "".join(secrets.choice(_BASE32) for _ in range(12)))
+    return JobId(secrets.choice(_LETTERS) + "".join(secrets.choice(BASE32) for _ in range(11)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,170 +123,19 @@ def phase_of(view: View, job: JobId) -> Phase:
     return Phase(row["phase"])
 
 
-# --- attempts -------------------------------------------------------------------------------------
-
-
-def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:
-    """Return the jobs that wait longest for an engine, without those that the caller works on."""
-    busy = frozenset(besides)
-    rows = view.all(
-        "SELECT id FROM job WHERE phase = 'QUEUED' ORDER BY queued LIMIT ?", limit + len(busy)
-    )
-    return [JobId(row["id"]) for row in rows if row["id"] not in busy][:limit]
-
-
-def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
-    """Write down that an attempt is about to be submitted; None if the job is not QUEUED any more."""
-    row = tx.one("SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED'", job)
-    if row is None:
-        return None
-    limit = timedelta(seconds=row["work_limit"]) if row["work_limit"] else None
-    attempt = Attempt(
-        token=new_token(), job=job, number=row["attempts"] + 1, engine=engine,
-        state=AttemptState.INTENDED, limit=limit,
-    )  # fmt: skip
-    tx.insert(
-        "attempt", token=attempt.token, job=job, number=attempt.number, engine=engine,
-        state=attempt.state, intended=tx.at,
-        work_limit=limit.total_seconds() if limit else None,
-    )  # fmt: skip
-    tx.execute("UPDATE job SET attempts = ? WHERE id = ?", attempt.number, job)
-    return attempt
-
-
-def submitted(tx: Tx, attempt: Attempt, native: NativeId) -> None:
-    """Note that the engine has the attempt, under its own name for it."""
-    tx.execute(
-        "UPDATE attempt SET state = 'SUBMITTED', native = ?, submitted = ? WHERE token = ?"
-        " AND state = 'INTENDED'",
-        native, tx.at, attempt.token,
-    )  # fmt: skip
-
-
-def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
-    """Note that the attempt's command runs since ``at``; False if that was known."""
-    hit = tx.execute(
-        "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
-        " AND state IN ('INTENDED', 'SUBMITTED')",
-        at.timestamp(), attempt.token,
-    )  # fmt: skip
-    if not hit:
-        return False
-    tx.execute(
-        "UPDATE job SET started = COALESCE(started, ?) WHERE id = ?", at.timestamp(), attempt.job
-    )
-    if phase_of(tx, attempt.job) is Phase.QUEUED:
-        advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
-        job = fetch(tx, attempt.job)
-        if Notify.START in job.notify:
-            letters.plan(tx, job, LetterKind.STARTED, cause=f"start {attempt.number}")
-    return True
-
-
-def dropped(tx: Tx, attempt: Attempt) -> None:
-    """Note that an attempt never started and never will (its claim is ours): no retry, no error."""
-    tx.execute(
-        "UPDATE attempt SET state = 'LOST', ended = ? WHERE token = ? AND ended IS NULL",
-        tx.at, attempt.token,
-    )  # fmt: skip
-    tx.ring("run")
-
-
-def ended(
-    tx: Tx,
-    attempt: Attempt,
-    end: Exit,
-    *,
-    at: datetime,
-    streams: Sequence[Stream],
-    left_out: Sequence[str],
-    keep_mail: timedelta,
-) -> Phase:
-    """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
-
-    The whole of it is one transaction: a finished job whose reply is forgotten cannot exist. Returns
-    the job's phase; doing it a second time changes nothing.
-    """
-    state = AttemptState.LOST if end.reason is Reason.LOST else AttemptState.ENDED
-    hit = tx.execute(
-        "UPDATE attempt SET state = ?, ended = ? WHERE token = ? AND ended IS NULL",
-        state, at.timestamp(), attempt.token,
-    )  # fmt: skip
-    job = fetch(tx, attempt.job)
-    if not hit or job.phase not in ACTIVE:
-        return job.phase
-    if end != Exit(reason=Reason.EXIT, code=0):
-        tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=_told(end))
-    if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
-        if job.phase is not Phase.QUEUED:
-            advance(tx, job.id, Event.RETRY, before=job.phase)
-        tx.note("retried", job=job.id, detail=f"reason={end.reason} attempt={attempt.number}")
-        tx.ring("run")
-        return Phase.QUEUED
-    return _finish(tx, job, end, at=at, streams=streams, left_out=left_out, keep_mail=keep_mail)
-
-
-def _told(end: Exit) -> str:
-    """How the end reads on the list of errors, after its reason."""
-    if end.reason in {Reason.EXIT, Reason.SIGNAL}:
-        number = end.header if end.reason is Reason.SIGNAL else f"exit code {end.header}"
-        return f"{number}: {end.words}" if end.words else number
-    return end.words
-
-
-def _retries(tx: Tx, job: Job, end: Exit) -> bool:
-    if end.reason not in job.plan.retry_on:
-        return False
-    earlier = tx.count(
-        "SELECT COUNT(*) FROM event WHERE job = ? AND verb = 'retried'", job.id
-    )
-    return earlier < job.plan.retry_times
-
-
-def _finish(
-    tx: Tx,
-    job: Job,
-    end: Exit,
-    *,
-    at: datetime,
-    streams: Sequence[Stream],
-    left_out: Sequence[str],
-    keep_mail: timedelta,
-) -> Phase:
-    # A clock that stepped back never makes an end before its start.
-    over = max(at, job.started or at, job.created)
-    event = {
-        Phase.COMPLETED: Event.COMPLETE, Phase.ERROR: Event.FAIL, Phase.ABORTED: Event.ABORT,
-    }[end.phase]  # fmt: skip
-    new = step(job.phase, event)
-    hit = tx.execute(
-        "UPDATE job SET phase = ?, ended = ?, destruction = ?, reason = ?, code = ?, signal = ?,"
-        " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
-        new, over.timestamp(), (over + job.keep).timestamp(), end.reason, end.code, end.signal,
-        end.words, codec.dump(tuple(left_out)), job.id, job.phase,
-    )  # fmt: skip
-    if hit != 1:
-        message = f"job {job.id} is no longer {job.phase}"
-        raise LookupError(message)
-    for n, stream in enumerate(streams):
-        tx.insert(
-            "stream", job=job.id, n=n, role=stream.role, name=stream.name, path=stream.path,
-            size=stream.size, sha256=stream.sha256,
-        )  # fmt: skip
-    tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
-    letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
-    forget_after(tx, job.message, keep_mail)
-    return new
-
-
-def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
-    """Replace what is known of an ended job's outputs, after they changed under us."""
-    tx.execute("DELETE FROM stream WHERE job = ?", job)
+def put_streams(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
+    """Write down what was collected of a job's outputs, in the reply's order."""
     for n, stream in enumerate(streams):
         tx.insert(
             "stream", job=job, n=n, role=stream.role, name=stream.name, path=stream.path,
             size=stream.size, sha256=stream.sha256,
         )  # fmt: skip
+
+
+def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
+    """Replace what is known of an ended job's outputs, after they changed under us."""
+    tx.execute("DELETE FROM stream WHERE job = ?", job)
+    put_streams(tx, job, streams)
     tx.note("recollected", job=job)
 
 
@@ -309,7 +147,7 @@ def progressed(tx: Tx, job: Job, progress: Progress) -> None:
     )  # fmt: skip
     quarter = int(progress.percent // 25) * 25
     before = int(job.progress.percent // 25) * 25 if job.progress else 0
-    if Notify.PROGRESS in job.notify and before < quarter < 100:  # noqa: PLR2004 - per cent
+    if Notify.PROGRESS in job.notify and before < quarter < 100:
         letters.plan(tx, job, LetterKind.PROGRESS, cause=f"progress {quarter}")
 
 
@@ -343,40 +181,6 @@ def wishes(view: View) -> list[tuple[JobId, str]]:
     """Return what commands asked for and nobody has done yet."""
     rows = view.all("SELECT id, wish FROM job WHERE wish IS NOT NULL")
     return [(JobId(row["id"]), row["wish"]) for row in rows]
-
-
-def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
-    """End a job that no attempt runs, as its owner or the operator wished; False if it has ended."""
-    found = fetch(tx, job)
-    tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
-    if found.phase not in ACTIVE:
-        return False
-    end = Exit(reason=Reason.CANCELLED)
-    _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)
-    return True
-
-
-def open_attempts(view: View) -> list[Attempt]:
-    """Return every attempt that has not ended."""
-    return [
-        _attempt(row)
-        for row in view.all(
-            "SELECT * FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
-        )
-    ]
-
-
-def _attempt(row: Row) -> Attempt:
-    return Attempt(
-        token=Token(row["token"]),
-        job=JobId(row["job"]),
-        number=row["number"],
-        engine=row["engine"],
-        state=AttemptState(row["state"]),
-        native=NativeId(row["native"]) if row["native"] is not None else None,
-        limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
-        started=moment(row["started"]) if row["started"] else None,
-    )
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -421,7 +225,7 @@ def newest(view: View, *, limit: int, active: bool) -> list[Job]:
     """Return jobs, the newest first, without their errors and outputs; ``active``: not ended ones."""
     which = "WHERE phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
     rows = view.all(
-        f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?",  # noqa: S608
+        f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?",
         limit,
     )
     return [_job(row, (), ()) for row in rows]
@@ -431,11 +235,6 @@ def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
     """Return what happened to a job: time, verb, detail."""
     rows = view.all("SELECT at, verb, detail FROM event WHERE job = ? ORDER BY id", job)
     return [(moment(row["at"]), row["verb"], row["detail"]) for row in rows]
-
-
-def tries(view: View, job: JobId) -> list[Attempt]:
-    """Return every attempt at a job, oldest first."""
-    return [_attempt(r) for r in view.all("SELECT * FROM attempt WHERE job = ? ORDER BY number", job)]
 
 
 def _mistakes(view: View, job: JobId) -> tuple[Mistake, ...]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from mailgate.model import Exit, How, Identity, JobId, Notify, Plan, Reason, Request, Staged
-from mailgate.spool import jobs, mail
+from mailgate.spool import attempts, jobs, mail
 from mailgate.spool.database import Connection
 from mailgate.spool.tables import Errand
 
@@ -41,8 +41,8 @@ def a_job(spool: Connection, *, notify: frozenset[Notify] = frozenset(), plan: P
 
 def ended(spool: Connection, job: JobId, end: Exit = DONE) -> None:
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
-        jobs.submitted(tx, attempt, native="1")  # type: ignore[arg-type]
-        jobs.begun(tx, attempt, tx.now)
-        jobs.ended(tx, attempt, end, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+        attempts.submitted(tx, attempt, native="1")  # type: ignore[arg-type]
+        attempts.begun(tx, attempt, tx.now)
+        attempts.ended(tx, attempt, end, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)

@@ -5,10 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailgate.model import (
-    Exit, LetterKind, NativeId, Notify, Plan, Progress, Reason, Stream, StreamRole,
+    Exit,
+    LetterKind,
+    NativeId,
+    Notify,
+    Plan,
+    Progress,
+    Reason,
+    Stream,
+    StreamRole,
 )  # fmt: skip
 from mailgate.phases import Event, IllegalStepError, Phase
-from mailgate.spool import jobs, letters
+from mailgate.spool import attempts, jobs, letters
 from mailgate.spool.database import Connection
 from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
 
@@ -35,10 +43,10 @@ def test_a_job_that_ends_has_its_result_planned_in_the_same_transaction(spool: C
 def test_ending_an_attempt_twice_plans_one_result(spool: Connection) -> None:
     job = a_job(spool)
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
         for _ in range(2):
-            jobs.ended(tx, attempt, DONE, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+            attempts.ended(tx, attempt, DONE, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
     assert kinds(spool) == [LetterKind.RESULT]
 
 
@@ -74,18 +82,18 @@ def test_a_job_that_completes_at_last_keeps_its_earlier_errors(spool: Connection
 def test_a_dropped_attempt_is_no_error_and_its_job_stays_queued(spool: Connection) -> None:
     job = a_job(spool)
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
-        jobs.dropped(tx, attempt)
+        attempts.dropped(tx, attempt)
     found = jobs.fetch(spool.view, job)
     assert (found.phase, found.errors) == (Phase.QUEUED, ())
-    assert jobs.open_attempts(spool.view) == []
-    assert jobs.queued(spool.view, limit=5, besides=()) == [job]
+    assert attempts.open_attempts(spool.view) == []
+    assert attempts.queued(spool.view, limit=5, besides=()) == [job]
 
 
 def test_a_job_that_is_worked_on_is_not_offered_again(spool: Connection) -> None:
     first, second = a_job(spool), a_job(spool)
-    assert jobs.queued(spool.view, limit=1, besides={first}) == [second]
+    assert attempts.queued(spool.view, limit=1, besides={first}) == [second]
 
 
 def test_an_illegal_step_changes_nothing(spool: Connection) -> None:
@@ -104,11 +112,11 @@ def test_a_job_that_moved_meanwhile_is_not_advanced(spool: Connection) -> None:
 def test_an_end_that_the_clock_puts_before_the_start_is_put_right(spool: Connection) -> None:
     job = a_job(spool)
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
-        jobs.begun(tx, attempt, tx.now)
+        attempts.begun(tx, attempt, tx.now)
         hour_ago = tx.now - timedelta(hours=1)
-        jobs.ended(tx, attempt, DONE, at=hour_ago, streams=(), left_out=(), keep_mail=WEEK)
+        attempts.ended(tx, attempt, DONE, at=hour_ago, streams=(), left_out=(), keep_mail=WEEK)
     found = jobs.fetch(spool.view, job)
     assert found.started is not None
     assert found.ended is not None
@@ -122,9 +130,9 @@ def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
         role=StreamRole.FILE, name="a.nwk", path="work/a.nwk", size=3, sha256="1" * 64
     )
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
-        jobs.ended(
+        attempts.ended(
             tx, attempt, DONE, at=tx.now, streams=(stream,), left_out=("x: a link",), keep_mail=WEEK
         )
     found = jobs.fetch(spool.view, job)
@@ -135,11 +143,11 @@ def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
 def test_a_start_mail_is_planned_for_who_asked_and_once(spool: Connection) -> None:
     job = a_job(spool, notify=frozenset({Notify.START}))
     with spool.transaction() as tx:
-        attempt = jobs.intend(tx, job, engine="local")
+        attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
-        jobs.submitted(tx, attempt, NativeId("7"))
-        assert jobs.begun(tx, attempt, tx.now)
-        assert not jobs.begun(tx, attempt, tx.now)
+        attempts.submitted(tx, attempt, NativeId("7"))
+        assert attempts.begun(tx, attempt, tx.now)
+        assert not attempts.begun(tx, attempt, tx.now)
     assert kinds(spool) == [LetterKind.STARTED]
 
 
@@ -170,7 +178,7 @@ def test_a_cancelled_job_that_never_ran_ends_with_a_letter(spool: Connection) ->
         jobs.wish(tx, job, "cancel")
     assert jobs.wishes(spool.view) == [(job, "cancel")]
     with spool.transaction() as tx:
-        assert jobs.cancelled(tx, job, keep_mail=WEEK)
+        assert attempts.cancelled(tx, job, keep_mail=WEEK)
     assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
     assert jobs.wishes(spool.view) == []
     assert kinds(spool) == [LetterKind.RESULT]
@@ -189,4 +197,4 @@ def test_ids_are_base32_and_begin_with_a_letter() -> None:
         assert len(name) == 12
         assert name[0].isalpha()
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz234567")
-        assert jobs.new_token()[0] == "m"
+        assert attempts.new_token()[0] == "m"

@@ -1,0 +1,212 @@
+"""Attempts: intended, submitted, begun, ended; a job's end and its letters are one transaction."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from mailgate.model import (
+    Attempt,
+    AttemptState,
+    Exit,
+    Job,
+    JobId,
+    LetterKind,
+    NativeId,
+    Notify,
+    Reason,
+    Stream,
+    Token,
+)
+from mailgate.phases import ACTIVE, Event, Phase, step
+from mailgate.spool import codec, letters
+from mailgate.spool.database import Row, Tx, View, moment
+from mailgate.spool.jobs import BASE32, advance, fetch, phase_of, put_streams
+from mailgate.spool.mail import forget_after
+
+
+def new_token() -> Token:
+    """Draw an attempt's name in the scheduler."""
+    return Token("m" + "".join(secrets.choice(BASE32) for _ in range(12)))
+
+
+def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:
+    """Return the jobs that wait longest for an engine, without those that the caller works on."""
+    busy = frozenset(besides)
+    rows = view.all(
+        "SELECT id FROM job WHERE phase = 'QUEUED' ORDER BY queued LIMIT ?", limit + len(busy)
+    )
+    return [JobId(row["id"]) for row in rows if row["id"] not in busy][:limit]
+
+
+def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
+    """Write down that an attempt is about to be submitted; None if the job is not QUEUED any more."""
+    row = tx.one("SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED'", job)
+    if row is None:
+        return None
+    limit = timedelta(seconds=row["work_limit"]) if row["work_limit"] else None
+    attempt = Attempt(
+        token=new_token(), job=job, number=row["attempts"] + 1, engine=engine,
+        state=AttemptState.INTENDED, limit=limit,
+    )  # fmt: skip
+    tx.insert(
+        "attempt", token=attempt.token, job=job, number=attempt.number, engine=engine,
+        state=attempt.state, intended=tx.at,
+        work_limit=limit.total_seconds() if limit else None,
+    )  # fmt: skip
+    tx.execute("UPDATE job SET attempts = ? WHERE id = ?", attempt.number, job)
+    return attempt
+
+
+def submitted(tx: Tx, attempt: Attempt, native: NativeId) -> None:
+    """Note that the engine has the attempt, under its own name for it."""
+    tx.execute(
+        "UPDATE attempt SET state = 'SUBMITTED', native = ?, submitted = ? WHERE token = ?"
+        " AND state = 'INTENDED'",
+        native, tx.at, attempt.token,
+    )  # fmt: skip
+
+
+def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
+    """Note that the attempt's command runs since ``at``; False if that was known."""
+    hit = tx.execute(
+        "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
+        " AND state IN ('INTENDED', 'SUBMITTED')",
+        at.timestamp(), attempt.token,
+    )  # fmt: skip
+    if not hit:
+        return False
+    tx.execute(
+        "UPDATE job SET started = COALESCE(started, ?) WHERE id = ?", at.timestamp(), attempt.job
+    )
+    if phase_of(tx, attempt.job) is Phase.QUEUED:
+        advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
+        job = fetch(tx, attempt.job)
+        if Notify.START in job.notify:
+            letters.plan(tx, job, LetterKind.STARTED, cause=f"start {attempt.number}")
+    return True
+
+
+def dropped(tx: Tx, attempt: Attempt) -> None:
+    """Note that an attempt never started and never will (its claim is ours): no retry, no error."""
+    tx.execute(
+        "UPDATE attempt SET state = 'LOST', ended = ? WHERE token = ? AND ended IS NULL",
+        tx.at, attempt.token,
+    )  # fmt: skip
+    tx.ring("run")
+
+
+def ended(
+    tx: Tx,
+    attempt: Attempt,
+    end: Exit,
+    *,
+    at: datetime,
+    streams: Sequence[Stream],
+    left_out: Sequence[str],
+    keep_mail: timedelta,
+) -> Phase:
+    """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
+
+    The whole of it is one transaction: a finished job whose reply is forgotten cannot exist. Returns
+    the job's phase; doing it a second time changes nothing.
+    """
+    state = AttemptState.LOST if end.reason is Reason.LOST else AttemptState.ENDED
+    hit = tx.execute(
+        "UPDATE attempt SET state = ?, ended = ? WHERE token = ? AND ended IS NULL",
+        state, at.timestamp(), attempt.token,
+    )  # fmt: skip
+    job = fetch(tx, attempt.job)
+    if not hit or job.phase not in ACTIVE:
+        return job.phase
+    if end != Exit(reason=Reason.EXIT, code=0):
+        tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=_told(end))
+    if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
+        if job.phase is not Phase.QUEUED:
+            advance(tx, job.id, Event.RETRY, before=job.phase)
+        tx.note("retried", job=job.id, detail=f"reason={end.reason} attempt={attempt.number}")
+        tx.ring("run")
+        return Phase.QUEUED
+    return _finish(tx, job, end, at=at, streams=streams, left_out=left_out, keep_mail=keep_mail)
+
+
+def _told(end: Exit) -> str:
+    """How the end reads on the list of errors, after its reason."""
+    if end.reason in {Reason.EXIT, Reason.SIGNAL}:
+        number = end.header if end.reason is Reason.SIGNAL else f"exit code {end.header}"
+        return f"{number}: {end.words}" if end.words else number
+    return end.words
+
+
+def _retries(tx: Tx, job: Job, end: Exit) -> bool:
+    if end.reason not in job.plan.retry_on:
+        return False
+    earlier = tx.count(
+        "SELECT COUNT(*) FROM event WHERE job = ? AND verb = 'retried'", job.id
+    )
+    return earlier < job.plan.retry_times
+
+
+def _finish(
+    tx: Tx,
+    job: Job,
+    end: Exit,
+    *,
+    at: datetime,
+    streams: Sequence[Stream],
+    left_out: Sequence[str],
+    keep_mail: timedelta,
+) -> Phase:
+    # A clock that stepped back never makes an end before its start.
+    over = max(at, job.started or at, job.created)
+    event = {
+        Phase.COMPLETED: Event.COMPLETE, Phase.ERROR: Event.FAIL, Phase.ABORTED: Event.ABORT,
+    }[end.phase]  # fmt: skip
+    new = step(job.phase, event)
+    hit = tx.execute(
+        "UPDATE job SET phase = ?, ended = ?, destruction = ?, reason = ?, code = ?, signal = ?,"
+        " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
+        new, over.timestamp(), (over + job.keep).timestamp(), end.reason, end.code, end.signal,
+        end.words, codec.dump(tuple(left_out)), job.id, job.phase,
+    )  # fmt: skip
+    if hit != 1:
+        message = f"job {job.id} is no longer {job.phase}"
+        raise LookupError(message)
+    put_streams(tx, job.id, streams)
+    tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
+    letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
+    forget_after(tx, job.message, keep_mail)
+    return new
+
+
+def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
+    """End a job that no attempt runs, as its owner or the operator wished; False if it has ended."""
+    found = fetch(tx, job)
+    tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
+    if found.phase not in ACTIVE:
+        return False
+    end = Exit(reason=Reason.CANCELLED)
+    _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)
+    return True
+
+
+def open_attempts(view: View) -> list[Attempt]:
+    """Return every attempt that has not ended."""
+    return [
+        _attempt(row)
+        for row in view.all(
+            "SELECT * FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+        )
+    ]
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        token=Token(row["token"]),
+        job=JobId(row["job"]),
+        number=row["number"],
+        engine=row["engine"],
+        state=AttemptState(row["state"]),
+        native=NativeId(row["native"]) if row["native"] is not None else None,
+        limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
+        started=moment(row["started"]) if row["started"] else None,
+    )
