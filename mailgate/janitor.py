@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
+from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.spool import keep
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
-from mailgate.run.jobdir import Folder as JobFolder
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""The commands: mailgate and its subcommands, a file each."""

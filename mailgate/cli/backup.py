@@ -8,9 +8,11 @@ from mailgate.spool.store import Folder
 
 
 def run(words: list[str]) -> int:
-    """Copy database, mail, letters, staged inputs and the jobs' folders; exit 73 where it cannot."""
+    """Copy database, mail, letters, inputs and the jobs' folders; exit 73 where it cannot."""
     made = parser("backup", __doc__)
-    made.add_argument("folder", metavar="DIR", type=Path, help="a folder that is empty or not there")
+    made.add_argument(
+        "folder", metavar="DIR", type=Path, help="a folder that is empty or not there"
+    )
     given = made.parse_args(words)
     config, _ = loaded(given.config)
     with spool_of(config) as connection:

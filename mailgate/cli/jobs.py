@@ -27,6 +27,11 @@ def run(words: list[str]) -> int:
 
 def _row(job: Job) -> tuple[object, ...]:
     return (
-        job.id, f"{job.phase:<9}", job.service, job.owner.address, job.created,
-        job.exit.header if job.exit else None, job.label,
-    )  # fmt: skip
+        job.id,
+        f"{job.phase:<9}",
+        job.service,
+        job.owner.address,
+        job.created,
+        job.exit.header if job.exit else None,
+        job.label,
+    )

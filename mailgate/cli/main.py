@@ -35,8 +35,10 @@ def _main(words: list[str]) -> int:
         print(_help())
         return 0 if words else _USAGE
     if words[0] not in names():
-        print(f"mailgate: there is no command {escaped(words[0])}; 'mailgate --help' lists them",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"mailgate: there is no command {escaped(words[0])}; 'mailgate --help' lists them",
+            file=sys.stderr,
+        )
         return _USAGE
     try:
         return command(words[0])(words[1:])

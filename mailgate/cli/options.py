@@ -20,14 +20,18 @@ from mailgate.spool.store import Folder, direct
 def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     """Return a subcommand's parser, with ``-c FILE``."""
     made = argparse.ArgumentParser(
-        prog=f"mailgate {name}", description=about,
+        prog=f"mailgate {name}",
+        description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     made.add_argument(
-        "-c", "--config", metavar="FILE", type=Path,
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=Path,
         default=Path(os.environ.get("MAILGATE_CONFIG", "etc/mailgate.toml")),
         help="the configuration (default: $MAILGATE_CONFIG, else etc/mailgate.toml)",
-    )  # fmt: skip
+    )
     return made
 
 
@@ -93,9 +97,7 @@ def job_facts(job: Job) -> dict[str, object]:
         "words": job.exit.words if job.exit else None,
         "progress": job.progress.percent if job.progress else None,
         "attempts": job.attempts,
-        "errors": [
-            {"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors
-        ],
+        "errors": [{"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors],
         "streams": [{"name": s.name, "size": s.size, "sha256": s.sha256} for s in job.streams],
         "left_out": list(job.left_out),
     }

@@ -21,7 +21,13 @@ def run(words: list[str]) -> int:
                 return _NONE
         for letter in letters.queue(connection.view):
             line(
-                letter.id, f"{letter.state:<7}", letter.recipient, letter.kind, letter.job,
-                f"{letter.tries} tries", letter.next_try, letter.last_words,
-            )  # fmt: skip
+                letter.id,
+                f"{letter.state:<7}",
+                letter.recipient,
+                letter.kind,
+                letter.job,
+                f"{letter.tries} tries",
+                letter.next_try,
+                letter.last_words,
+            )
     return 0

@@ -17,13 +17,22 @@ from mailgate.parse.message import read_message
 Json = str | int | None | list["Json"] | dict[str, "Json"]
 
 _KEYS = (
-    "file", "message_id", "from", "to", "subject", "date", "text", "attachments", "automatic",
-    "defects", "error",
-)  # fmt: skip
+    "file",
+    "message_id",
+    "from",
+    "to",
+    "subject",
+    "date",
+    "text",
+    "attachments",
+    "automatic",
+    "defects",
+    "error",
+)
 
 # What would end a line for some reader, or is no character; JSON escapes the rest by itself.
 _ESCAPED = {code: f"\\u{code:04x}" for code in [*range(0x7F, 0xA0), 0x2028, 0x2029]}
-_ESCAPED |= {code: "\ufffd" for code in range(0xD800, 0xE000)}
+_ESCAPED |= dict.fromkeys(range(55296, 57344), "�")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -65,7 +74,7 @@ def _object(name: str) -> dict[str, Json]:
 
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    """The file, or a copy of what comes through a pipe, in which one cannot go back."""
+    """Return the file, or a copy of what comes through a pipe, in which one cannot go back."""
     with open(name, "rb") as source:  # noqa: PTH123 - a name from the command line, as it stands
         if source.seekable():
             yield source

@@ -35,17 +35,26 @@ def run(words: list[str]) -> int:
 
 def _take(words: list[str]) -> None:
     made = parser("receive", __doc__)
-    made.add_argument("--sender", metavar="A", help="the envelope sender; '' or '<>' is the null one")
     made.add_argument(
-        "--recipient", metavar="B", action="append", nargs="+", default=[],
+        "--sender", metavar="A", help="the envelope sender; '' or '<>' is the null one"
+    )
+    made.add_argument(
+        "--recipient",
+        metavar="B",
+        action="append",
+        nargs="+",
+        default=[],
         help="an envelope recipient; may be given several times",
-    )  # fmt: skip
+    )
     given = made.parse_args(words)
     config, services = loaded(given.config)
     blocks = _blocks()
     head = next(blocks, b"")
     sender, recipients = pipe.addresses(
-        head, os.environ, sender=given.sender, recipients=[r for some in given.recipient for r in some]
+        head,
+        os.environ,
+        sender=given.sender,
+        recipients=[r for some in given.recipient for r in some],
     )
     envelope = Envelope(
         sender=sender, recipients=recipients, door="pipe", trusted=config.pipe.trust
@@ -54,7 +63,7 @@ def _take(words: list[str]) -> None:
 
 
 def _blocks() -> Iterator[bytes]:
-    """Standard input in blocks, the first one as long as the header can be."""
+    """Yield standard input in blocks, the first one as long as the header can be."""
     while block := sys.stdin.buffer.read(_BLOCK):
         yield block
 
@@ -65,7 +74,7 @@ def _all(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _without_mbox_line(head: bytes) -> bytes:
-    """procmail and some delivery agents put a "From " line before the header."""
+    """Procmail and some delivery agents put a "From " line before the header."""
     if head.startswith(b"From "):
         return head[head.find(b"\n") + 1 :]
     return head

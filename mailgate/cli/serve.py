@@ -6,7 +6,7 @@ from mailgate.cli.options import loaded, parser
 
 
 def run(words: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; exit 0, 78 for a bad configuration, 75 or 70 if it cannot start."""
+    """Serve until SIGTERM or SIGINT; exit 0, or 78, 75 or 70 where it cannot start."""
     given = parser("serve", __doc__).parse_args(words)
     config, services = loaded(given.config)
     from mailgate.daemon import serve  # noqa: PLC0415 - after the configuration is known good

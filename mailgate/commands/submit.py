@@ -6,7 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 
 from mailgate import services
-from mailgate.model import INPUTS, Answer, Identity, JobId, LetterKind, Notify, Request, Staged, Unclear
+from mailgate.model import (
+    INPUTS,
+    Answer,
+    Identity,
+    JobId,
+    LetterKind,
+    Notify,
+    Request,
+    Staged,
+    Unclear,
+)
 from mailgate.services import Service
 from mailgate.spool import jobs
 from mailgate.spool.database import Tx
@@ -46,9 +56,11 @@ def execute(tx: Tx, call: Call) -> Answer | JobId:
 def _dry_run(call: Call, request: Request) -> Answer:
     plan = services.plan(call.service, request, Path("in"))
     facts = {
-        "request": request, "argv": plan.argv,
-        "work_limit": _work_limit(call, request), "keep": _keep(call, request),
-    }  # fmt: skip
+        "request": request,
+        "argv": plan.argv,
+        "work_limit": _work_limit(call, request),
+        "keep": _keep(call, request),
+    }
     return Answer(kind=LetterKind.DRY_RUN, facts=facts)
 
 

@@ -68,12 +68,17 @@ class Composer:
                 await self._spool.wait("reply", longest=_LOOK)
 
     async def _compose(self, plan: Planned) -> None:
-        """The top of the room's loop for one letter: what goes wrong stays with it."""
+        """Compose, at the top of the room's loop: what goes wrong stays with that letter."""
         try:
             await self._composed(plan)
         except Transient as error:
-            log.event("delayed", what="reply", letter=plan.id, reason=str(error),
-                      detail=error.detail or None)  # fmt: skip
+            log.event(
+                "delayed",
+                what="reply",
+                letter=plan.id,
+                reason=str(error),
+                detail=error.detail or None,
+            )
             await asyncio.sleep(_AGAIN)
         except Exception as error:  # noqa: BLE001 - a letter that cannot be written stays PLANNED
             log.event("failed", what="reply", letter=plan.id, reason=repr(error))
@@ -169,7 +174,7 @@ class Composer:
 
 
 def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, object]]:
-    """The request's Message-ID and References, and the first answer's facts with the others'."""
+    """Return the request's Message-ID and References, and the first answer's facts with the others'."""
     stored = codec.load(dict, plan.facts)
     thread = (stored.get("message_id"), stored.get("references"))
     answers = [(LetterKind(a["kind"]), a["facts"]) for a in stored.get("answers", [])]
@@ -180,7 +185,7 @@ def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, o
 
 
 def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]:
-    """The model's values behind an answer's JSON."""
+    """Return the model's values behind an answer's JSON."""
     match kind:
         case LetterKind.UNCLEAR:
             return {"unclear": codec.load(Unclear, json.dumps(facts["unclear"]))}

@@ -99,7 +99,7 @@ class Runner:
         group.create_task(self._taken(job, step))
 
     async def _taken(self, job: JobId, step: Step) -> None:
-        """The top of the room's loop for one job: what goes wrong stays with that job."""
+        """Take a step, at the top of the room's loop: what goes wrong stays with that job."""
         try:
             async with self._gate:
                 await step()
@@ -152,9 +152,12 @@ class Runner:
         job = jobs.fetch(self._spool.view, attempt.job)
         staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
         start = Start(
-            job=attempt.job, token=attempt.token, number=attempt.number,
-            plan=located(job.plan, folder), limit=attempt.limit,
-        )  # fmt: skip
+            job=attempt.job,
+            token=attempt.token,
+            number=attempt.number,
+            plan=located(job.plan, folder),
+            limit=attempt.limit,
+        )
         # Files, on a disk that may be slow.
         await asyncio.to_thread(_prepare, folder, start, staged)
         crash.point("run:prepared")
@@ -163,9 +166,13 @@ class Runner:
         await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
         self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
         log.event(
-            "submitted", job=attempt.job, token=attempt.token, engine=attempt.engine, native=native,
+            "submitted",
+            job=attempt.job,
+            token=attempt.token,
+            engine=attempt.engine,
+            native=native,
             attempt=attempt.number,
-        )  # fmt: skip
+        )
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:
@@ -193,7 +200,7 @@ class Runner:
         await self._read_progress(asked)
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
-        """What is to be done about what was seen of an attempt."""
+        """Return what is to be done about what was seen of an attempt."""
         match sight:
             case Running(started=started):
                 if attempt.state is AttemptState.STARTED:
@@ -211,9 +218,7 @@ class Runner:
             _told(attempt)
         self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
 
-    async def _ended(
-        self, attempt: Attempt, end: Exit, ended: datetime, started: datetime
-    ) -> None:
+    async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
         if attempt.state is not AttemptState.STARTED:
             await self._begun(attempt, started)
         await self._end(attempt, end, ended)
@@ -236,18 +241,22 @@ class Runner:
                 streams=collected.streams,
                 left_out=collected.left_out,
                 keep_mail=keep,
-            )  # fmt: skip
+            )
         )
         crash.point("run:ended")
         self._open.pop(attempt.token, None)
         self._told.discard(attempt.token)
         log.event(
-            "advanced", job=attempt.job, to=phase, exit=end.header, words=end.words or None,
+            "advanced",
+            job=attempt.job,
+            to=phase,
+            exit=end.header,
+            words=end.words or None,
             attempt=attempt.number,
-        )  # fmt: skip
+        )
 
     async def _lost(self, attempt: Attempt, started: datetime) -> None:
-        """It began and is gone without a word: only the service's [retry] allows another."""
+        """End what is gone without a word: only the service's [retry] allows another."""
         if attempt.state is not AttemptState.STARTED:
             await self._begun(attempt, started)
         wished = dict(jobs.wishes(self._spool.view)).get(attempt.job)
@@ -255,7 +264,7 @@ class Runner:
         await self._end(attempt, Exit(reason=reason), datetime.now(UTC))
 
     async def _again(self, attempt: Attempt) -> None:
-        """It never began. Who replaces, first claims: a late start then does nothing."""
+        """Replace what never began. Who replaces, first claims: a late start does nothing."""
         folder = self._folder(attempt.job)
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
@@ -294,7 +303,7 @@ class Runner:
                 self._take(group, job, self._step(self._cancel, job))
 
     async def _cancel(self, job: JobId) -> None:
-        """Claim what has not begun, tell the engine to end what has; sights tell when it is over."""
+        """Claim what has not begun, have the engine end what has; sights tell when it is over."""
         for attempt in [a for a in self._open.values() if a.job == job]:
             if await asyncio.to_thread(jobdir.claim, self._folder(job), attempt.number):
                 await self._drop(attempt)
@@ -314,9 +323,13 @@ class Runner:
 
 def _told(attempt: Attempt) -> None:
     log.event(
-        "advanced", job=attempt.job, to="EXECUTING", engine=attempt.engine, native=attempt.native,
+        "advanced",
+        job=attempt.job,
+        to="EXECUTING",
+        engine=attempt.engine,
+        native=attempt.native,
         attempt=attempt.number,
-    )  # fmt: skip
+    )
 
 
 def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:

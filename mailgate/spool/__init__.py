@@ -1,1 +1,1 @@
-"""What the rooms leave for each other: one SQLite database and the files that are too big for it."""
+"""What the rooms leave for each other: one SQLite database, and files too big for it."""

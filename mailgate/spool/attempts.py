@@ -39,20 +39,29 @@ def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:
 
 
 def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
-    """Write down that an attempt is about to be submitted; None if the job is not QUEUED any more."""
+    """Write down that an attempt will be submitted; None if the job is not QUEUED any more."""
     row = tx.one("SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED'", job)
     if row is None:
         return None
     limit = timedelta(seconds=row["work_limit"]) if row["work_limit"] else None
     attempt = Attempt(
-        token=new_token(), job=job, number=row["attempts"] + 1, engine=engine,
-        state=AttemptState.INTENDED, limit=limit,
-    )  # fmt: skip
+        token=new_token(),
+        job=job,
+        number=row["attempts"] + 1,
+        engine=engine,
+        state=AttemptState.INTENDED,
+        limit=limit,
+    )
     tx.insert(
-        "attempt", token=attempt.token, job=job, number=attempt.number, engine=engine,
-        state=attempt.state, intended=tx.at,
+        "attempt",
+        token=attempt.token,
+        job=job,
+        number=attempt.number,
+        engine=engine,
+        state=attempt.state,
+        intended=tx.at,
         work_limit=limit.total_seconds() if limit else None,
-    )  # fmt: skip
+    )
     tx.execute("UPDATE job SET attempts = ? WHERE id = ?", attempt.number, job)
     return attempt
 
@@ -62,8 +71,10 @@ def submitted(tx: Tx, attempt: Attempt, native: NativeId) -> None:
     tx.execute(
         "UPDATE attempt SET state = 'SUBMITTED', native = ?, submitted = ? WHERE token = ?"
         " AND state = 'INTENDED'",
-        native, tx.at, attempt.token,
-    )  # fmt: skip
+        native,
+        tx.at,
+        attempt.token,
+    )
 
 
 def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
@@ -71,8 +82,9 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     hit = tx.execute(
         "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
         " AND state IN ('INTENDED', 'SUBMITTED')",
-        at.timestamp(), attempt.token,
-    )  # fmt: skip
+        at.timestamp(),
+        attempt.token,
+    )
     if not hit:
         return False
     tx.execute(
@@ -90,8 +102,9 @@ def dropped(tx: Tx, attempt: Attempt) -> None:
     """Note that an attempt never started and never will (its claim is ours): no retry, no error."""
     tx.execute(
         "UPDATE attempt SET state = 'LOST', ended = ? WHERE token = ? AND ended IS NULL",
-        tx.at, attempt.token,
-    )  # fmt: skip
+        tx.at,
+        attempt.token,
+    )
     tx.ring("run")
 
 
@@ -107,14 +120,16 @@ def ended(
 ) -> Phase:
     """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
 
-    The whole of it is one transaction: a finished job whose reply is forgotten cannot exist. Returns
-    the job's phase; doing it a second time changes nothing.
+    The whole of it is one transaction: a finished job whose reply is forgotten cannot exist.
+    Returns the job's phase; doing it a second time changes nothing.
     """
     state = AttemptState.LOST if end.reason is Reason.LOST else AttemptState.ENDED
     hit = tx.execute(
         "UPDATE attempt SET state = ?, ended = ? WHERE token = ? AND ended IS NULL",
-        state, at.timestamp(), attempt.token,
-    )  # fmt: skip
+        state,
+        at.timestamp(),
+        attempt.token,
+    )
     job = fetch(tx, attempt.job)
     if not hit or job.phase not in ACTIVE:
         return job.phase
@@ -140,9 +155,7 @@ def _told(end: Exit) -> str:
 def _retries(tx: Tx, job: Job, end: Exit) -> bool:
     if end.reason not in job.plan.retry_on:
         return False
-    earlier = tx.count(
-        "SELECT COUNT(*) FROM event WHERE job = ? AND verb = 'retried'", job.id
-    )
+    earlier = tx.count("SELECT COUNT(*) FROM event WHERE job = ? AND verb = 'retried'", job.id)
     return earlier < job.plan.retry_times
 
 
@@ -159,15 +172,25 @@ def _finish(
     # A clock that stepped back never makes an end before its start.
     over = max(at, job.started or at, job.created)
     event = {
-        Phase.COMPLETED: Event.COMPLETE, Phase.ERROR: Event.FAIL, Phase.ABORTED: Event.ABORT,
-    }[end.phase]  # fmt: skip
+        Phase.COMPLETED: Event.COMPLETE,
+        Phase.ERROR: Event.FAIL,
+        Phase.ABORTED: Event.ABORT,
+    }[end.phase]
     new = step(job.phase, event)
     hit = tx.execute(
         "UPDATE job SET phase = ?, ended = ?, destruction = ?, reason = ?, code = ?, signal = ?,"
         " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
-        new, over.timestamp(), (over + job.keep).timestamp(), end.reason, end.code, end.signal,
-        end.words, codec.dump(tuple(left_out)), job.id, job.phase,
-    )  # fmt: skip
+        new,
+        over.timestamp(),
+        (over + job.keep).timestamp(),
+        end.reason,
+        end.code,
+        end.signal,
+        end.words,
+        codec.dump(tuple(left_out)),
+        job.id,
+        job.phase,
+    )
     if hit != 1:
         message = f"job {job.id} is no longer {job.phase}"
         raise LookupError(message)
@@ -179,7 +202,7 @@ def _finish(
 
 
 def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
-    """End a job that no attempt runs, as its owner or the operator wished; False if it has ended."""
+    """End a job that no attempt runs, as somebody wished; False if it has ended."""
     found = fetch(tx, job)
     tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
     if found.phase not in ACTIVE:

@@ -48,7 +48,7 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> N
 
 
 def _copy_links(spool: Folder, copy: Folder) -> None:
-    """Mail, letters and staged inputs never change once written: what is there twice is the same."""
+    """Copy what never changes once written: mail, letters and staged inputs."""
     for name in ("mail", "letters", "staged"):
         for path in _files(spool.root / name):
             target = copy.root / name / path.name

@@ -60,7 +60,9 @@ def _hints(kind: type) -> Mapping[str, object]:
 def _rich(kind: object, value: Json) -> object:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in {Union, types.UnionType}:
-        return None if value is None else _rich(next(k for k in inner if k is not type(None)), value)
+        return (
+            None if value is None else _rich(next(k for k in inner if k is not type(None)), value)
+        )
     if origin in {tuple, frozenset} and isinstance(value, list):
         return origin(_rich(inner[0], item) for item in value)
     if isinstance(value, dict) and not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
@@ -73,7 +75,9 @@ def _rich(kind: object, value: Json) -> object:
 def _one(kind: type, value: Json) -> object:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         hints = _hints(kind)
-        return kind(**{name: _rich(hints[name], item) for name, item in value.items() if name in hints})
+        return kind(
+            **{name: _rich(hints[name], item) for name, item in value.items() if name in hints}
+        )
     if kind is datetime and isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC)
     if kind is timedelta and isinstance(value, int | float):

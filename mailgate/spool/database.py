@@ -1,8 +1,8 @@
-"""Connections to the spool's database, and what a statement may be run on: View reads, Tx writes."""
+"""Connections to the spool's database; a statement is run on a View to read, a Tx to write."""
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ def moment(seconds: float) -> datetime:
 
 
 class View:
-    """What can be asked of the database; any question raises Transient where it cannot be read now."""
+    """What can be asked of the database; a question raises Transient where it cannot be read."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
@@ -71,7 +71,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The gateway's own address, in two halves: what Message-IDs and bounce addresses are made of."""
+    """The gateway's own address, in two halves: for Message-IDs and bounce addresses."""
 
     local: str
     domain: str
@@ -119,16 +119,18 @@ class Tx(View):
             raise meaning(error) from error
 
     def insert(self, table: str, **columns: Value) -> int:
-        """Insert one row; return its number. Table and column names are ours, never a stranger's."""
+        """Insert one row; return its number. Table and columns are ours, never a stranger's."""
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
         try:
             return self._raw.execute(statement, tuple(columns.values())).lastrowid or 0
         except sqlite3.Error as error:
             raise meaning(error) from error
 
-    def note(self, verb: str, *, key: str | None = None, job: str | None = None, detail: str = "") -> None:
+    def note(
+        self, verb: str, *, key: str | None = None, job: str | None = None, detail: str = ""
+    ) -> None:
         """Write an event row: what `explain` and a job's history show."""
         self.insert("event", at=self.at, key=key, job=job, verb=verb, detail=detail[:500])
 
@@ -139,9 +141,13 @@ class Connection:
     def __init__(self, path: Path, *, site: Site, busy: float = BUSY) -> None:
         self._site = site
         self._database = SqliteDatabase(
-            str(path), pragmas={**_PRAGMAS, "busy_timeout": int(busy * 1000)},
-            timeout=busy, check_same_thread=False, thread_safe=False, isolation_level=None,
-        )  # fmt: skip
+            str(path),
+            pragmas={**_PRAGMAS, "busy_timeout": int(busy * 1000)},
+            timeout=busy,
+            check_same_thread=False,
+            thread_safe=False,
+            isolation_level=None,
+        )
         try:
             self._database.connect()
         except Exception as error:

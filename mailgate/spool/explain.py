@@ -9,7 +9,7 @@ Decision = tuple[datetime, str]
 
 
 def explain(view: View, key: str) -> list[Decision]:
-    """Return what was decided about the mails with this Message-ID (or SHA-256), in order of time."""
+    """Return what was decided about the mails of this Message-ID (or SHA-256), oldest first."""
     found = list(_refusals(view, key))
     for message in view.all("SELECT * FROM message WHERE key = ? ORDER BY id", key):
         found += _message(view, message)
@@ -47,4 +47,7 @@ def _letter(letter: Row) -> Iterator[Decision]:
         yield moment(letter["sent"]), f"{name} sent: {letter['last_words'] or 'delivered'}"
     elif letter["tries"]:
         at = letter["composed"] or letter["planned"]
-        yield moment(at), f"{name} {letter['state']} after {letter['tries']} tries: {letter['last_words']}"
+        yield (
+            moment(at),
+            f"{name} {letter['state']} after {letter['tries']} tries: {letter['last_words']}",
+        )

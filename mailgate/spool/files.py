@@ -38,8 +38,8 @@ def sync_folder(folder: Path) -> None:
 def durable(path: Path) -> Iterator[BinaryIO]:
     """Open ``path`` for writing; on leaving it is durable under that name, or gone.
 
-    The name is new and unguessable, or its content a function of its name, so that a crash leaves at
-    worst a stray.
+    The name is new and unguessable, or its content a function of its name, so that a crash leaves
+    at worst a stray.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         The disk is full or broken; nothing is left behind.
     """
     try:
-        with open(path, "wb", opener=_private) as file:  # noqa: PTH123 - Path.open has no opener
+        with open(path, "wb", opener=_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -78,7 +78,7 @@ class Growing:
         """Take the next bytes; raises OSError."""
         self.size += len(block)
         if self._file is None and self.size > self._small:
-            self._file = open(self.path, "wb", opener=_private)  # noqa: PTH123 - has an opener
+            self._file = open(self.path, "wb", opener=_private)
             self._file.write(self._memory)
             self._memory.clear()
         if self._file is None:

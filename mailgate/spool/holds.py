@@ -85,8 +85,9 @@ def delete(tx: Tx, errand: int) -> str | None:
         return f"no mail {errand} is held"
     tx.execute(
         "UPDATE errand SET state = 'DONE', reason = 'deleted: ' || reason, done = ? WHERE id = ?",
-        tx.at, errand,
-    )  # fmt: skip
+        tx.at,
+        errand,
+    )
     tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, row["message"])
     tx.note("deleted", key=row["key"])
     return None

@@ -63,21 +63,45 @@ def create(tx: Tx, draft: Draft) -> None:
     """Make a job, QUEUED, with its inputs; plan its receipt."""
     request = draft.request
     tx.insert(
-        "job", id=draft.id, service=request.service, owner=draft.owner.address,
-        how=draft.owner.how, label=request.label, phase=Phase.QUEUED,
-        parameters=codec.dump(request.parameters), plan=codec.dump(draft.plan),
-        notify=codec.dump(request.notify), reply=request.reply, created=tx.at, queued=tx.at,
+        "job",
+        id=draft.id,
+        service=request.service,
+        owner=draft.owner.address,
+        how=draft.owner.how,
+        label=request.label,
+        phase=Phase.QUEUED,
+        parameters=codec.dump(request.parameters),
+        plan=codec.dump(draft.plan),
+        notify=codec.dump(request.notify),
+        reply=request.reply,
+        created=tx.at,
+        queued=tx.at,
         work_limit=draft.work_limit.total_seconds() if draft.work_limit else None,
-        keep=draft.keep.total_seconds(), message=draft.message, subject=draft.subject,
-        in_reply_to=draft.message_id, refs=draft.references, ignored=codec.dump(request.ignored),
-        left_out="[]", words="", progress_words="", attempts=0,
+        keep=draft.keep.total_seconds(),
+        message=draft.message,
+        subject=draft.subject,
+        in_reply_to=draft.message_id,
+        refs=draft.references,
+        ignored=codec.dump(request.ignored),
+        left_out="[]",
+        words="",
+        progress_words="",
+        attempts=0,
         receipt_due=tx.at + draft.receipt_after.total_seconds(),
-    )  # fmt: skip
+    )
     for n, item in enumerate(draft.staged):
         tx.insert(
-            "input", job=draft.id, n=n, name=item.name, file=item.file, filename=item.filename,
-            size=item.size, sha256=item.sha256, bytes=item.body, path=item.path,
-        )  # fmt: skip
+            "input",
+            job=draft.id,
+            n=n,
+            name=item.name,
+            file=item.file,
+            filename=item.filename,
+            size=item.size,
+            sha256=item.sha256,
+            bytes=item.body,
+            path=item.path,
+        )
     tx.note("created", job=draft.id, detail=f"phase={Phase.QUEUED} service={request.service}")
     tx.ring("run")
 
@@ -99,8 +123,12 @@ def advance(tx: Tx, job: JobId, event: Event, *, before: Phase | None = None) ->
     hit = tx.execute(
         "UPDATE job SET phase = ?, queued = CASE WHEN ? = 'QUEUED' THEN ? ELSE queued END"
         " WHERE id = ? AND phase = ?",
-        new, new, tx.at, job, old,
-    )  # fmt: skip
+        new,
+        new,
+        tx.at,
+        job,
+        old,
+    )
     if hit != 1:
         message = f"job {job} is no longer {old}"
         raise LookupError(message)
@@ -127,9 +155,15 @@ def put_streams(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
     """Write down what was collected of a job's outputs, in the reply's order."""
     for n, stream in enumerate(streams):
         tx.insert(
-            "stream", job=job, n=n, role=stream.role, name=stream.name, path=stream.path,
-            size=stream.size, sha256=stream.sha256,
-        )  # fmt: skip
+            "stream",
+            job=job,
+            n=n,
+            role=stream.role,
+            name=stream.name,
+            path=stream.path,
+            size=stream.size,
+            sha256=stream.sha256,
+        )
 
 
 def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
@@ -143,8 +177,10 @@ def progressed(tx: Tx, job: Job, progress: Progress) -> None:
     """Keep what the job says of itself; each quarter is told to an owner who asked."""
     tx.execute(
         "UPDATE job SET progress = ?, progress_words = ? WHERE id = ?",
-        progress.percent, progress.words, job.id,
-    )  # fmt: skip
+        progress.percent,
+        progress.words,
+        job.id,
+    )
     quarter = int(progress.percent // 25) * 25
     before = int(job.progress.percent // 25) * 25 if job.progress else 0
     if Notify.PROGRESS in job.notify and before < quarter < 100:
@@ -205,8 +241,9 @@ def alike(view: View, beginning: str) -> list[JobId]:
     """Return the jobs whose id begins so, at most ten."""
     rows = view.all(
         "SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT 10",
-        beginning, beginning + "\x7f",
-    )  # fmt: skip
+        beginning,
+        beginning + "\x7f",
+    )
     return [JobId(row["id"]) for row in rows]
 
 
@@ -214,15 +251,20 @@ def inputs(view: View, job: JobId) -> list[Staged]:
     """Return a job's inputs, in the service's order."""
     return [
         Staged(
-            name=row["name"], file=row["file"], filename=row["filename"], size=row["size"],
-            sha256=row["sha256"], body=row["bytes"], path=row["path"],
-        )  # fmt: skip
+            name=row["name"],
+            file=row["file"],
+            filename=row["filename"],
+            size=row["size"],
+            sha256=row["sha256"],
+            body=row["bytes"],
+            path=row["path"],
+        )
         for row in view.all("SELECT * FROM input WHERE job = ? ORDER BY n", job)
     ]
 
 
 def newest(view: View, *, limit: int, active: bool) -> list[Job]:
-    """Return jobs, the newest first, without their errors and outputs; ``active``: not ended ones."""
+    """Return jobs, newest first, without errors and outputs; ``active``: not ended ones."""
     which = "WHERE phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
     rows = view.all(
         f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?",
@@ -248,9 +290,12 @@ def _streams(view: View, job: JobId) -> tuple[Stream, ...]:
     rows = view.all("SELECT * FROM stream WHERE job = ? ORDER BY n", job)
     return tuple(
         Stream(
-            role=StreamRole(r["role"]), name=r["name"], path=r["path"], size=r["size"],
+            role=StreamRole(r["role"]),
+            name=r["name"],
+            path=r["path"],
+            size=r["size"],
             sha256=r["sha256"],
-        )  # fmt: skip
+        )
         for r in rows
     )
 

@@ -36,8 +36,9 @@ def expired_jobs(view: View, *, now: float) -> list[JobId]:
     rows = view.all(
         "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND destruction <= ?"
         f" AND NOT EXISTS ({_UNSENT}) ORDER BY destruction LIMIT ?",
-        now, BATCH,
-    )  # fmt: skip
+        now,
+        BATCH,
+    )
     return [JobId(row["id"]) for row in rows]
 
 
@@ -56,13 +57,14 @@ def bury(tx: Tx) -> int:
     )
     for row in old:
         for table in ("attempt", "mistake", "stream", "input", "letter", "event"):
-            tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])  # noqa: S608 - our names
+            tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])
         tx.execute("DELETE FROM job WHERE id = ?", row["id"])
     messages = tx.all(
         "SELECT id FROM message WHERE gone = 1 AND purge <= ? AND NOT EXISTS"
         " (SELECT 1 FROM job WHERE job.message = message.id) LIMIT ?",
-        tx.at, BATCH,
-    )  # fmt: skip
+        tx.at,
+        BATCH,
+    )
     for row in messages:
         tx.execute(
             "DELETE FROM act WHERE errand IN (SELECT id FROM errand WHERE message = ?)", row["id"]
@@ -84,8 +86,10 @@ def give_up_held(tx: Tx) -> int:
         tx.execute(
             "UPDATE errand SET state = ?, reason = 'never released: ' || reason, done = ?"
             " WHERE id = ?",
-            ErrandState.DONE, tx.at, row["id"],
-        )  # fmt: skip
+            ErrandState.DONE,
+            tx.at,
+            row["id"],
+        )
         tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, row["message"])
     return len(old)
 
@@ -98,27 +102,31 @@ def raw_mail(view: View, *, now: float) -> list[Raw]:
         "                 AND state <> 'DONE')"
         f" AND NOT EXISTS (SELECT 1 FROM job WHERE job.message = message.id AND {_NOT_ENDED})"
         " ORDER BY purge LIMIT ?",
-        now, BATCH,
-    )  # fmt: skip
+        now,
+        BATCH,
+    )
     return [Raw(message=row["id"], file=row["file"]) for row in rows]
 
 
 def forget(tx: Tx, raws: Sequence[Raw]) -> None:
-    """The raw bytes are gone; what is known of the messages stays until it is a year old."""
+    """Note that raw bytes are gone; what is known of the messages stays for a year."""
     for raw in raws:
         tx.execute("DELETE FROM body WHERE message = ?", raw.message)
         tx.execute(
             "UPDATE message SET gone = 1, file = NULL, purge = taken + ? WHERE id = ?",
-            TOMBSTONE.total_seconds(), raw.message,
-        )  # fmt: skip
+            TOMBSTONE.total_seconds(),
+            raw.message,
+        )
 
 
 def forget_refusals(tx: Tx) -> int:
     """Forget old decisions about mail that was never taken."""
     return tx.execute(
-        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at <= ? AND job IS NULL LIMIT ?)",
-        tx.at - HOLD.total_seconds(), BATCH,
-    )  # fmt: skip
+        "DELETE FROM event WHERE id IN"
+        " (SELECT id FROM event WHERE at <= ? AND job IS NULL LIMIT ?)",
+        tx.at - HOLD.total_seconds(),
+        BATCH,
+    )
 
 
 def unknown_mail(view: View, names: Collection[str]) -> list[str]:
@@ -135,16 +143,18 @@ def unknown_staged(view: View, paths: Collection[str]) -> list[str]:
 def unknown_letters(view: View, numbers: Collection[int]) -> list[int]:
     """Return those letters, of the files in letters/, whose bytes nobody will send."""
     return [
-        n for n in numbers
+        n
+        for n in numbers
         if not view.one(
             "SELECT 1 FROM letter WHERE id = ? AND state IN ('PLANNED', 'WAITING', 'HELD')", n
         )
-    ]  # fmt: skip
+    ]
 
 
 def unknown_jobs(view: View, names: Collection[str]) -> list[str]:
     """Return those job folders whose job is unknown or has only a tombstone."""
     return [
-        name for name in names
+        name
+        for name in names
         if not view.one("SELECT 1 FROM job WHERE id = ? AND phase <> 'ARCHIVED'", name)
-    ]  # fmt: skip
+    ]

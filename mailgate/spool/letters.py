@@ -61,10 +61,17 @@ def plan(
         " facts, phase, planned, tries, refusals, waited, last_words)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', '{}', ?, ?, 0, 0, 0, '')"
         " ON CONFLICT DO NOTHING",
-        job.id, job.message, cause, kind, job.owner.address,
-        f"{tx.site.local}+bounce.{tag}@{tx.site.domain}", tag,
-        _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"), phase or job.phase, tx.at,
-    )  # fmt: skip
+        job.id,
+        job.message,
+        cause,
+        kind,
+        job.owner.address,
+        f"{tx.site.local}+bounce.{tag}@{tx.site.domain}",
+        tag,
+        _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"),
+        phase or job.phase,
+        tx.at,
+    )
     tx.ring("reply")
 
 
@@ -76,8 +83,13 @@ def answer(
         "INSERT INTO letter (message, cause, kind, recipient, sender, message_id, state, facts,"
         " planned, tries, refusals, waited, last_words)"
         " VALUES (?, 'answer', ?, ?, '', ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
-        message, kind, recipient, _message_id(tx, f"m{message}"), codec.dump(facts), tx.at,
-    )  # fmt: skip
+        message,
+        kind,
+        recipient,
+        _message_id(tx, f"m{message}"),
+        codec.dump(facts),
+        tx.at,
+    )
     tx.ring("reply")
 
 
@@ -116,8 +128,12 @@ def composed(tx: Tx, letter: int, *, size: int, body: bytes | None, file: str | 
     hit = tx.execute(
         "UPDATE letter SET state = 'WAITING', composed = ?, next_try = ?, size = ?, file = ?"
         " WHERE id = ? AND state = 'PLANNED'",
-        tx.at, tx.at, size, file, letter,
-    )  # fmt: skip
+        tx.at,
+        tx.at,
+        size,
+        file,
+        letter,
+    )
     if hit and body is not None:
         tx.insert("letter_body", letter=letter, bytes=body)
     tx.ring("deliver")
@@ -132,13 +148,14 @@ def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> l
     rows = view.all(
         "SELECT letter.*, letter_body.bytes FROM letter LEFT JOIN letter_body ON letter = letter.id"
         " WHERE state = 'WAITING' AND next_try <= ? ORDER BY next_try LIMIT ?",
-        now.timestamp(), limit + len(besides),
-    )  # fmt: skip
+        now.timestamp(),
+        limit + len(besides),
+    )
     return [_letter(row) for row in rows if row["id"] not in besides][:limit]
 
 
 def next_due(view: View, *, besides: Collection[int]) -> datetime | None:
-    """When the next try is due, without those that the caller works on; None when no letter waits."""
+    """Return when the next try is due, besides the caller's; None when no letter waits."""
     rows = view.all(
         "SELECT id, next_try FROM letter WHERE state = 'WAITING' ORDER BY next_try LIMIT ?",
         len(besides) + 1,
@@ -163,12 +180,14 @@ def _letter(row: Row) -> Letter:
 
 
 def sent(tx: Tx, letter: int, words: str) -> None:
-    """The next hop has the letter; its bytes are not needed any more."""
+    """Note that the next hop has the letter; its bytes are not needed any more."""
     tx.execute(
         "UPDATE letter SET state = 'SENT', sent = ?, next_try = NULL, tries = tries + 1,"
         " last_words = ? WHERE id = ? AND state = 'WAITING'",
-        tx.at, words[:500], letter,
-    )  # fmt: skip
+        tx.at,
+        words[:500],
+        letter,
+    )
     tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
 
 
@@ -179,8 +198,12 @@ def put_off(
     tx.execute(
         "UPDATE letter SET next_try = ?, tries = tries + 1, refusals = refusals + ?, waited = ?,"
         " last_words = ? WHERE id = ? AND state = 'WAITING'",
-        until.timestamp(), int(refused), waited.total_seconds(), words[:500], letter.id,
-    )  # fmt: skip
+        until.timestamp(),
+        int(refused),
+        waited.total_seconds(),
+        words[:500],
+        letter.id,
+    )
     if refused:
         tx.note("deferred", **_cause(tx, letter.id), detail=f"letter={letter.id} {words}")
 
@@ -190,22 +213,27 @@ def set_aside(tx: Tx, letter: int, words: str) -> None:
     tx.execute(
         "UPDATE letter SET state = 'HELD', next_try = NULL, tries = tries + 1, last_words = ?"
         " WHERE id = ? AND state = 'WAITING'",
-        words[:500], letter,
-    )  # fmt: skip
+        words[:500],
+        letter,
+    )
     tx.note("held", **_cause(tx, letter), detail=f"letter={letter} {words}")
 
 
 def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
     """Have the letter composed again within ``limit`` bytes, under the same Message-ID.
 
-    False, and nothing is done, where it was composed for as little already: its words alone are more.
+    False, and nothing is done, where it was composed for as little already: its words alone are
+    more.
     """
     hit = tx.execute(
         "UPDATE letter SET state = 'PLANNED', \"limit\" = ?, size = NULL, file = NULL,"
         " next_try = NULL, tries = tries + 1, last_words = ? WHERE id = ? AND state = 'WAITING'"
-        " AND (\"limit\" IS NULL OR \"limit\" > ?)",
-        limit, words[:500], letter, limit,
-    )  # fmt: skip
+        ' AND ("limit" IS NULL OR "limit" > ?)',
+        limit,
+        words[:500],
+        letter,
+        limit,
+    )
     if not hit:
         return False
     tx.note("shortened", **_cause(tx, letter), detail=f"letter={letter} limit={limit} {words}")
@@ -220,11 +248,13 @@ def retry_now(tx: Tx, letter: int) -> bool:
     A HELD one has all its patience again.
     """
     hit = tx.execute(
-        "UPDATE letter SET next_try = ?, refusals = CASE state WHEN 'HELD' THEN 0 ELSE refusals END,"
+        "UPDATE letter SET next_try = ?,"
+        " refusals = CASE state WHEN 'HELD' THEN 0 ELSE refusals END,"
         " waited = CASE state WHEN 'HELD' THEN 0 ELSE waited END, state = 'WAITING' WHERE id = ?"
         " AND state IN ('WAITING', 'HELD') AND size IS NOT NULL",
-        tx.at, letter,
-    )  # fmt: skip
+        tx.at,
+        letter,
+    )
     if hit:
         tx.note("requeued", **_cause(tx, letter), detail=f"letter={letter}")
     tx.ring("deliver")
@@ -232,7 +262,7 @@ def retry_now(tx: Tx, letter: int) -> bool:
 
 
 def _cause(view: View, letter: int) -> dict[str, str | None]:
-    """Where a decision about a letter is shown: with its job, else with the mail that it answers."""
+    """Return where a decision about a letter is shown: its job, else the mail it answers."""
     row = view.one(
         "SELECT job, key FROM letter LEFT JOIN message ON message.id = message WHERE letter.id = ?",
         letter,
@@ -245,7 +275,9 @@ def _cause(view: View, letter: int) -> dict[str, str | None]:
 def shift(tx: Tx, seconds: float) -> None:
     """Move every appointment by a step of the wall clock, so that intervals stay what they were."""
     tx.execute("UPDATE letter SET next_try = next_try + ? WHERE state = 'WAITING'", seconds)
-    tx.execute("UPDATE job SET receipt_due = receipt_due + ? WHERE receipt_due IS NOT NULL", seconds)
+    tx.execute(
+        "UPDATE job SET receipt_due = receipt_due + ? WHERE receipt_due IS NOT NULL", seconds
+    )
 
 
 def tagged(view: View, tag: str) -> int | None:

@@ -9,7 +9,6 @@ from mailgate.spool import letters
 from mailgate.spool.database import Tx, View, moment
 from mailgate.spool.tables import Errand, ErrandState
 
-
 RETURNED = timedelta(days=14)
 """So long a mail is kept that only came back for a letter of ours."""
 
@@ -19,8 +18,8 @@ class Accepted:
     """What a door hands over: the raw mail is ``body``, or a durable file of that name in mail/.
 
     ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
-    ours that it comes back for; ``held`` the reason why nothing is acted on before the operator says
-    so.
+    ours that it comes back for; ``held`` the reason why nothing is acted on before the operator
+    says so.
     """
 
     door: str
@@ -58,20 +57,33 @@ class Waiting:
 def accept(tx: Tx, mail: Accepted) -> int:
     """Take a message: its bytes, its row and its errands at once. Returns its number."""
     message = tx.insert(
-        "message", taken=tx.at, door=mail.door, peer=mail.peer, sender=mail.sender,
+        "message",
+        taken=tx.at,
+        door=mail.door,
+        peer=mail.peer,
+        sender=mail.sender,
         address=mail.identity.address if mail.identity else None,
-        how=mail.identity.how if mail.identity else None, key=mail.key, sha256=mail.sha256,
-        size=mail.size, file=mail.file, gone=0,
+        how=mail.identity.how if mail.identity else None,
+        key=mail.key,
+        sha256=mail.sha256,
+        size=mail.size,
+        file=mail.file,
+        gone=0,
         purge=None if mail.errands else tx.at + RETURNED.total_seconds(),
-    )  # fmt: skip
+    )
     if mail.body is not None:
         tx.insert("body", message=message, bytes=mail.body)
     for kind, recipient in mail.errands:
         held = mail.held or ("for the postmaster" if kind is Errand.POSTMASTER else None)
         tx.insert(
-            "errand", message=message, kind=kind, recipient=recipient, released=0,
-            state=ErrandState.HELD if held else ErrandState.WAITING, reason=held,
-        )  # fmt: skip
+            "errand",
+            message=message,
+            kind=kind,
+            recipient=recipient,
+            released=0,
+            state=ErrandState.HELD if held else ErrandState.WAITING,
+            reason=held,
+        )
     for letter in mail.letters:
         letters.noted(tx, letter, message)
     tx.ring("read")
@@ -120,15 +132,22 @@ def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: st
     address, how = waiting.identity.address, waiting.identity.how
     rows = tx.all(
         "SELECT how, content, errand FROM act WHERE recipient = ? AND address = ? AND key = ?",
-        recipient, address, waiting.key,
-    )  # fmt: skip
+        recipient,
+        address,
+        waiting.key,
+    )
     before = [row for row in rows if How(row["how"]).strength >= how.strength]
     if before:
         return None if before[0]["errand"] == errand else str(before[0]["content"])
     tx.insert(
-        "act", recipient=recipient, address=address, key=waiting.key, how=how, content=content,
+        "act",
+        recipient=recipient,
+        address=address,
+        key=waiting.key,
+        how=how,
+        content=content,
         errand=errand,
-    )  # fmt: skip
+    )
     return None
 
 
@@ -137,21 +156,26 @@ def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> Non
     tx.execute(
         "UPDATE errand SET state = 'DONE', reason = ?, job = ?, done = ? WHERE id = ?"
         " AND state = 'WAITING'",
-        reason, job, tx.at, errand,
-    )  # fmt: skip
+        reason,
+        job,
+        tx.at,
+        errand,
+    )
 
 
 def hold(tx: Tx, message: int, reason: str) -> None:
     """Put what still waits of a message on hold, for the operator."""
     tx.execute(
         "UPDATE errand SET state = 'HELD', reason = ? WHERE message = ? AND state = 'WAITING'",
-        reason, message,
-    )  # fmt: skip
+        reason,
+        message,
+    )
 
 
 def forget_after(tx: Tx, message: int, keep: timedelta) -> None:
     """Let the raw bytes go ``keep`` from now; a later wish for later wins."""
     tx.execute(
         "UPDATE message SET purge = MAX(COALESCE(purge, 0), ?) WHERE id = ? AND gone = 0",
-        tx.at + keep.total_seconds(), message,
-    )  # fmt: skip
+        tx.at + keep.total_seconds(),
+        message,
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import Permanent, Transient
-from mailgate.spool.database import Connection, Site, Tx, View
+from mailgate.spool.database import BUSY, Connection, Site, Tx, View
 from mailgate.spool.writer import Writer
 
 T = TypeVar("T")
@@ -63,11 +63,12 @@ def _make_secret(path: Path) -> None:
 
 
 class Spool:
-    """The daemon's hold on the spool."""
+    """The daemon's hold on the spool; ``busy``: so many seconds a lock of another is waited for."""
 
-    def __init__(self, folder: Folder, site: Site) -> None:
+    def __init__(self, folder: Folder, site: Site, *, busy: float = BUSY) -> None:
         self.folder = folder
         self._site = site
+        self._busy = busy
         self._view: Connection | None = None
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,9 +84,9 @@ class Spool:
             It cannot be opened, or was written by newer software.
         """
         self.folder.make()
-        writing = Connection(self.folder.database, site=self._site)
+        writing = self._connection()
         writing.prepare()
-        self._view = Connection(self.folder.database, site=self._site)
+        self._view = self._connection()
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(writing)
         self._writer.start(self._heard)
@@ -136,11 +137,14 @@ class Spool:
     @contextmanager
     def beside(self) -> Iterator[Connection]:
         """Work in a thread of one's own, beside the one writer."""
-        connection = Connection(self.folder.database, site=self._site)
+        connection = self._connection()
         try:
             yield connection
         finally:
             connection.close()
+
+    def _connection(self) -> Connection:
+        return Connection(self.folder.database, site=self._site, busy=self._busy)
 
     def changed_by_others(self) -> bool:
         """Whether another process has written since this was asked last."""

@@ -1,8 +1,8 @@
 """The spool's tables: the closed sets and impossible combinations stand here as constraints.
 
 peewee declares tables, indexes and connections. The statements themselves are SQL in the modules
-beside this one: claims, partial indexes and upserts read better so, and the door's two inserts cost a
-fifth of what the query builder takes. Times are seconds since 1970 UTC as REAL.
+beside this one: claims, partial indexes and upserts read better so, and the door's two inserts cost
+a fifth of what the query builder takes. Times are seconds since 1970 UTC as REAL.
 """
 
 from collections.abc import Iterable
@@ -54,10 +54,10 @@ def _null_or(column: str, words: Iterable[str]) -> Node:
 
 
 class MessageRow(Model):
-    """A mail that we answered 250 for. ``file`` names a big one below mail/; small ones lie in body.
+    """A mail that we answered 250 for; ``file`` names a big one in mail/, small ones lie in body.
 
-    ``address`` and ``how`` are the identity; none is needed to write to the postmaster or to return a
-    letter of ours.
+    ``address`` and ``how`` are the identity; none is needed to write to the postmaster or to return
+    a letter of ours.
     """
 
     id = AutoField()
@@ -295,9 +295,19 @@ class EventRow(Model):
 
 
 TABLES = (
-    MessageRow, BodyRow, ErrandRow, ActRow, JobRow, InputRow, StreamRow, MistakeRow, AttemptRow,
-    LetterRow, LetterBodyRow, EventRow,
-)  # fmt: skip
+    MessageRow,
+    BodyRow,
+    ErrandRow,
+    ActRow,
+    JobRow,
+    InputRow,
+    StreamRow,
+    MistakeRow,
+    AttemptRow,
+    LetterRow,
+    LetterBodyRow,
+    EventRow,
+)
 
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
 INDEXES = (

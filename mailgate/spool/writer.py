@@ -120,7 +120,7 @@ def _perform(tx: Tx, wish: _Wish[object]) -> None:
     tx.execute("SAVEPOINT wish")
     try:
         wish.result = wish.operation(tx)
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, not to the batch
+    except Exception as error:
         # SQLite gives up the whole transaction by itself where the disk is full or broken.
         if not tx.open:
             raise
