@@ -174,7 +174,7 @@ class Composer:
 
 
 def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, object]]:
-    """Return the request's Message-ID and References, and the first answer's facts with the others'."""
+    """Return the request's Message-ID and References, and the facts of its answers."""
     stored = codec.load(dict, plan.facts)
     thread = (stored.get("message_id"), stored.get("references"))
     answers = [(LetterKind(a["kind"]), a["facts"]) for a in stored.get("answers", [])]

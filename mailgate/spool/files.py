@@ -78,7 +78,7 @@ class Growing:
         """Take the next bytes; raises OSError."""
         self.size += len(block)
         if self._file is None and self.size > self._small:
-            self._file = open(self.path, "wb", opener=_private)
+            self._file = open(self.path, "wb", opener=_private)  # noqa: SIM115 - until seal or discard
             self._file.write(self._memory)
             self._memory.clear()
         if self._file is None:

@@ -49,7 +49,7 @@ class Writer:
         self._connection = connection
         self._queue: queue.SimpleQueue[_Wish[object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._bell: Callable[[frozenset[str]], None] = lambda rooms: None
+        self._bell: Callable[[frozenset[str]], None] = lambda _: None
 
     def start(self, bell: Callable[[frozenset[str]], None]) -> None:
         """Begin; ``bell`` is called in the writer's thread with the rooms that a commit woke."""
