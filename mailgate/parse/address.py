@@ -24,6 +24,7 @@ _SIMPLE = re.compile(
     )\s*+""",
     re.VERBOSE | re.ASCII,
 )
+_TRICKY = re.compile(r"[\"(:;\[\\]|<[^<>,]*+,")
 _TOKEN = re.compile(
     r"""(?P<space>\s++)
     |(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*+"?)
@@ -43,6 +44,10 @@ def mailboxes(value: str) -> Iterator[Mailbox]:
     """Every mailbox of an address list, in order; group names and comments are passed over."""
     if simple := _SIMPLE.fullmatch(value):
         yield Mailbox(address=(address := simple["bare"] or simple["angle"]), flaw=_flaw(address))
+        return
+    if "," in value and not _TRICKY.search(value):
+        for one in value.split(","):
+            yield from mailboxes(one)
         return
     reader = _Element()
     position = 0

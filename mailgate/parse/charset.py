@@ -70,7 +70,7 @@ def decode(raw: bytes, label: str | None) -> tuple[str, str | None]:
     codec = _codec(name)
     if codec is None:
         text, _ = _unlabelled(raw)
-        return text, f"unknown charset {shown(label)}"
+        return text, f"an unknown charset {shown(label)}"
     try:
         text = _strict(raw, codec)
     except (UnicodeError, ValueError):

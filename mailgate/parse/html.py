@@ -33,7 +33,8 @@ _QUOTE_ID = re.compile(
 # Behind these the rest of the document is the original.
 _LAST_ID = re.compile(r"(?:x_)*(?:divRplyFwdMsg|appendonsend|stopSpelling|reply-intro|replySplit)")
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|mso-hide\s*:\s*all)", re.IGNORECASE)
-_CLOSE_SET = re.compile(r"(?:^|;)\s*margin\s*:\s*0|(?:^|\s)MsoNormal|(?:^|\s)MsoPlainText")
+_NO_MARGIN = re.compile(r"(?:^|;)\s*margin(?:-top|-bottom)?\s*:\s*0", re.IGNORECASE)
+_OUTLOOK_LINE = re.compile(r"(?:^|\s)(?:x_)*Mso(?:Normal|PlainText|ListParagraph)(?:$|\s)")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 
 
@@ -166,9 +167,11 @@ class _Page:
     @staticmethod
     def _is_close_set(node: LexborNode) -> bool:
         """Whether a paragraph looks like one line after another: Outlook writes every line as one."""
+        if node.tag != "p":
+            return False
         attributes = node.attributes
-        looks = f"{attributes.get('style') or ''};{attributes.get('class') or ''}"
-        return node.tag == "p" and _CLOSE_SET.search(looks) is not None
+        style, kind = attributes.get("style") or "", attributes.get("class") or ""
+        return bool(_NO_MARGIN.search(style) or _OUTLOOK_LINE.search(kind))
 
     def _take(self, text: str) -> None:
         if not self._pre:

@@ -24,12 +24,12 @@ _VERBS_IN_A_ROW = re.compile(
 _WORD = re.compile(r"\w+")
 _OPENINGS = """
 On At Le El Il Em Op Am Um Den Dne Dňa W Dnia På Vào Pe La Ha Na Dana V В На Στις Pada Lúc Upp
-Hi Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
+Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
 """.split()
 _DAYS = """
 mon tue wed thu fri sat sun lun mar mer jeu ven sam dim lun mié jue vie sáb dom seg ter qua qui sex
 gio mi do fr sa so di mo ma wo vr za zo man tir ons tor fre lør søn mån tis lör sön pon wt śr czw pt
-pn sob nie пн вт ср чт пт сб вс понедельник вторник сред четверг пятниц суббот воскресень понеділок
+pn sob nie po út st čt pá ne пн вт ср чт пт сб вс понедельник вторник сред четверг пятниц суббот воскресень понеділок
 """.split()
 _OPENING = re.compile(
     r"\W{0,8}(?:(?:" + "|".join(_OPENINGS) + r")\s.{0,60}?\d"
@@ -104,6 +104,17 @@ def _has_verb(text: str) -> bool:
 def opens_attribution(text: str) -> bool:
     """Whether ``text`` begins as an attribution does: with a preposition and a date, or a date."""
     return _OPENING.match(text) is not None
+
+
+def begins_attribution(above: str, below: str) -> bool:
+    """Whether the line ``above`` an attribution belongs to it: "On Mon,", a name, "Bob <b@c> wrote"."""
+    if not above or len(above) > 80 or above[-1] in ".!?:;":  # wrapped lines are no longer
+        return False
+    if len(above) <= 30 and (below[:1] == "<" or opens_attribution(f"{above} 1")):
+        return True
+    return (opens_attribution(above) and _WHEN.search(above) is not None) or (
+        "<" in above and _WHO.search(above) is not None
+    )
 
 
 def is_short_attribution(text: str) -> bool:

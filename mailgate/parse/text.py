@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailgate.parse.quotes import (
+    begins_attribution,
     header_field,
     is_attribution,
     is_attribution_tail,
@@ -356,7 +357,10 @@ def _wrapped_attribution(near: Sequence[str], *, before_quote: bool) -> int:
     fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]
     opened = [n for n in fit if opens_attribution(joined[n - 1]) and near[-n].strip()]
     by_itself = [n for n in fit if is_attribution(joined[n - 1], before_quote=False)]
-    return (opened or by_itself or fit or [0])[0]
+    length = (opened or by_itself or fit or [0])[0]
+    while 0 < length < len(near) and begins_attribution(*map(str.strip, near[-length - 1 :][:2])):
+        length += 1
+    return length
 
 
 # --- lines that a mail program wrapped -------------------------------------------------------------

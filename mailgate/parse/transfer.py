@@ -112,7 +112,9 @@ class Base64:
 
     def finish(self) -> bytes:
         """See ``Decoder``."""
-        digits = self._carry.replace(b"=", b"")
+        digits = self._carry.translate(None, _JUNK + b"=")
+        if self._carry.translate(None, _DIGITS + b"="):
+            self.damage = "foreign characters in base64 data"
         if not digits or self._ended:
             return b""
         self.damage = "base64 that breaks off"
