@@ -216,8 +216,18 @@ class _Collection:
         """Make durable under which names the outputs lie; empty ones can do without."""
         if any(stream.size for stream in self._streams):
             for parts in sorted(self._folders):
-                with _closing(_open_path(self._root, parts, _FOLDER)) as opened:
-                    os.fsync(opened)
+                self._keep_names_in(parts)
+
+    def _keep_names_in(self, parts: tuple[str, ...]) -> None:
+        try:
+            opened = _open_path(self._root, parts, _FOLDER)
+        except OSError as error:
+            if error.errno not in _WHY:
+                raise
+            # Moved away since: whoever opens its files is told so.
+            return
+        with _closing(opened):
+            os.fsync(opened)
 
     def _free(self, name: str) -> str:
         """``name``, or the first of name-2, name-3 ... that no other stream has, in any case."""
@@ -289,7 +299,10 @@ def _path(parts: tuple[str, ...]) -> str:
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    return tuple(os.fsdecode(unquote_to_bytes(path)).split("/"))
+    parts = tuple(os.fsdecode(unquote_to_bytes(path)).split("/"))
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise PermissionError(errno.EPERM, "leads out of the job", path)
+    return parts
 
 
 def _shown(name: str) -> str:

@@ -46,7 +46,7 @@ from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
 _MANIFEST = "manifest.json"
 _RECORD_READ = 4096
 _PROGRESS_READ = 1024
-_PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{0,9})?)\s*%?(?:\s+(.*))?")
+_PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{0,9})?)\s*%?(?:\s+(.*))?", re.ASCII)
 _PROGRESS_WORDS = 200
 # What the gateway's own claim says; a script's is empty.
 _OURS = b"gateway\n"

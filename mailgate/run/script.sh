@@ -93,10 +93,10 @@ plain() {
 
 # The sizes show a shared file system that lags: who reads fewer bytes than these has not seen all.
 measure() {
-    stdout=0 stderr=0
-    [ -s ../../out/stdout ] || [ -s ../../out/stderr ] || return
     stdout=- stderr=-
     plain ../../out/stdout && plain ../../out/stderr || return
+    stdout=0 stderr=0
+    [ -s ../../out/stdout ] || [ -s ../../out/stderr ] || return
     set -- $(wc -c ../../out/stdout ../../out/stderr)
     stdout=${1:--} stderr=${3:--}
 }

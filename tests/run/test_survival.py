@@ -163,7 +163,7 @@ def no_pidfd(_: int) -> int:
 
 async def test_ends_are_noticed_without_pidfds(open_yard: Callable[..., Yard]) -> None:
     yard = open_yard(pin=no_pidfd)
-    job, end = await yard.ran("sh", "-c", "exit 3")
+    _, end = await yard.ran("sh", "-c", "exit 3")
     assert end.code == 3
     slow = await yard.start("sleep", "600")
     await yard.running(slow)
