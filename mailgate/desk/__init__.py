@@ -1,0 +1,24 @@
+"""The one counter: doors open sinks and acknowledge after the receipt; readers perform here."""
+
+from mailgate.desk.counter import Counter, Receipt, Sink, refused, told
+from mailgate.desk.desk import Desk, Place, Purpose, Verdict
+from mailgate.desk.intake import HEADER, Intake, header_end
+from mailgate.desk.perform import Outcome, Reading, perform
+
+__all__ = [
+    "HEADER",
+    "Counter",
+    "Desk",
+    "Intake",
+    "Outcome",
+    "Place",
+    "Purpose",
+    "Reading",
+    "Receipt",
+    "Sink",
+    "Verdict",
+    "header_end",
+    "perform",
+    "refused",
+    "told",
+]

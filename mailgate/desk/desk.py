@@ -1,0 +1,196 @@
+"""Who may write to what: the house's addresses, and what is decided about a message at the door."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailgate.config import Config
+from mailgate.errors import (
+    Automatic,
+    NoSpace,
+    NotAllowed,
+    Refusal,
+    TooBig,
+    Transient,
+    UnknownRecipient,
+)
+from mailgate.model import Envelope, Identity
+from mailgate.parse.automatic import judge
+from mailgate.parse.header import Header
+from mailgate.parse.sender import vouch
+from mailgate.services import Service
+from mailgate.spool import files, letters
+from mailgate.spool.database import Site, View
+from mailgate.spool.store import Folder
+from mailgate.spool.tables import Errand
+
+# RFC 5321 section 6.3 counts Received fields against loops; a path of a person's mail has under
+# ten.
+HOPS = 20
+# Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
+POSTMASTER_MAILS = 1000
+POSTMASTER_SIZE = 1 << 20
+
+
+class Purpose(StrEnum):
+    """What an address of ours is for."""
+
+    SERVICE = "service"
+    POSTMASTER = "postmaster"
+    BOUNCE = "bounce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An address of ours: the service's name, or the number of the letter that came back."""
+
+    purpose: Purpose
+    name: str
+
+
+class Desk:
+    """Knows the house's addresses and who may use what."""
+
+    def __init__(
+        self,
+        config: Config,
+        services: Mapping[str, Service],
+        folder: Folder,
+        view: Callable[[], View],
+    ) -> None:
+        self.config = config
+        self.services = services
+        self.folder = folder
+        self.site = Site.of(config.gateway.address)
+        self._view = view
+        self._free_at = 0.0
+        self._free = 0
+
+    # --- the envelope -----------------------------------------------------------------------------
+
+    def place(self, envelope: Envelope, address: str) -> Place:
+        """Return what ``address`` is for, if this envelope may write to it.
+
+        Raises
+        ------
+        UnknownRecipient, NotAllowed, Automatic, Transient
+            It may not; the sentence says why.
+        """
+        local, at, domain = address.lower().rpartition("@")
+        if not at and domain == "postmaster":
+            return self._postmaster()
+        if domain != self.site.domain:
+            message = f"{address} is not an address of this gateway"
+            raise UnknownRecipient(message)
+        if local == "postmaster":
+            return self._postmaster()
+        own, plus, detail = local.partition("+")
+        if own == self.site.local and plus and detail.startswith("bounce."):
+            return self._returned(address, detail.removeprefix("bounce."))
+        if own == self.site.local and (not plus or detail.startswith("job.")):
+            message = (
+                f"commands by mail are not switched on at this gateway: write to a service,"
+                f" as in {self._example()}"
+            )
+            raise NotAllowed(message)
+        return self._service(envelope, address, detail if own == self.site.local else local)
+
+    def _service(self, envelope: Envelope, address: str, name: str) -> Place:
+        if name not in self.services:
+            message = f"there is no service at {address}"
+            raise UnknownRecipient(message)
+        if not envelope.sender:
+            message = "mail without a return path is automatic, and automatic mail starts no job"
+            raise Automatic(message)
+        return Place(purpose=Purpose.SERVICE, name=name)
+
+    def _postmaster(self) -> Place:
+        held = self._view().count(
+            "SELECT COUNT(*) FROM errand WHERE state = 'HELD' AND kind = 'postmaster'"
+        )
+        if held >= POSTMASTER_MAILS:
+            message = "the postmaster has too much unread mail; try again later"
+            raise Transient(message)
+        return Place(purpose=Purpose.POSTMASTER, name="postmaster")
+
+    def _returned(self, address: str, tag: str) -> Place:
+        letter = letters.tagged(self._view(), tag)
+        if letter is None:
+            message = f"no letter of this gateway left with the return path {address}"
+            raise UnknownRecipient(message)
+        return Place(purpose=Purpose.BOUNCE, name=str(letter))
+
+    def _example(self) -> str:
+        name = next(iter(sorted(self.services)), "SERVICE")
+        return f"{name}@{self.site.domain}"
+
+    # --- the message ------------------------------------------------------------------------------
+
+    def judge(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+        """Decide from envelope and header alone what is to be done with a message.
+
+        Raises
+        ------
+        Refusal
+            It is not taken; the sentence says why.
+        """
+        places = [self.place(envelope, address) for address in dict.fromkeys(envelope.recipients)]
+        names = [p.name for p in places if p.purpose is Purpose.SERVICE]
+        returned = [int(p.name) for p in places if p.purpose is Purpose.BOUNCE]
+        errands: list[tuple[Errand, str]] = []
+        if any(p.purpose is Purpose.POSTMASTER for p in places):
+            if size > POSTMASTER_SIZE:
+                message = f"mail to the postmaster may have {POSTMASTER_SIZE >> 20} MiB"
+                raise TooBig(message)
+            errands.append((Errand.POSTMASTER, "postmaster"))
+        if not names:
+            return Verdict(identity=None, errands=errands, letters=returned, held=None)
+        identity, held = self._person(envelope, header)
+        errands += self._allowed(identity, dict.fromkeys(names))
+        return Verdict(identity=identity, errands=errands, letters=returned, held=held)
+
+    def _person(self, envelope: Envelope, header: Header) -> tuple[Identity, str | None]:
+        if len(header.received()) > HOPS:
+            message = f"over {HOPS} Received fields: this mail goes round in circles"
+            raise Refusal(message)
+        automatic = judge(header, self.config.gateway.address)
+        if automatic is not None and automatic.sure:
+            message = f"automatic mail starts no job and is not answered: {automatic.reason}"
+            raise Automatic(message)
+        identity = vouch(header, envelope, self.config.trust.networks)
+        return identity, automatic.reason if automatic else None
+
+    def _allowed(self, identity: Identity, names: Mapping[str, None]) -> list[tuple[Errand, str]]:
+        allowed = {name for name in names if self.services[name].allows(identity)}
+        if not allowed:
+            services = " or ".join(f'"{name}"' for name in names)
+            message = f"{identity.address} may not use the service {services}"
+            raise NotAllowed(message)
+        return [(Errand.REQUEST if name in allowed else Errand.DENIED, name) for name in names]
+
+    def room(self, more: int = 0) -> None:
+        """Check that the disk has room for ``more`` bytes beside what is to stay free.
+
+        Raises
+        ------
+        NoSpace
+            It has not.
+        """
+        now = time.monotonic()
+        # Asked at most ten times a second: a mail of 4 KiB should not pay for it.
+        if now - self._free_at > 0.1:
+            self._free, self._free_at = files.free(self.folder.root), now
+        if self._free - more < self.config.gateway.min_free:
+            message = "the gateway's disk is nearly full; try again later"
+            raise NoSpace(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A message is taken: on whose behalf, to what end, and whether it waits for the operator."""
+
+    identity: Identity | None
+    errands: Sequence[tuple[Errand, str]]
+    letters: Sequence[int]
+    held: str | None

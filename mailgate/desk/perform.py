@@ -1,0 +1,117 @@
+"""What a message asks for, done: each errand becomes a job, or a part of the one answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mailgate.commands import submit
+from mailgate.desk.desk import Desk
+from mailgate.model import Answer, JobId, LetterKind, Request, Staged, Unclear
+from mailgate.services import Service
+from mailgate.spool import letters, mail
+from mailgate.spool.database import Tx
+from mailgate.spool.tables import Errand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a reader made of a message: what it asks of each service, with the inputs it staged."""
+
+    content: str
+    message_id: str | None
+    references: str | None
+    subject: str | None
+    requests: Mapping[str, Request | Unclear]
+    staged: Mapping[str, Sequence[Staged]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one errand: a job, or a word (a duplicate, the kind of its answer)."""
+
+    recipient: str
+    word: str
+    job: JobId | None = None
+
+    def __str__(self) -> str:
+        """Return it as the log shows it."""
+        return f"{self.recipient}:{self.word}"
+
+
+def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[Outcome]:
+    """Do what a message asks for, all its errands in this one transaction.
+
+    Each recipient becomes a job, or a part of the one answer that the message gets.
+    """
+    answers: list[Answer] = []
+    outcomes: list[Outcome] = []
+    for errand, kind, recipient in waiting.errands:
+        done = _errand(tx, desk, waiting, reading, _Errand(errand, kind, recipient))
+        if isinstance(done, Answer):
+            answers.append(done)
+            mail.settle(tx, errand, reason=f"answered: {done.kind}")
+            outcomes.append(Outcome(recipient=recipient, word=done.kind))
+        else:
+            outcomes.append(done)
+    if answers:
+        _answer(tx, waiting, reading, answers)
+    mail.forget_after(tx, waiting.id, desk.config.keep.mail)
+    return outcomes
+
+
+def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:
+    letters.answer(
+        tx,
+        message=waiting.id,
+        recipient=waiting.identity.address,
+        kind=answers[0].kind,
+        facts={
+            "answers": [{"kind": a.kind, "facts": a.facts} for a in answers],
+            "message_id": reading.message_id,
+            "references": reading.references,
+            "subject": reading.subject,
+        },
+    )
+
+
+class _Errand(NamedTuple):
+    id: int
+    kind: Errand
+    recipient: str
+
+
+def _errand(
+    tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: _Errand
+) -> Answer | Outcome:
+    name = errand.recipient
+    before = mail.first_act(tx, waiting, errand.id, name, reading.content)
+    if before == reading.content:
+        mail.settle(tx, errand.id, reason="duplicate")
+        return Outcome(recipient=name, word="duplicate")
+    if before is not None:
+        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": None})
+    service = desk.services.get(name)
+    if errand.kind is Errand.DENIED or service is None or name not in reading.requests:
+        sentence = f"{waiting.identity.address} may not use this service"
+        if errand.kind is not Errand.DENIED:
+            sentence = "this service is no longer offered"
+        return Answer(kind=LetterKind.REFUSED, facts={"service": name, "sentence": sentence})
+    done = submit.execute(tx, _call(desk, waiting, reading, service))
+    if isinstance(done, Answer):
+        return done
+    mail.settle(tx, errand.id, reason="job", job=done)
+    return Outcome(recipient=name, word=done, job=done)
+
+
+def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service) -> submit.Call:
+    return submit.Call(
+        identity=waiting.identity,
+        message=waiting.id,
+        service=service,
+        request=reading.requests[service.name],
+        staged=reading.staged.get(service.name, ()),
+        subject=reading.subject,
+        message_id=reading.message_id,
+        references=reading.references,
+        receipt_after=desk.config.deliver.receipt_after,
+    )
