@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 # The outbox looks by itself at least so often, in seconds.
 _LOOK = 2.0
-# A next hop that is away is tried again so soon at first, and at least this often.
-_AWAY_FIRST = 2.0
+# A next hop that is away is tried again so soon at first.
+_SOON = 2.0
+# And at least this often.
 _AWAY = 30.0
 # A failed commit or a bug: the letter rests so long.
 _AGAIN = 5.0
@@ -54,12 +55,16 @@ def next_try(schedule: Sequence[timedelta], refusals: int) -> timedelta:
 class Outbox:
     """Tries every letter that is due, ``at_once`` of them at the same time.
 
-    ``one_hop``: every letter goes by the same next hop, so when that is away for one, it is for all.
+    ``one_hop``: every letter goes by the same next hop; when that is away for one, it is for all.
+    ``soon`` and ``again`` are the first waits, in seconds, for a hop and for a spool that is away.
     """
 
     def __init__(
-        self, deliver: Deliver, spool: Spool, courier: Courier, *, at_once: int, one_hop: bool
-    ) -> None:
+        self, deliver: Deliver, spool: Spool, courier: Courier, *, at_once: int, one_hop: bool,
+        soon: float = _SOON, again: float = _AGAIN,
+    ) -> None:  # fmt: skip
+        self._soon = soon
+        self._again = again
         self._at_once = at_once
         self._one_hop = one_hop
         self._deliver = deliver
@@ -120,12 +125,12 @@ class Outbox:
         return min(max(wait, away, 0.01), _LOOK)
 
     async def _try(self, letter: Letter) -> None:
-        """The top of the room's loop for one letter: what goes wrong stays with it."""
+        """Try one letter, at the top of the room's loop: what goes wrong stays with it."""
         try:
             await self._tried(letter)
         except Exception as error:  # noqa: BLE001 - a bug: the letter waits, the others go on
             log.event("failed", what="deliver", letter=letter.id, reason=repr(error))
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(self._again)
         self._busy.discard(letter.id)
         self._spool.ring("deliver")
 
@@ -162,14 +167,14 @@ class Outbox:
                 return await self._spool.write(operation)
             except Transient as error:
                 log.event("delayed", what="deliver", reason=str(error), detail=error.detail or None)
-                await asyncio.sleep(_AGAIN)
+                await asyncio.sleep(self._again)
 
     async def _unreachable(self, letter: Letter, error: Unreachable, began: float) -> None:
         """Nobody refused anything: the letter keeps its place, and the time does not count."""
         now = asyncio.get_running_loop().time()
-        pause = min(_AWAY_FIRST * 2 ** min(letter.tries, 10), _AWAY)
+        pause = min(self._soon * 2 ** min(letter.tries, 10), _AWAY)
         if self._one_hop and now >= self._away_until:
-            self._away = min(max(self._away * 2, _AWAY_FIRST), _AWAY)
+            self._away = min(max(self._away * 2, self._soon), _AWAY)
             self._away_until = max(began + self._away, now)
             # A letter that alone makes the relay hang up must not keep the others waiting.
             pause = max(pause, self._away)

@@ -24,6 +24,8 @@ _ADDRESS: Final = re.compile(f"(?:{_ATOM}|{_QUOTED})@{_ATOM}")
 
 # RFC 3463: 5.2.3 is "message length exceeds administrative limit", 5.3.4 "too big for system".
 _TOO_BIG: Final = re.compile(r"5\.(?:2\.3|3\.4)\b")
+# 5.2.2 is "mailbox full": no smaller letter would fit. Its code is 552 too.
+_MAILBOX_FULL: Final = re.compile(r"5\.2\.2\b")
 
 
 class SmtpCourier:
@@ -75,7 +77,8 @@ class SmtpCourier:
         Transient
             The relay said 4xx.
         OverSize
-            It announced a SIZE below the letter's, or said 552, 5.2.3 or 5.3.4.
+            It announced a SIZE below the letter's, or said 552 (but for a full mailbox), 5.2.3 or
+            5.3.4.
         Permanent
             It said another 5xx, or cannot be told such an address.
         """
@@ -309,9 +312,14 @@ def _judged(answer: aiosmtplib.SMTPResponse, kind: int) -> aiosmtplib.SMTPRespon
     match answer.code // 100:
         case found if found == kind:
             return answer
+        case 4 if answer.code == 421:
+            # RFC 5321, 3.8: the relay is going away, whatever it was asked.
+            raise Unreachable(said)
         case 4:
             raise Transient(said)
-        case 5 if answer.code == 552 or _TOO_BIG.match(answer.message):
+        case 5 if _TOO_BIG.match(answer.message) or (
+            answer.code == 552 and not _MAILBOX_FULL.match(answer.message)
+        ):
             raise OverSize(said)
         case 5:
             raise Permanent(said)

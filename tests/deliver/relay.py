@@ -2,10 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from mailgate.config import Relay, Tls
@@ -41,6 +43,7 @@ class Script:
     mails: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    stop: Callable[[], object] = lambda: None
     hired: list[SmtpCourier] = field(default_factory=list)
 
     def courier(
@@ -72,7 +75,8 @@ class Script:
             line = (await reader.readuntil(b"\r\n")).decode().rstrip("\r\n")
             self.commands.append(line)
             verb = line.partition(" ")[0].upper()
-            await self._say(writer, verb)
+            # A whole line, too, may have an answer of its own.
+            await self._say(writer, line if line in self.says else verb)
             if verb == "DATA" and self._answer("DATA").startswith("354"):
                 await self._hear(reader, writer)
                 await self._say(writer, "DOT")
@@ -90,7 +94,7 @@ class Script:
     async def _say(self, writer, verb: str) -> None:
         match self._answer(verb):
             case "hang":
-                await asyncio.Event().wait()
+                writer.write(await self._told() + b"\r\n")
             case "drop":
                 raise ConnectionResetError
             case answer:
@@ -99,16 +103,28 @@ class Script:
                 if verb == "QUIT":
                     raise ConnectionResetError
 
+    async def _told(self) -> bytes:
+        """Say nothing until the test does."""
+        self._going_on = asyncio.get_running_loop().create_future()
+        return (await self._going_on).encode()
+
+    def go_on(self, answer: str) -> None:
+        """Have the talk that hangs say this at last."""
+        self._going_on.set_result(answer)
+
     def _answer(self, verb: str) -> str:
         return self.says.get(verb, USUAL.get(verb, "500 5.5.1 what?"))
 
 
 @asynccontextmanager
 async def relay(
-    says: Mapping[str, str] | None = None, *, certificate: tuple[Path, Path] | None = None
+    says: Mapping[str, str] | None = None,
+    *,
+    certificate: tuple[Path, Path] | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Script]:
-    """Run a scripted relay for as long as the block lasts."""
-    script = Script(says or {})
+    """Run a scripted relay for as long as the block lasts; ``says`` may change meanwhile."""
+    script = Script({} if says is None else says)
     context = None
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -118,7 +134,7 @@ async def relay(
     def serve(reader, writer) -> None:
         talks[asyncio.create_task(script.serve(reader, writer))] = writer
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, limit=1 << 20)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context, limit=1 << 20)
     script.port = server.sockets[0].getsockname()[1]
     try:
         yield script
@@ -130,3 +146,27 @@ async def relay(
             talk.cancel()
             writer.transport.abort()
         await asyncio.gather(*talks, return_exceptions=True)
+
+
+@contextmanager
+def relay_beside(says: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Script]:
+    """Run a scripted relay in a thread, for a gateway that runs in a process of its own."""
+    ready = threading.Event()
+    found: list[Script] = []
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        async with relay(says, port=port) as script:
+            script.stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
+            found.append(script)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    assert ready.wait(20)
+    try:
+        yield found[0]
+    finally:
+        found[0].stop()
+        thread.join(20)

@@ -1,0 +1,328 @@
+"""The outbox: a real spool, the real courier, and relays that refuse, vanish and come back."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailgate.config import Courier, Deliver
+from mailgate.deliver.outbox import Outbox, next_try
+from mailgate.model import LetterKind
+from mailgate.spool import letters, mail
+from mailgate.spool.database import Row, Site
+from mailgate.spool.store import Folder, Spool
+from tests.deliver.relay import DROP, HANG, Script, relay
+from tests.servers import free_port
+from tests.spool.made import accepted
+
+MOMENT = timedelta(milliseconds=20)
+ANN = "ann@mg.test"
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    opened = Spool(Folder(tmp_path / "spool"), Site.of("jobs@gate.mg.test"), busy=0.2)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def outbox(
+    spool: Spool, script: Script, *, retry: tuple[timedelta, ...] = (MOMENT,), **keys: object
+) -> AsyncIterator[Outbox]:
+    """Run an outbox for as long as the block lasts; ``give_up``, ``soon`` and ``timeout`` are keys."""
+    give_up, soon = keys.pop("give_up", timedelta(days=5)), keys.pop("soon", 0.1)
+    deliver = Deliver(
+        courier=Courier.SMTP, max_size=25 << 20, receipt_after=timedelta(seconds=60), retry=retry,
+        give_up=give_up,
+    )  # fmt: skip
+    post = Outbox(
+        deliver, spool, script.courier(**keys), at_once=4, one_hop=True, soon=soon, again=0.1
+    )
+    running = asyncio.create_task(post.run())
+    try:
+        yield post
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def posted(spool: Spool, recipient: str = ANN, *, size: int = 300) -> int:
+    """Lay a composed letter into the spool."""
+
+    def answer(tx) -> int:
+        message = mail.accept(tx, accepted(f"<{recipient}@mg.test>"))
+        letters.answer(tx, message=message, recipient=recipient, kind=LetterKind.REFUSED, facts={})
+        return letters.planned(tx, besides=(), limit=1000)[-1].id
+
+    number = await spool.write(answer)
+    await composed(spool, number, size)
+    return number
+
+
+async def composed(spool: Spool, number: int, size: int) -> None:
+    body = f"Message-ID: {row(spool, number)['message_id']}\r\n\r\n".encode()
+    body += b"x" * 76 + b"\r\n"
+    body = (body * (size // len(body) + 1))[: size - 2] + b"\r\n"
+    await spool.write(lambda tx: letters.composed(tx, number, size=size, body=body, file=None))
+    spool.ring("deliver")
+
+
+def row(spool: Spool, number: int) -> Row:
+    found = spool.view.one("SELECT * FROM letter WHERE id = ?", number)
+    assert found is not None
+    return found
+
+
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def decisions(spool: Spool) -> list[str]:
+    """What `mailgate explain` shows of the letters."""
+    return [found["verb"] for found in spool.view.all("SELECT verb FROM event ORDER BY id")]
+
+
+# --- refusals ---------------------------------------------------------------------------------------
+
+
+def test_the_schedules_last_wait_repeats() -> None:
+    waits = [timedelta(seconds=n) for n in (10, 30, 120)]
+    assert [next_try(waits, n).seconds for n in (1, 2, 3, 4, 99)] == [10, 30, 120, 120, 120]
+
+
+async def test_a_refusal_4xx_is_tried_again_by_the_schedule_until_it_is_taken(spool: Spool) -> None:
+    says = {"RCPT": "451 4.7.1 greylisted"}
+    async with relay(says) as script, outbox(spool, script, retry=(MOMENT, 2 * MOMENT)):
+        number = await posted(spool)
+        await until(lambda: row(spool, number)["refusals"] >= 3)
+        found = row(spool, number)
+        assert found["waited"] == pytest.approx(0.02 + 0.04 * (found["refusals"] - 1))
+        assert found["last_words"] == "451 4.7.1 greylisted"
+        says.clear()
+        await until(lambda: row(spool, number)["state"] == "SENT")
+    assert len(script.mails) == 1
+    assert decisions(spool).count("deferred") == row(spool, number)["refusals"]
+
+
+async def test_a_letter_refused_for_too_long_is_held_with_the_servers_words(spool: Spool) -> None:
+    async with relay({"DOT": "452 4.2.2 over quota"}) as script:
+        async with outbox(spool, script, give_up=3 * MOMENT):
+            number = await posted(spool)
+            await until(lambda: row(spool, number)["state"] == "HELD")
+    assert row(spool, number)["refusals"] == 3
+    assert row(spool, number)["last_words"] == "refused for 0 seconds: 452 4.2.2 over quota"
+
+
+async def test_an_operators_retry_gives_a_held_letter_its_patience_back(spool: Spool) -> None:
+    says = {"DOT": "452 4.2.2 over quota"}
+    async with relay(says) as script, outbox(spool, script, give_up=MOMENT):
+        number = await posted(spool)
+        await until(lambda: row(spool, number)["state"] == "HELD")
+        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await until(lambda: row(spool, number)["tries"] >= 4)
+        await until(lambda: row(spool, number)["state"] == "HELD")
+        says.clear()
+        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await until(lambda: row(spool, number)["state"] == "SENT")
+    assert decisions(spool).count("held") == decisions(spool).count("requeued") == 2
+
+
+async def test_a_refusal_5xx_is_held_at_once_and_keeps_nobody_waiting(spool: Spool) -> None:
+    says = {"RCPT TO:<gone@mg.test>": "550 5.1.1 no such user"}
+    async with relay(says) as script, outbox(spool, script):
+        gone, there = await posted(spool, "gone@mg.test"), await posted(spool)
+        await until(lambda: row(spool, there)["state"] == "SENT")
+        await until(lambda: row(spool, gone)["state"] == "HELD")
+    assert row(spool, gone)["tries"] == 1
+    assert row(spool, gone)["last_words"] == "550 5.1.1 no such user"
+
+
+# --- a relay that is away ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"GREETING": DROP},
+        {"GREETING": "554 5.3.2 not today"},
+        {"MAIL": "421 4.3.2 shutting down"},
+        {"MAIL": HANG},
+        {"DATA": DROP},
+        {"BODY": DROP},
+        {"DOT": DROP},
+        {"DOT": HANG},
+    ],
+    ids=lambda says: "-".join(next(iter(says.items()))).replace(" ", "_"),
+)
+async def test_time_without_our_relay_does_not_count(spool: Spool, says: dict[str, str]) -> None:
+    # A give_up that any counted time would be over.
+    keys = {"give_up": timedelta(0), "timeout": timedelta(seconds=0.3)}
+    async with relay(says) as script, outbox(spool, script, **keys):
+        number = await posted(spool, size=200_000)
+        await until(lambda: row(spool, number)["tries"] >= 2)
+        assert (row(spool, number)["refusals"], row(spool, number)["waited"]) == (0, 0)
+        says.clear()
+        await until(lambda: row(spool, number)["state"] == "SENT")
+    ids = {re.search(rb"Message-ID: (\S+)", sent)[1].decode() for sent in script.mails}
+    assert ids == {row(spool, number)["message_id"]}
+    assert len(set(script.mails)) == 1
+
+
+async def test_a_relay_that_is_away_is_tried_at_least_every_thirty_seconds(spool: Spool) -> None:
+    script = Script(port=free_port())
+    number = await posted(spool)
+    # As after a night without it.
+    await spool.write(lambda tx: tx.execute("UPDATE letter SET tries = 1000"))
+    async with outbox(spool, script) as post:
+        await until(lambda: row(spool, number)["tries"] == 1001)
+        post._away, post._away_until = 30.0, 0.0
+        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await until(lambda: row(spool, number)["tries"] == 1002)
+        wait = row(spool, number)["next_try"] - datetime.now(UTC).timestamp()
+        assert 20 < wait <= 30
+        assert post._away_until - asyncio.get_running_loop().time() <= 30
+
+
+async def test_a_relay_that_lets_us_wait_is_tried_as_often(spool: Spool) -> None:
+    async with relay({"GREETING": HANG}) as script:
+        number = await posted(spool)
+        await spool.write(lambda tx: tx.execute("UPDATE letter SET tries = 1000"))
+        async with outbox(spool, script, timeout=timedelta(seconds=1.5), soon=2.0) as post:
+            began = asyncio.get_running_loop().time()
+            await until(lambda: row(spool, number)["tries"] == 1001)
+            wait = row(spool, number)["next_try"] - datetime.now(UTC).timestamp()
+            # From one beginning to the next, not from the end of our patience.
+            assert wait <= 30 - 1.4
+            assert post._away_until <= began + 2.1
+
+
+async def test_while_the_relay_is_away_one_letter_asks_for_all(spool: Spool) -> None:
+    says = {"GREETING": DROP}
+    async with relay(says) as script:
+        numbers = [await posted(spool, f"n{n}@mg.test") for n in range(20)]
+        async with outbox(spool, script, soon=1.0) as post:
+            await until(lambda: script.sessions >= 4 and not post._busy)
+            first = script.sessions
+            await until(lambda: script.sessions > first)
+            await until(lambda: not post._busy)
+            assert first <= 4
+            assert script.sessions <= first + 1
+            says.clear()
+            await until(lambda: all(row(spool, n)["state"] == "SENT" for n in numbers))
+    assert len(script.mails) == 20
+
+
+async def test_a_letter_that_alone_makes_the_relay_hang_up_does_not_hold_up_the_others(
+    spool: Spool,
+) -> None:
+    async with relay({"RCPT TO:<poison@mg.test>": DROP}) as script, outbox(spool, script):
+        poison = await posted(spool, "poison@mg.test")
+        await until(lambda: row(spool, poison)["tries"] >= 2)
+        numbers = [await posted(spool, f"n{n}@mg.test") for n in range(30)]
+        await until(lambda: all(row(spool, n)["state"] == "SENT" for n in numbers), 15)
+    assert row(spool, poison)["state"] == "WAITING"
+    assert len(script.mails) == 30
+
+
+# --- sizes ------------------------------------------------------------------------------------------
+
+
+async def test_an_announced_size_has_the_letter_composed_again_under_its_message_id(
+    spool: Spool,
+) -> None:
+    async with relay({"EHLO": "250-relay\r\n250 SIZE 5000"}) as script, outbox(spool, script):
+        number = await posted(spool, size=9000)
+        before = row(spool, number)["message_id"]
+        await until(lambda: row(spool, number)["state"] == "PLANNED")
+        assert row(spool, number)["limit"] == 5000
+        await composed(spool, number, 4000)
+        await until(lambda: row(spool, number)["state"] == "SENT")
+    assert before.encode() in script.mails[0]
+    assert len(script.mails) == 1
+    assert "shortened" in decisions(spool)
+
+
+async def test_a_letter_that_gets_no_smaller_is_held_and_not_composed_for_ever(
+    spool: Spool,
+) -> None:
+    async with relay({"EHLO": "250-relay\r\n250 SIZE 1000"}) as script, outbox(spool, script):
+        number = await posted(spool, size=90_000)
+        await until(lambda: row(spool, number)["state"] == "PLANNED")
+        await composed(spool, number, 80_000)
+        await until(lambda: row(spool, number)["state"] == "HELD")
+    assert "takes mails of 1000 bytes" in row(spool, number)["last_words"]
+
+
+async def test_a_552_without_a_number_halves_the_letter_until_it_is_small(spool: Spool) -> None:
+    async with relay({"DOT": "552 too much"}) as script, outbox(spool, script):
+        number = await posted(spool, size=60_000)
+        limits = []
+        while row(spool, number)["state"] != "HELD":
+            await until(lambda: row(spool, number)["state"] in {"PLANNED", "HELD"})
+            if row(spool, number)["state"] == "PLANNED":
+                limits.append(row(spool, number)["limit"])
+                await composed(spool, number, limits[-1])
+    assert limits == [30_000, 15_000]
+    assert row(spool, number)["last_words"] == "552 too much"
+
+
+async def test_a_full_mailbox_is_no_question_of_the_letters_size(spool: Spool) -> None:
+    async with relay({"DOT": "552 5.2.2 mailbox full"}) as script, outbox(spool, script):
+        number = await posted(spool, size=60_000)
+        await until(lambda: row(spool, number)["state"] == "HELD")
+    assert row(spool, number)["limit"] is None
+
+
+# --- what cannot be written down --------------------------------------------------------------------
+
+
+async def test_a_letter_that_left_while_the_spool_was_locked_does_not_leave_again(
+    spool: Spool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with relay({"DOT": HANG}) as script:
+        number = await posted(spool)
+        async with outbox(spool, script):
+            await until(lambda: script.commands[-1:] == ["DATA"] and script.mails)
+            with closing(sqlite3.connect(spool.folder.database, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                script.go_on("250 2.0.0 at last")
+                told = ""
+                while "delayed what=deliver" not in told:
+                    await asyncio.sleep(0.05)
+                    told += capsys.readouterr().err
+                other.execute("ROLLBACK")
+            await until(lambda: row(spool, number)["state"] == "SENT")
+    assert len(script.mails) == 1
+    assert row(spool, number)["last_words"] == "250 2.0.0 at last"
+
+
+async def test_draining_lets_a_delivery_come_to_its_end_and_begins_none(spool: Spool) -> None:
+    async with relay({"DOT": HANG}) as script:
+        first = await posted(spool)
+        async with outbox(spool, script) as post:
+            await until(lambda: script.mails)
+            drained = asyncio.create_task(post.drain(20))
+            await asyncio.sleep(0)
+            second = await posted(spool, "bob@mg.test")
+            script.go_on("250 2.0.0 ok")
+            await drained
+    assert row(spool, first)["state"] == "SENT"
+    assert row(spool, second)["state"] == "WAITING"
+
+
+async def test_draining_waits_no_longer_than_it_may(spool: Spool) -> None:
+    async with relay({"DOT": HANG}) as script:
+        await posted(spool)
+        async with outbox(spool, script) as post:
+            await until(lambda: script.mails)
+            async with asyncio.timeout(10):
+                await post.drain(0.1)
