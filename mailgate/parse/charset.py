@@ -119,7 +119,9 @@ def _unlabelled(raw: bytes) -> tuple[str, str | None]:
     if raw.isascii():
         return raw.decode("ascii"), None
     try:
-        return raw.decode("utf-8").removeprefix("\ufeff"), "8-bit bytes without a charset (read as UTF-8)"
+        return raw.decode("utf-8").removeprefix(
+            "\ufeff"
+        ), "8-bit bytes without a charset (read as UTF-8)"
     except UnicodeDecodeError:
         return (
             codecs.decode(raw, "cp1252", "replace"),

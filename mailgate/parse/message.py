@@ -97,9 +97,7 @@ class _Text:
     cut: bool = False
 
 
-def _text(
-    source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str, None]
-) -> _Text:
+def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str, None]) -> _Text:
     if body is None:
         return _Text()
     raw, cut = _beginning(source, body.slice, defects)

@@ -168,7 +168,9 @@ _BEGIN_FORWARD = tuple(
 debut du message transfere|inizio messaggio inoltrato|inicio del mensaje reenviado
 inicio da mensagem encaminhada|begin doorgestuurd bericht|start pa videresendt besked
 videresendt meddelelse|vidarebefordrat mejl|poczatek przekazywanej wiadomosci
-начало переадресованного сообщения|下面是被转发的邮件|転送されたメッセーシ""".replace("\n", "|").split("|")
+начало переадресованного сообщения|下面是被转发的邮件|転送されたメッセーシ""".replace(
+        "\n", "|"
+    ).split("|")
 )
 _MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
 _RULED = re.compile(r"[\s*_|]*[-=_*—–]{2,}(?P<words>.*[^-=_*—–\s:])[\s*]*[-=_*—–]{2,}[\s*:]*")
@@ -186,7 +188,9 @@ def is_separator(text: str) -> bool:
     if ruled is None:
         return False
     words = ruled["words"].strip()
-    return _folded(words).startswith(_ORIGINAL) or (text[:2] == text[-2:] == "--" and _has_verb(words))
+    return _folded(words).startswith(_ORIGINAL) or (
+        text[:2] == text[-2:] == "--" and _has_verb(words)
+    )
 
 
 def _folded(text: str) -> str:

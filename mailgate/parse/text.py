@@ -160,7 +160,11 @@ def _heads_sequence(lines: Sequence[str], number: int) -> bool:
     line = lines[number].rstrip()
     below = lines[number + 1].strip() if number + 1 < len(lines) else ""
     above = lines[number - 1].strip() if number else ""
-    if not _NAME_LINE.fullmatch(line) or _KEY_LINE.fullmatch(line) or not _SEQUENCE.fullmatch(below):
+    if (
+        not _NAME_LINE.fullmatch(line)
+        or _KEY_LINE.fullmatch(line)
+        or not _SEQUENCE.fullmatch(below)
+    ):
         return False
     if above and not _SEQUENCE.fullmatch(above):
         return False
@@ -170,7 +174,9 @@ def _heads_sequence(lines: Sequence[str], number: int) -> bool:
 # --- attributions, quoted headers, signatures ------------------------------------------------------
 
 _ATTRIBUTION_LINES = 6  # that one attribution may be wrapped over, blank ones included
-_KEYED = re.compile(r"\s*[a-z][a-z0-9_-]{0,30}\s*[:=]\s")  # a line of a request, never of an attribution
+_KEYED = re.compile(
+    r"\s*[a-z][a-z0-9_-]{0,30}\s*[:=]\s"
+)  # a line of a request, never of an attribution
 _HEADER_LINES = 14
 _SIGNATURE_LINES = 30  # below a bare "--", which other texts use too
 _FOOTER_LINES = 15

@@ -99,7 +99,7 @@ def test_two_from_headers_are_refused_even_if_they_say_the_same():
         sender(header("To: a@example.org"))
 
 
-@given(st.text(alphabet="ab@.<>()\",;: \\[]=?\t", max_size=40))
+@given(st.text(alphabet='ab@.<>()",;: \\[]=?\t', max_size=40))
 def test_a_believed_sender_is_a_plain_address_that_stands_in_the_header(value):
     fields = header(f"From: {value}")
     try:
@@ -238,7 +238,7 @@ def test_the_refusal_names_the_client_outside():
     assert caught.value.smtp_reply.startswith("550 5.7.1 ")
 
 
-@given(st.text(alphabet="abyfrom 10.()[]\";,\t", max_size=60))
+@given(st.text(alphabet='abyfrom 10.()[]";,\t', max_size=60))
 def test_no_helo_hides_a_client_outside(helo):
     hop = f"from {helo} (evil.net [192.0.2.9]) by mx (Postfix) with ESMTP id X{DATE}"
     with pytest.raises(NotAllowed):

@@ -24,7 +24,10 @@ def flowed(text: str, *, delsp: bool = False) -> str:
         ("one\n> no\ntwo\n> no\nthree\n", "one\ntwo\nthree"),
         ("> cancel\n", ""),
         ("yes\n  > indented\n", "yes"),
-        ("yes\n\n> a line that the answering program has wrapped because it was far too\nlong\n> no\n", "yes"),
+        (
+            "yes\n\n> a line that the answering program has wrapped because it was far too\nlong\n> no\n",
+            "yes",
+        ),
         ("yes\n\n> see (http://example.org/a\nb) >\n> no\n", "yes"),
         ("yes\n\n> no\n<http://example.org/x>\n> no\n", "yes"),
         ("> Shall it run?\nyes\n> How long?\n2h\n", "yes\n2h"),
@@ -175,7 +178,9 @@ def test_what_only_resembles_a_quote_stays(text):
 )
 def test_a_signature_is_cut(signature):
     assert plain(f"yes\n\n{signature}\n") == "yes"
-    assert plain(f"yes\n\n{signature}\n\nOn 1 Mar 2024 at 10:20, Bob <b@c.d> wrote:\n> no\n") == "yes"
+    assert (
+        plain(f"yes\n\n{signature}\n\nOn 1 Mar 2024 at 10:20, Bob <b@c.d> wrote:\n> no\n") == "yes"
+    )
 
 
 def test_two_dashes_amid_long_data_are_no_signature():
@@ -294,7 +299,7 @@ def test_delsp_drops_the_blank_that_only_marks_the_break():
         ("a<br>b<br><br>c", "a\nb\n\nc"),
         ("<div>a</div><div><br></div><div>b</div>", "a\n\nb"),
         ('<p class="MsoNormal">a</p><p class="MsoNormal">b</p>', "a\nb"),
-        ('<p class=MsoNormal>a</p><p class=MsoNormal>&nbsp;</p><p class=MsoNormal>b</p>', "a\n\nb"),
+        ("<p class=MsoNormal>a</p><p class=MsoNormal>&nbsp;</p><p class=MsoNormal>b</p>", "a\n\nb"),
         ("<p>a\n  b&nbsp;c &lt;d&gt; &amp;</p>", "a b c <d> &"),
         ("<pre>a\n  b</pre>", "a\n  b"),
         ("<ul><li>a</li><li>b</li></ul>", "a\nb"),
@@ -306,7 +311,10 @@ def test_delsp_drops_the_blank_that_only_marks_the_break():
         ('yes<div class="moz-cite-prefix">On x wrote:</div><blockquote>no</blockquote>', "yes"),
         ('yes<hr><div id="divRplyFwdMsg"><b>From:</b> B</div><div>no</div>', "yes"),
         ('yes<div id="appendonsend"></div><p>no</p>', "yes"),
-        ("yes<div><b>From:</b> B<br><b>Sent:</b> Mon<br><b>To:</b> A<br><b>Subject:</b> x</div>no", "yes"),
+        (
+            "yes<div><b>From:</b> B<br><b>Sent:</b> Mon<br><b>To:</b> A<br><b>Subject:</b> x</div>no",
+            "yes",
+        ),
         ("yes<p>On 1 Mar 2024 at 10:20, Bob &lt;b@c.d&gt; wrote:</p><p>no</p>", "yes"),
         ("yes<br>&gt; no", "yes"),
         ('yes<div class="gmail_signature">Ann</div>', "yes"),
@@ -344,7 +352,9 @@ def test_ordinary_deep_and_unclosed_html_is_read():
 
 lines = st.lists(
     st.one_of(
-        st.sampled_from([*ATTRIBUTIONS, "-- ", "", "key: value", ">", "> x", ">a", "MKV", "From: a@b", "To: x"]),
+        st.sampled_from(
+            [*ATTRIBUTIONS, "-- ", "", "key: value", ">", "> x", ">a", "MKV", "From: a@b", "To: x"]
+        ),
         st.text(max_size=30),
     ),
     max_size=30,

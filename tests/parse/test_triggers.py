@@ -19,7 +19,7 @@ ATTACHED = 'Content-Type: multipart/mixed; boundary="b"\n\n--b\n\ntext\n--b\n{}\
         "Content-Type: text/plain; charset=utf-8; name*\n\nx\n",
         'To: "\n\nx\n',
         "To: (c):\n\nx\n",
-        "Cc: (\nFrom: \"\n\nx\n",
+        'Cc: (\nFrom: "\n\nx\n',
         ATTACHED.format("Content-Disposition: attachment; filename*0*"),
         ATTACHED.format("Content-Disposition: attachment; filename*0*=x; filename*00*=y"),
         "From: a@[\nTo: b@[\n\nx\n",
