@@ -224,15 +224,24 @@ async def _notice(spool: Spool) -> None:
 
 async def _clock(spool: Spool) -> None:
     """Keep intervals what they were when somebody sets the clock."""
-    offset = time.time() - time.monotonic()
+    back = letters.latest(spool.view) - time.time()
+    if back > _STEP:
+        # It was set back while nobody looked, by so much at least.
+        await _stepped(spool, -back, since=time.time())
+    offset, looked = time.time() - time.monotonic(), time.monotonic()
     while True:
         await asyncio.sleep(1)
         step = time.time() - time.monotonic() - offset
         if abs(step) > _STEP:
-            log.event("clock", stepped=round(step, 1))
-            await spool.write(lambda tx, by=step: letters.shift(tx, by))  # type: ignore[misc]
+            await _stepped(spool, step, since=looked + offset + step)
             offset += step
-            spool.ring()
+        looked = time.monotonic()
+
+
+async def _stepped(spool: Spool, step: float, *, since: float) -> None:
+    log.event("clock", stepped=round(step, 1))
+    await spool.write(lambda tx: letters.shift(tx, step, since=since))
+    spool.ring()
 
 
 def notify(state: str) -> None:

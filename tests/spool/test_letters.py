@@ -95,14 +95,51 @@ def test_a_letter_too_big_is_composed_again_under_its_message_id(spool: Connecti
     assert (plan.id, plan.limit, plan.message_id) == (number, 100, before["message_id"])
 
 
-def test_a_step_of_the_clock_leaves_intervals_as_they_were(spool: Connection) -> None:
-    number = composed(spool)
+def appointment(spool: Connection) -> float:
+    row = spool.view.one("SELECT next_try FROM letter")
+    assert row is not None
+    return float(row["next_try"])
+
+
+def put_off(spool: Connection, wait: timedelta) -> None:
+    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
     with spool.transaction() as tx:
-        letters.shift(tx, 3600)
-    assert due(spool) == []
+        letters.put_off(tx, letter, until=tx.now + wait, words="", refused=True, waited=wait)
+
+
+def test_a_clock_set_back_leaves_intervals_as_they_were(spool: Connection) -> None:
+    composed(spool)
+    put_off(spool, timedelta(hours=2))
+    before = appointment(spool)
     with spool.transaction() as tx:
-        letters.shift(tx, -3600)
-    assert due(spool) == [number]
+        letters.shift(tx, -3600, since=tx.at - 3600)
+    assert appointment(spool) == before - 3600
+
+
+def test_a_clock_set_forward_leaves_intervals_as_they_were(spool: Connection) -> None:
+    composed(spool)
+    put_off(spool, timedelta(hours=2))
+    before = appointment(spool)
+    with spool.transaction() as tx:
+        letters.shift(tx, 86400, since=tx.at + 86400)
+    assert appointment(spool) == before + 86400
+
+
+def test_what_was_appointed_after_the_clock_went_forward_is_not_put_off(spool: Connection) -> None:
+    composed(spool)
+    put_off(spool, SOON)
+    before = appointment(spool)
+    with spool.transaction() as tx:
+        # The clock went forward a second ago; the letter was put off since.
+        letters.shift(tx, 86400, since=tx.at - 1)
+    assert appointment(spool) == before
+
+
+def test_the_spool_knows_how_late_it_is(spool: Connection) -> None:
+    assert letters.latest(spool.view) == 0
+    before = datetime.now(UTC).timestamp()
+    composed(spool)
+    assert before <= letters.latest(spool.view) <= datetime.now(UTC).timestamp()
 
 
 def test_a_bounce_is_noted_on_its_letter_and_its_job(spool: Connection) -> None:
