@@ -106,7 +106,7 @@ measure() {
 # as a file renamed into place could. It counts from the moment when its last line is there.
 record() {
     printf '%s\n' "$@" end 1<>exit
-    body= recorded=yes
+    recorded=yes
 }
 
 could_not_start() {
@@ -124,14 +124,20 @@ finish() {
     elif [ -n "$watches" ]; then
         kill -s TERM $watches 2>/dev/null
     fi
-    trap - EXIT
-    exit 0
+    exit "${1:-0}"
 }
 
 # The shell gives up by itself where it cannot fork. A command that runs then is ended, unrecorded.
 give_up() {
-    [ -z "$body" ] || { end_at_once; return; }
-    [ -z "$claimed" ] || [ -n "$recorded" ] || record 'why could-not-start no-process'
+    if [ -n "$recorded" ]; then
+        return
+    elif [ -n "$over" ]; then
+        record "status $status" "${why:+why $why}"
+    elif [ -n "$body" ]; then
+        end_at_once
+    elif [ -n "$claimed" ]; then
+        record 'why could-not-start no-process'
+    fi
 }
 
 begin() {
@@ -145,7 +151,7 @@ begin() {
     exec setsid env -i $default_signals "$@"
 }
 
-signalled= why= body= stopping= claimed= recorded= watches=
+signalled= why= body= stopping= claimed= over= recorded= watches=
 
 # The watch is forked before there are traps: a child that still has its parent's traps for a moment
 # would swallow the TERM of `finish`.
@@ -160,7 +166,7 @@ trap give_up EXIT
 
 # `true` is no special builtin: its failing redirection does not end the shell.
 set -C
-true 2>/dev/null >claim || finish
+true 2>/dev/null >claim || { [ -e claim ] && finish || finish 75; }
 set +C
 claimed=yes
 printf '%s\n' "pid $$" end 1<>claim
@@ -168,7 +174,7 @@ printf '%s\n' "pid $$" end 1<>claim
 true >../../out/stdout && true >../../out/stderr || could_not_start no-output
 [ -d ../../work ] || could_not_start no-folder
 [ -r "$input" ] || could_not_start no-input
-command -v setsid env >/dev/null || could_not_start no-tools
+command -v setsid >/dev/null && command -v env >/dev/null || could_not_start no-tools
 have_program || could_not_start not-found "$shown"
 [ -z "$why" ] || { record "why $why"; finish; }
 
@@ -189,15 +195,17 @@ while
     [ -n "$signalled" ] && [ -d "/proc/$body" ]
 do :; done
 trap '' TERM INT HUP XCPU USR2 ALRM VTALRM
+over=yes
 
 # What it left running in its group. Its number cannot be another's yet: it was reaped just now.
 kill -s KILL -- "-$body" 2>/dev/null
 
-case $status in
+measure
+[ -n "$why" ] || case $status in
 126 | 127)
-    # The shell cannot tell "no such interpreter" from a command's own exit 127. env can.
+    # The shell cannot tell "no such interpreter" from a command's own exit 127. env can, in a line.
     line=
-    plain ../../out/stderr && read -r line <../../out/stderr
+    [ "$stderr" = - ] || [ "$stderr" -gt 9999 ] || read -r line <../../out/stderr
     case $line in "env: '$program': "*) could_not_start not-executable "$shown" ;; esac
     ;;
 1)
@@ -210,6 +218,5 @@ case $status in
     ;;
 esac
 
-measure
 record "status $status" "${why:+why $why}" "stdout $stdout" "stderr $stderr"
 finish

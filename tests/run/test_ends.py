@@ -75,6 +75,11 @@ async def test_a_command_whose_own_child_is_not_found_did_start(yard: Yard) -> N
     assert end == Exit(reason=Reason.EXIT, code=127)
 
 
+async def test_a_command_that_writes_much_before_its_exit_127_ends_at_once(yard: Yard) -> None:
+    _, end = await yard.ran("sh", "-c", "head -c 50000000 /dev/zero >&2; exit 127")
+    assert end == Exit(reason=Reason.EXIT, code=127)
+
+
 async def test_a_missing_standard_input_could_not_start(yard: Yard) -> None:
     _, end = await yard.ran("cat", stdin="never-staged.fa")
     assert end.reason is Reason.COULD_NOT_START
