@@ -1,8 +1,8 @@
 """Named points at which a test can kill the process, as a power cut would.
 
 ``MAILGATE_CRASH=NAME`` or ``NAME@3`` (the third time it is reached) in the environment switches one
-on. Without the variable a point costs one comparison. Every point stands right before or right after
-something is committed or done; ``docs/spool.md`` says what each leaves behind.
+on. Without the variable a point costs one comparison. Every point stands right before or right
+after something is committed or done; ``docs/spool.md`` says what each leaves behind.
 """
 
 import os

@@ -74,9 +74,12 @@ async def _served(
     desk = Desk(config, services, spool.folder, lambda: spool.view)
     counter = Counter(desk, spool)
     post = outbox.Outbox(
-        config.deliver, spool, courier_of(config), at_once=_LETTERS_AT_ONCE[config.deliver.courier],
+        config.deliver,
+        spool,
+        courier_of(config),
+        at_once=_LETTERS_AT_ONCE[config.deliver.courier],
         one_hop=config.deliver.courier is Courier.SMTP,
-    )  # fmt: skip
+    )
     loops = _loops(config, desk, spool, post)
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
@@ -101,9 +104,13 @@ def _loops(
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "run": Runner(config, spool, engine).run,
         "reply": lambda: Composer(
-            config, desk.services, spool, writer, opened=_opener(config),
+            config,
+            desk.services,
+            spool,
+            writer,
+            opened=_opener(config),
             recollect=_recollector(config),
-        ).run(),  # fmt: skip
+        ).run(),
         "deliver": post.run,
         "clean": lambda: janitor.run(spool),
         "notice": lambda: _notice(spool),
@@ -146,22 +153,22 @@ def engine_of(config: Config, services: Mapping[str, Service], folder: Folder) -
         local.sandbox, path=local.path, hidden=_hidden(config, folder), shown=_shown(services)
     )
     log.event("sandbox", holds=box.holds, note=box.sentence)
-    return Local(
-        slots=local.slots, path=local.path, kill_after=local.kill_after, confinement=box
-    )
+    return Local(slots=local.slots, path=local.path, kill_after=local.kill_after, confinement=box)
 
 
 def _hidden(config: Config, folder: Folder) -> list[Path]:
-    """What no job may see: others' mail and letters, and secrets."""
+    """Return what no job may see: others' mail and letters, and secrets."""
     relay, maildir = config.deliver.smtp, config.deliver.maildir
     secret = relay.password_file if relay else None
     return [
-        folder.root, *([maildir.path] if maildir else []), *([secret] if secret else []),
-    ]  # fmt: skip
+        folder.root,
+        *([maildir.path] if maildir else []),
+        *([secret] if secret else []),
+    ]
 
 
 def _shown(services: Mapping[str, Service]) -> list[Path]:
-    """The services' folder, and the folders of the files that their commands name."""
+    """Return the services' folder, and the folders of the files that their commands name."""
     folders = {service.file.parent for service in services.values()}
     for service in services.values():
         words = [argv.literal(element) for _, element in argv.elements(service.command)]
@@ -170,7 +177,7 @@ def _shown(services: Mapping[str, Service]) -> list[Path]:
 
 
 def _is_file(word: str) -> bool:
-    return os.path.isabs(word) and Path(word).is_file()
+    return Path(word).is_absolute() and Path(word).is_file()
 
 
 async def _opened_doors(config: Config, counter: Counter) -> list[SmtpDoor]:

@@ -16,8 +16,8 @@
         ├── Damaged             the sender's server keeps the mail   451 4.3.0   70
         └── OverSize            the next hop takes no letter so big
 
-``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend, and
-holds no path, secret or stack. ``detail`` is for the operator's log alone.
+``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend,
+and holds no path, secret or stack. ``detail`` is for the operator's log alone.
 """
 
 
@@ -93,7 +93,7 @@ class NoSpace(Transient):
 
 
 class Unreachable(Transient):
-    """Our own next hop (relay, mailbox) cannot be reached or written; nobody has refused anything."""
+    """Our own next hop (relay, mailbox) is away or broken; nobody has refused anything."""
 
 
 class Permanent(MailgateError):
@@ -114,7 +114,7 @@ class Damaged(Permanent):
 
 
 class OverSize(Permanent):
-    """The next hop announced, or said, that the letter is too big; ``limit`` in bytes where known."""
+    """The next hop takes no letter so big; ``limit`` in bytes where it said so."""
 
     def __init__(self, public: str, *, limit: int | None = None) -> None:
         super().__init__(public)

@@ -172,7 +172,7 @@ class Reader:
         )
 
     async def _settle(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
-        """The top of the loop for one message: what cannot be performed is held, the others go on."""
+        """Perform it, at the top of the loop: what cannot be is held, the others go on."""
         try:
             try:
                 await self._settled(waiting, answer)
@@ -189,9 +189,16 @@ class Reader:
     async def _settled(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
         match answer:
             case Reading():
-                outcomes = await self._spool.write(lambda tx: perform(tx, self._desk, waiting, answer))
+                outcomes = await self._spool.write(
+                    lambda tx: perform(tx, self._desk, waiting, answer)
+                )
                 crash.point("read:committed")
-                log.event("read", message=waiting.id, key=waiting.key, outcome=",".join(str(outcome) for outcome in outcomes))
+                log.event(
+                    "read",
+                    message=waiting.id,
+                    key=waiting.key,
+                    outcome=",".join(str(outcome) for outcome in outcomes),
+                )
                 self._unstage(outcomes, answer)
             case Unread(reason=reason):
                 await self._hold(waiting, reason)

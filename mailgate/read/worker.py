@@ -100,7 +100,7 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
 
 
 def _light(request: Request | Unclear) -> Request | Unclear:
-    """The request without the texts that are staged."""
+    """Return the request without the texts, which are staged."""
     if isinstance(request, Unclear):
         return request
     return replace(request, inputs=tuple(replace(item, text=None) for item in request.inputs))

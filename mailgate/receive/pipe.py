@@ -106,6 +106,6 @@ def _sender(header: Header, environment: Mapping[str, str]) -> str:
 
 
 def bare(address: str) -> str:
-    """Return an address without angle brackets; Postfix writes MAILER-DAEMON for the null sender."""
+    """Return an address without angle brackets; Postfix calls the null sender MAILER-DAEMON."""
     inner = address.strip().removeprefix("<").removesuffix(">").strip()
     return "" if inner.upper() == "MAILER-DAEMON" else inner
