@@ -1,7 +1,7 @@
 """Address lists (RFC 5322 section 3.4, RFC 6854), read leniently but with every oddity noted.
 
-Linear and total. What is lenient for showing an address is too lenient for believing it: each mailbox
-carries the flaw, if any, that two readers of the same header might read differently.
+Linear and total. What is lenient for showing an address is too lenient for believing it: each
+mailbox carries the flaw, if any, by which two readers of the same header might differ.
 """
 
 import re

@@ -39,7 +39,7 @@ def is_going_in_circles(header: Header) -> bool:
 
 
 def report_inside(media_types: Iterable[str]) -> str | None:
-    """Name the part by which a mail is a report of delivery, whatever its header says (RFC 3464, 8098)."""
+    """Name the part by which a mail is a report, whatever its header says (RFC 3464, 8098)."""
     for media_type in media_types:
         if media_type in _REPORTS:
             return f"it holds a part of type {media_type}"
@@ -58,16 +58,19 @@ def words_of_a_machine(lines: Iterable[str]) -> str | None:
 
 
 _CONFESSING = (
-    "auto", "generated", "protected by", "deliver", "office", "vacation", "leave", "holiday", "away from",
+    "auto", "generated", "protected by", "deliver", "office", "vacation", "leave", "holiday",
+    "away from",
 )  # fmt: skip
 _CONFESSIONS = re.compile(
     r"""
     this\ is\ an?\ (?:computer.generated|automat\w+|auto.?\w*)\ (?:vacation\ )?
         (?:reply|response|message|e-?mail|notification|notice|answer)
     |this\ account\ is\ protected\ by
-    |(?:message|e-?mail)s?\b.{0,100}\b(?:could\ not|cannot|can't|was\ not|has\ not\ been|were\ not)\ (?:be\ )?delivered
+    |(?:message|e-?mail)s?\b.{0,100}\b
+        (?:could\ not|cannot|can't|was\ not|has\ not\ been|were\ not)\ (?:be\ )?delivered
     |(?:not|unable\ to)\ deliver\ your\ (?:message|e-?mail)
-    |i\ (?:am|will\ be)\ (?:currently\ )?(?:out\ of\ (?:the|my)\ office|on\ (?:vacation|annual\ leave|holiday)|away\ from)
+    |i\ (?:am|will\ be)\ (?:currently\ )?
+        (?:out\ of\ (?:the|my)\ office|on\ (?:vacation|annual\ leave|holiday)|away\ from)
     |(?:dies|diese\ (?:mail|e-mail|nachricht))\ (?:ist|wurde)\ (?:eine\ )?automatisch
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -82,15 +85,15 @@ _REPORTS = frozenset(
 )
 
 
-# --- sure signs ------------------------------------------------------------------------------------
+# --- sure signs -----------------------------------------------------------------------------------
 
 
 def _sure_sign(header: Header, gateway: str) -> str | None:
     for value in header.all("auto-submitted"):
-        word = value.partition(";")[0].partition("(")[0].strip().lower()
+        word = _without_comments(value).partition(";")[0].strip().lower()
         if word not in {"", "no"}:
             return f"Auto-Submitted: {_shown(word)}"
-    if parameters((header.first("content-type") or "")[:1000]).main == "multipart/report":
+    if parameters(_without_comments(header.first("content-type") or "")).main == "multipart/report":
         return "Content-Type: multipart/report"
     if gateway and any(gateway in value.lower() for value in header.all("x-loop")):
         return "X-Loop: this gateway"
@@ -99,13 +102,29 @@ def _sure_sign(header: Header, gateway: str) -> str | None:
     return None
 
 
+_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
+# Nobody nests comments deeper or writes more; what is left of such a heap is a word like any other.
+_NESTED, _LONGEST = 10, 4096
+
+
+def _without_comments(value: str) -> str:
+    """Return a structured value without its comments (RFC 5322 section 3.2.2)."""
+    if len(value) > _LONGEST:
+        value = f"{value[:_LONGEST]}..."
+    for _ in range(_NESTED):
+        value, found = _COMMENT.subn(" ", value)
+        if not found:
+            break
+    return value
+
+
 def _is_ours(address: str, gateway: str) -> bool:
     """Whether an address is the gateway's own or one of ``local+anything@domain``."""
     local, _, domain = address.lower().rpartition("@")
     return f"{local.partition('+')[0]}@{domain}" == gateway
 
 
-# --- softer signs ----------------------------------------------------------------------------------
+# --- softer signs ---------------------------------------------------------------------------------
 
 _PRECEDENCES = frozenset({"bulk", "junk", "list", "auto_reply", "auto-reply"})
 
@@ -143,11 +162,15 @@ _FIELDS = (
     "x-loop",
 )
 _MACHINES = re.compile(
-    r"(?:mailer-?daemon|mail-?daemon|mdaemon|postmaster|mail-?system|mail-?delivery(?:-?system|subsystem)?"
-    r"|no-?_?\.?reply|do-?_?\.?not-?_?\.?reply|not-?reply|unattended|auto-?(?:reply|responder|mailer|confirm)"
-    r"|bounces?|delivery(?:-?(?:status|notification|failure|subsystem))?|listserv|majordomo|mailman|cron"
-    r"|vacation|ezmlm|www-data|apache)(?:[+._=-].*)?",
-    re.IGNORECASE,
+    r"""(?:
+    mailer-?daemon|mail-?daemon|mdaemon|postmaster|mail-?system
+    |mail-?delivery(?:-?system|subsystem)?
+    |delivery(?:-?(?:status|notification|failure|subsystem))?|bounces?
+    |no-?_?\.?reply|not-?reply|do-?_?\.?not-?_?\.?reply|unattended
+    |auto-?(?:reply|responder|mailer|confirm)|vacation
+    |listserv|majordomo|mailman|ezmlm|cron|www-data|apache
+    )(?:[+._=-].*)?""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _NAMED_MACHINES = re.compile(
     r"mailer-?daemon|mail delivery (?:sub)?system|mail (?:delivery )?(?:administrator|subsystem)"
@@ -156,23 +179,30 @@ _NAMED_MACHINES = re.compile(
 )
 _SUBJECTS = re.compile(
     r"""\W*(?:
-    (?:auto(?:matic|mated|\ ?-?\ ?)?\W?(?:re)?(?:reply|response|answer|respond(?:er|ing)?|ack\w*)\b)
+    auto(?:matic|mated)?\W?\W?(?:reply|response|answer|respond(?:er|ing)?|ack\w*)\b
     |auto:
     |out\ of\ (?:the\ )?office|out-of-office|i\ am\ (?:out|away|on\ vacation)\b
-    |on\ (?:vacation|holiday|leave)\b|vacation\ (?:reply|response|message|notice)|away\ from\ (?:my\ )?(?:office|mail|desk)
-    |(?:mail\ |message\ )?(?:delivery|transmission)\ (?:status|fail|problem|error|notification|report|delay|warning|has\ failed)
-    |delayed\ mail|mail\ (?:delivery\ )?(?:failed|failure|error|undeliverable|could\ not)|message\ (?:undeliverable|not\ delivered|delayed)
-    |undeliver(?:able|ed)|non.?deliver|failure\ notice|failed\ (?:mail|delivery|message)|failed:|returned\ (?:mail|email|to\ sender)
-    |warning:\ (?:could\ not\ send|message|e?mail)|could\ not\ (?:send|deliver)|unable\ to\ deliver|user\ unknown
+    |on\ (?:vacation|holiday|leave)\b|vacation\ (?:reply|response|message|notice)
+    |away\ from\ (?:my\ )?(?:office|mail|desk)
+    |(?:mail\ |message\ )?(?:delivery|transmission)[ ]
+        (?:status|fail|problem|error|notification|report|delay|warning|has\ failed)
+    |delayed\ mail|mail\ (?:delivery\ )?(?:failed|failure|error|undeliverable|could\ not)
+    |message\ (?:undeliverable|not\ delivered|delayed)|undeliver(?:able|ed)|non.?deliver
+    |failure\ notice|failed\ (?:mail|delivery|message)|returned\ (?:mail|email|to\ sender)
+    |warning:\ (?:could\ not\ send|message|e?mail)|could\ not\ (?:send|deliver)
+    |unable\ to\ deliver|user\ unknown|challenge\ |verify\ your\ |please\ confirm\ your
+    |(?:read|not\ read|gelesen|lu|leído|letto)\ ?:[ ]
     |notification\ d['’]?(?:état|echec|échec)|benachrichtigung\ (?:zum|über)|unzustellbar
-    |abwesenheit|automatische\ (?:antwort|abwesenheit)|bin\ (?:nicht|im|in)\ .{0,20}(?:büro|urlaub)|ich\ bin\ (?:im\ urlaub|abwesend)
+    |abwesenheit|automatische\ (?:antwort|abwesenheit)|ich\ bin\ (?:im\ urlaub|abwesend)
+    |bin\ (?:nicht|im|in)\ .{0,20}(?:büro|urlaub)
     |r[ée]ponse\ automatique|absen(?:ce|t)\ (?:du|de)\ bureau|message\ d['’]absence|absent\b
     |respuesta\ autom[áa]tica|fuera\ de\ (?:la\ )?oficina|auto-?respuesta|ausente\b
     |risposta\ automatica|fuori\ (?:sede|ufficio)|assente\b|resposta\ autom[áa]tica|ausência
-    |automatisch\ antwoord|afwezig|niet\ aanwezig|autosvar|fr[åa]nvaro|frånvaro|fravær|poissa
-    |automatyczna\ odpowied|odpowied[źz]\ automatyczna|autoodpowied|nieobecno|automatick[áa]\ odpov
-    |автоответ|автоматический\ ответ|вне\ офиса|otomatik\ yan|自动回复|自動回覆|自動返信|自動応答|不在|부재|자동\ ?(?:응답|회신)
-    |read:\ |not\ read:\ |gelesen:\ |lu\ ?:\ |leído:\ |letto:\ |challenge\ |verify\ your\ |please\ confirm\ your
+    |automatisch\ antwoord|afwezig|niet\ aanwezig
+    |autosvar|fr[åa]nvaro|frånvaro|fravær|poissa
+    |automatyczna\ odpowied|odpowied[źz]\ automatyczna|autoodpowied|nieobecno
+    |automatick[áa]\ odpov|автоответ|автоматический\ ответ|вне\ офиса|otomatik\ yan
+    |自动回复|自動回覆|自動返信|自動応答|不在|부재|자동\ ?(?:응답|회신)
     )""",
     re.IGNORECASE | re.VERBOSE,
 )

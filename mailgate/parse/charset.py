@@ -1,4 +1,4 @@
-"""Bytes to text by an allow-list of charsets; damage is marked with U+FFFD and told, never raised."""
+"""Bytes to text by an allow-list of charsets; damage is marked (U+FFFD) and told, never raised."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from encodings.aliases import aliases
 
 _PLAIN = frozenset({"", "ascii", "us_ascii"})
 
-# Character encodings only: "rot13", "idna", "punycode", "unicode_escape" and the like are no charsets.
+# Character encodings only: "rot13", "idna", "unicode_escape" and the like are no charsets.
 _ALLOWED = frozenset(
     """
     utf_8 utf_8_sig utf_7 utf_16 utf_16_be utf_16_le utf_32 utf_32_be utf_32_le
@@ -90,13 +90,13 @@ def shown(label: str | None) -> str:
 
 def _normal(label: str | None) -> str:
     text = (label or "").strip().strip("\"'").lower()
-    if not text.isascii() or len(text) > 60 or "\0" in text:  # noqa: PLR2004 - no charset's name is so long
+    if not text.isascii() or len(text) > 60 or "\0" in text:
         return "unknown"
     return normalize_encoding(text)
 
 
 def _codec(name: str) -> str | None:
-    """The allowed codec of that normal name, without importing anything to find out."""
+    """Return the allowed codec of that normal name, without importing anything to find out."""
     found = _OTHER_NAMES.get(name) or aliases.get(name) or aliases.get(name.replace(".", "_"))
     found = found or name
     return found if found in _ALLOWED else None

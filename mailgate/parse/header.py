@@ -65,7 +65,7 @@ class Header:
                 break
         header = cls(fields[:MAX_HEADERS])
         header.overfull = len(fields) > MAX_HEADERS
-        header._end_at(block, position)  # noqa: SLF001 - its own
+        header._end_at(block, position)
         header.defects = (*dict.fromkeys(defects), *header.defects)
         return header
 
@@ -81,36 +81,39 @@ class Header:
         return len(self._fields)
 
     def first(self, name: str) -> str | None:
-        """The first field of that name, or None."""
+        """Return the first field of that name, or None."""
         values = self.all(name)
         return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
-        """Every field of that name, top first: unfolded; raw 8-bit read as UTF-8, else Windows-1252."""
+        """Return every field of that name, top first, unfolded.
+
+        Raw 8-bit bytes are read as UTF-8, else as Windows-1252 with U+FFFD for what that lacks.
+        """
         if name not in self._found:
             wanted = name.lower().encode("ascii", "replace")
             self._found[name] = [_text(raw) for key, raw in self._fields if key == wanted]
         return self._found[name]
 
     def names(self) -> frozenset[str]:
-        """The lower-case names that occur."""
+        """Return the lower-case names that occur."""
         return frozenset(key.decode("ascii") for key, _ in self._fields)
 
     def received(self) -> list[str]:
-        """The trace, newest first."""
+        """Return the trace, newest first."""
         return self.all("received")
 
     def from_mailboxes(self) -> Iterator[Mailbox]:
-        """The mailboxes of the first ten From fields, reading 4 KiB of each, a hundred in all."""
+        """Yield the mailboxes of the first ten From fields, of 4 KiB each, a hundred in all."""
         fields = (mailboxes(value[:MAX_FROM]) for value in self.all("from")[:_MAX_FROM_FIELDS])
         return islice(chain.from_iterable(fields), _MAX_FROM_ADDRESSES)
 
     def from_addresses(self) -> tuple[str, ...]:
-        """Every From address, bare, as written, in order (with the limits of ``from_mailboxes``)."""
+        """Return every From address, bare, as written, in order, as ``from_mailboxes`` does."""
         return tuple(box.address for box in self.from_mailboxes())
 
     def message_id(self) -> str | None:
-        """The Message-ID with its angle brackets, or None where there is none of at most 998 characters."""
+        """Return the Message-ID in angle brackets; None without one, or past 998 characters."""
         value = self.first("message-id") or ""
         bracketed = _BRACKETED.search(value)
         bare = bracketed[1] if bracketed else "".join(value.split()).strip("<>")

@@ -14,8 +14,9 @@ _TANGLED = "the HTML text is nested too deeply to be read"
 _LEFT_OUT = frozenset({"script", "style", "head", "title", "template", "noscript", "blockquote"})
 _PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "table"})
 _BLOCKS = _PARAGRAPHS | frozenset(
-    """address article aside body center dd details dialog dir div dt fieldset figcaption figure footer
-    form header hr html legend li main menu nav section summary tbody tfoot thead tr""".split()
+    """address article aside body center dd details dialog dir div dt fieldset figcaption figure
+    footer form header hr html legend li main menu nav section summary tbody tfoot thead tr
+    """.split()
 )
 _MARKED = frozenset({"div", "span", "p", "table", "td", "section", "hr", "article", "footer"})
 
@@ -41,8 +42,8 @@ _SPACES = re.compile(r"[ \t\n\r\f]+")
 def to_text(html: str) -> tuple[str, str | None]:
     """Give the text of a page as lines joined by LF, and what is wrong with it (None: nothing).
 
-    Tables become a line for each row, lists a line for each item; ``pre`` stays as it is. Quoted and
-    hidden parts are left out.
+    Tables become a line for each row, lists a line for each item; ``pre`` stays as it is. Quoted
+    and hidden parts are left out.
     """
     if _is_tangled(html[:MAX_HTML]):
         return "", _TANGLED
@@ -51,7 +52,7 @@ def to_text(html: str) -> tuple[str, str | None]:
     return page.text(), None if complete and len(html) <= MAX_HTML else _TOO_LONG
 
 
-# --- what would take the parser too long -----------------------------------------------------------
+# --- what would take the parser too long ----------------------------------------------------------
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
@@ -66,8 +67,8 @@ _MAX_COPIES = 1_000_000
 def _is_tangled(html: str) -> bool:
     """Whether the parser's time or memory would be quadratic (HTML, 13.2.4.3 and 13.2.6.1).
 
-    It walks up all open elements at many tags, and copies unclosed formatting elements into every new
-    block. Counted here without a tree, in one pass.
+    It walks up all open elements at many tags, and copies unclosed formatting elements into every
+    new block. Counted here without a tree, in one pass.
     """
     depth = formatting = steps = copies = 0
     for closing, name in _TAG.findall(html):
@@ -82,7 +83,7 @@ def _is_tangled(html: str) -> bool:
     return steps > _MAX_STEPS or copies > _MAX_COPIES
 
 
-# --- the walk --------------------------------------------------------------------------------------
+# --- the walk -------------------------------------------------------------------------------------
 
 
 class _Page:
@@ -166,7 +167,7 @@ class _Page:
 
     @staticmethod
     def _is_close_set(node: LexborNode) -> bool:
-        """Whether a paragraph looks like one line after another: Outlook writes every line as one."""
+        """Whether no blank line sets a paragraph off: Outlook writes every line as one."""
         if node.tag != "p":
             return False
         attributes = node.attributes

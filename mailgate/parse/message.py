@@ -1,7 +1,7 @@
 """A mail's bytes to a ``Message``: pure, streaming, total.
 
-The raw mail is the truth and stays where it is; a message holds text, hashes and offsets. Memory does
-not grow with attachments. Which part is what, is decided by the rules of ``_sort``.
+The raw mail is the truth and stays where it is; a message holds text, hashes and offsets. Memory
+does not grow with attachments. Which part is what, is decided by the rules of ``_sort``.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _MAX_DEFECTS = 100
 
 
 def read_message(source: BinaryIO) -> Message:
-    """Read the raw mail in a seekable binary file; whatever the bytes, it is a message or Unreadable.
+    """Read the raw mail in a seekable binary file; any bytes are a message or Unreadable.
 
     Text beyond 8 MiB is left out, and ``text_cut`` says so.
 
@@ -63,7 +63,7 @@ def read_message(source: BinaryIO) -> Message:
     )
 
 
-# --- which part is what ----------------------------------------------------------------------------
+# --- which part is what ---------------------------------------------------------------------------
 
 
 def _sort(leaves: tuple[Leaf, ...]) -> tuple[Leaf | None, list[Leaf]]:
@@ -88,7 +88,7 @@ def _other_form(leaf: Leaf, body: Leaf) -> bool:
     return whole and leaf.within == body.alternative
 
 
-# --- the text --------------------------------------------------------------------------------------
+# --- the text -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def _beginning(source: BinaryIO, part: Slice, defects: dict[str, None]) -> tuple
     return b"".join(blocks)[:MAX_TEXT], size > MAX_TEXT
 
 
-# --- the rest --------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 
 
 def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[str, None]) -> Attachment:
@@ -173,7 +173,7 @@ def _subject(header: Header) -> str | None:
 
 
 def _date(header: Header, defects: dict[str, None]) -> datetime | None:
-    """The Date in UTC; one without a zone is taken as UTC (RFC 5322 section 3.3, "-0000")."""
+    """Read the Date into UTC; one without a zone is taken as UTC (RFC 5322 section 3.3)."""
     value = header.first("date")
     if value is None:
         return None

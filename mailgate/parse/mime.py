@@ -1,8 +1,8 @@
 """Where the parts of a mail lie: a map of byte offsets, made in one pass over a seekable file.
 
-The standard library's parser wants the whole mail in memory several times over, recurses, and raises on
-mails that people send. This one keeps one block, has no recursion, and answers rubbish with leaves and
-defects; only what is over a cap is refused.
+The standard library's parser wants the whole mail in memory several times over, recurses, and
+raises on mails that people send. This one keeps one block, has no recursion, and answers rubbish
+with leaves and defects; only what is over a cap is refused.
 """
 
 import os
@@ -31,7 +31,7 @@ class Unreadable(Refusal):
 class Leaf:
     """A part that holds content rather than parts.
 
-    ``name`` is what the sender called it, None if nothing. ``attached`` is its own Content-Disposition.
+    ``name`` is what the sender called it, None if nothing; ``attached``: its disposition says so.
     ``within`` numbers the multipart it is a direct child of (None at the root), ``alternative`` the
     nearest multipart/alternative around it. ``type`` holds Content-Type's parameters.
     """
@@ -90,7 +90,7 @@ class _Window:
         return self._buffer[start - self._base : start - self._base + size]
 
     def dashed(self, prefix: bytes, start: int) -> tuple[int, bytes] | None:
-        """The first line at or after ``start`` that begins with ``prefix``: its offset and text.
+        """Find the first line from ``start`` on that begins with ``prefix``: its offset and text.
 
         ``start`` is the beginning of a line. The text is cut after 2 KiB and holds no line end.
         """
@@ -169,7 +169,7 @@ class _Reader:
     # --- delimiters ---
 
     def _next_delimiter(self, position: int) -> tuple[int, int, int, bool] | None:
-        """The next boundary line: where it starts, where the next line does, its level, is it the last."""
+        """Find the next boundary line: its offset, the next line's, its level, is it the last."""
         while dashed := self._window.dashed(self._prefix, position):
             start, line = dashed
             if mark := self._marks.get(line.rstrip(b" \t\r")):
@@ -185,16 +185,17 @@ class _Reader:
             raise Unreadable("The mail holds millions of lines that look like its own boundaries.")
 
     def _watch(self) -> None:
-        """Prepare to look for the boundaries of all open multiparts; the outermost of equal ones counts."""
+        """Prepare to look for every open boundary; of equal ones the outermost counts."""
         self._marks = {}
         for level, entity in reversed(list(enumerate(self._open))):
             self._marks[b"--" + entity.boundary + b"--"] = (level, True)
         for level, entity in reversed(list(enumerate(self._open))):
             self._marks[b"--" + entity.boundary] = (level, False)
         boundaries = [entity.boundary for entity in self._open]
-        self._prefix = b"--" + (os.path.commonprefix(boundaries) or b"")
+        # Of strings, not of paths: what every line that ends a part begins with.
+        self._prefix = b"--" + (os.path.commonprefix(boundaries) or b"")  # noqa: RUF071
 
-    def _pass(self, start: int, after: int, level: int, last: bool) -> int:  # noqa: FBT001 - one of a tuple
+    def _pass(self, start: int, after: int, level: int, last: bool) -> int:  # noqa: FBT001
         """End what ends at a boundary line and begin what begins there; return where to read on."""
         self._finish(self._before_line_end(start), level + 1)
         multipart = self._open[level]
@@ -212,7 +213,7 @@ class _Reader:
         return body
 
     def _is_mark(self, start: int, level: int) -> bool:
-        """Whether the very next line is a boundary line of that level again: no part between them."""
+        """Whether the very next line is that boundary again: no part lies between."""
         dashed = self._window.at(start, 2) == b"--" and self._window.dashed(self._prefix, start)
         if not dashed or dashed[0] != start:
             return False
@@ -220,14 +221,14 @@ class _Reader:
         return mark is not None and mark[0] == level
 
     def _before_line_end(self, start: int) -> int:
-        """The end of what precedes the line at ``start``: its line end belongs to the boundary."""
+        """Return the end of what precedes that line: its line end belongs to the boundary."""
         before = self._window.at(max(0, start - 2), min(2, start))
         return start - (2 if before == b"\r\n" else 1)
 
     # --- parts ---
 
     def _header(self, start: int) -> tuple[Header, int]:
-        """The header block at ``start`` and the offset of the body behind it."""
+        """Read the header block at ``start``; also the offset of the body behind it."""
         size = _FIRST_LOOK
         while True:
             block = self._window.at(start, size)
@@ -245,7 +246,7 @@ class _Reader:
         return self._before_boundary(header, block, start)
 
     def _before_boundary(self, header: Header, block: bytes, start: int) -> tuple[Header, int]:
-        """Cut a part's header at a boundary line of an open multipart (one with a colon looks like a field)."""
+        """Cut a part's header at an open boundary (one with a colon looks like a field)."""
         if not self._open or b"--" not in block[: header.end]:
             return header, start + header.end
         position = 0

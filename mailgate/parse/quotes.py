@@ -7,11 +7,12 @@ looked for in short texts only, so they take no time on any input.
 import re
 import unicodedata
 
-# --- "On Monday, ... wrote:" -----------------------------------------------------------------------
+# --- "On Monday, ... wrote:" ----------------------------------------------------------------------
 
 _VERBS = frozenset(
     """
-    wrote writes write says said escribió escribio escribe escreveu scrisse scritto scrive écrit ecrit
+    wrote writes write says said écrit ecrit
+    escribió escribio escribe escreveu scrisse scritto scrive
     schrieb schreibt schreef geschreven skrev skriver skrifaði kirjoitti kirjutas rakstīja rašė
     parašė napisał napisała napsal napsala napísal napísala napisao napisala napisal írta
     написал написала написав писал писала пишет пише написа пишува
@@ -29,7 +30,8 @@ Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
 _DAYS = """
 mon tue wed thu fri sat sun lun mar mer jeu ven sam dim lun mié jue vie sáb dom seg ter qua qui sex
 gio mi do fr sa so di mo ma wo vr za zo man tir ons tor fre lør søn mån tis lör sön pon wt śr czw pt
-pn sob nie po út st čt pá ne пн вт ср чт пт сб вс понедельник вторник сред четверг пятниц суббот воскресень понеділок
+pn sob nie po út st čt pá ne
+пн вт ср чт пт сб вс понедельник вторник сред четверг пятниц суббот воскресень понеділок
 """.split()
 _OPENING = re.compile(
     r"\W{0,8}(?:(?:" + "|".join(_OPENINGS) + r")\s.{0,60}?\d"
@@ -58,8 +60,8 @@ _MAX_ATTRIBUTION = 500
 def is_attribution(text: str, *, before_quote: bool) -> bool:
     """Whether ``text`` (joined lines) introduces a quote; ``before_quote``: quoted lines follow it.
 
-    What must come together: a verb of saying, a date or time, an address, an opening like "On Monday",
-    a colon at the end. Which of them are enough is a matter of experience; a quote below helps.
+    What must come together: a verb of saying, a date or time, an address, an opening like "On
+    Monday", a colon at the end. Which are enough is a matter of experience; a quote below helps.
     """
     if len(text) > _MAX_ATTRIBUTION or text.count(">") > text.count("<"):
         return False
@@ -86,7 +88,7 @@ def _tells_day_and_time_of_another(text: str) -> bool:
 
 
 def may_hold_attribution(text: str) -> bool:
-    """Whether ``text`` holds an address, a time or a date, without which few are one: a cheap look."""
+    """Whether ``text`` holds an address, a time or a date, as most do: a cheap look."""
     named = ("@" in text or "<" in text or "&" in text) and _WHO.search(text) is not None
     return named or (_DIGIT.search(text) is not None and _WHEN.search(text) is not None)
 
@@ -107,7 +109,7 @@ def opens_attribution(text: str) -> bool:
 
 
 def begins_attribution(above: str, below: str) -> bool:
-    """Whether the line ``above`` an attribution belongs to it: "On Mon,", a name, "Bob <b@c> wrote"."""
+    """Whether the line ``above`` an attribution belongs to it: "On Mon,", "Bob <b@c> wrote"."""
     if not above or len(above) > 80 or above[-1] in ".!?:;":  # wrapped lines are no longer
         return False
     if len(above) <= 30 and (below[:1] == "<" or opens_attribution(f"{above} 1")):
@@ -126,7 +128,7 @@ def is_short_attribution(text: str) -> bool:
 
 
 def is_dated_line(text: str) -> bool:
-    """Whether it is an attribution without a verb: ``2016-03-03 17:21 GMT+01:00 Some One <a@b>``."""
+    """Whether it is one without a verb: ``2016-03-03 17:21 GMT+01:00 Some One <a@b>``."""
     dated = _DATED.fullmatch(text)
     return dated is not None and bool(dated["zone"] or dated["who"])
 
@@ -140,7 +142,7 @@ def is_attribution_tail(line: str) -> bool:
     return tail is not None and (not tail["verb"] or tail["verb"].casefold() in _VERBS)
 
 
-# --- "-----Original Message-----" ------------------------------------------------------------------
+# --- "-----Original Message-----" -----------------------------------------------------------------
 
 # Both lists are compared with folded lines, so they hold no accents.
 _ORIGINAL = tuple(
@@ -201,11 +203,12 @@ def _folded(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", folded) if not unicodedata.combining(c))
 
 
-# --- "From: ... Sent: ... To: ... Subject: ..." ----------------------------------------------------
+# --- "From: ... Sent: ... To: ... Subject: ..." ---------------------------------------------------
 
 _WORDS = {
-    "from": """From De Von Van Da Fra Från Lähettäjä Od Odesílatel Feladó От От\u00a0кого Отправитель
-        Від Kimden Gönderen De\u00a0la Από Remitente Expéditeur Mittente Remetente Afzender Absender
+    "from": """From De Von Van Da Fra Från Lähettäjä Od Odesílatel Feladó От От\u00a0кого
+        Отправитель Від Kimden Gönderen De\u00a0la Από Remitente Expéditeur Mittente Remetente
+        Afzender Absender
         发件人 寄件者 寄件人 差出人 送信者 보낸\u00a0사람 보낸사람 מאת من Saatja Nuo No Từ Dari""",
     "date": """Sent Date Enviado Enviada Envoyé Gesendet Verzonden Inviato Sendt Skickat Lähetetty
         Wysłano Data Datum Dato Fecha Päivämäärä Päiväys Odesláno Elküldve Küldve Dátum Отправлено
@@ -216,10 +219,11 @@ _WORDS = {
     "to": """To Para An Aan A À Till Til Do Komu Címzett Кому Kime Către Προς Vastaanottaja
         Destinataire Destinatario Destinatário Empfänger Pour Adresat Példány 收件人 收件者 宛先
         받는\u00a0사람 받는사람 אל إلى Kepada Đến Cc CC Kopie Kopia Copia Cópia Kopi Копия 抄送""",
-    "subject": """Subject Betreff Objet Asunto Assunto Oggetto Onderwerp Emne Ämne Aihe Otsikko Temat
-        Předmět Predmet Tárgy Тема Konu Subiect Θέμα Titel Re Ang Angående Ref 主题 主旨 標題 件名
+    "subject": """Subject Betreff Objet Asunto Assunto Oggetto Onderwerp Emne Ämne Aihe Otsikko
+        Temat Předmět Predmet Tárgy Тема Konu Subiect Θέμα Titel Re Ang Angående Ref
+        主题 主旨 標題 件名
         제목 נושא الموضوع Teema Chủ\u00a0đề Perihal Subjek""",
-    "reply": "Reply-To Risposta Antwort\u00a0an Répondre\u00a0à Responder\u00a0a Svar\u00a0til 答复",
+    "reply": "Reply-To Risposta Antwort\u00a0an Répondre\u00a0à Responder\u00a0a 答复",
 }
 _KINDS = {
     word.replace("\u00a0", " ").casefold(): kind
@@ -229,12 +233,13 @@ _KINDS = {
     if word.strip()
 }
 _FIELD = re.compile(
-    r"[\s*_>|]{0,12}(?P<word>[^\W\d_][\w’'. -]{0,22}?)\s{0,4}[*_]{0,2}\s{0,9}[:：][*_]{0,2}(?P<value>.*)"
+    r"[\s*_>|]{0,12}(?P<word>[^\W\d_][\w’'. -]{0,22}?)"
+    r"\s{0,4}[*_]{0,2}\s{0,9}[:：][*_]{0,2}(?P<value>.*)"
 )
 
 
 def header_field(line: str) -> tuple[str, str] | None:
-    """The kind (from, date, to, subject, reply) and value of a line as mail programs quote headers."""
+    """Read a line as mail programs quote headers: from, date, to, subject or reply; its value."""
     field = _FIELD.match(line)
     if field is None or field["word"][0].islower():
         return None
@@ -243,7 +248,7 @@ def header_field(line: str) -> tuple[str, str] | None:
 
 
 def is_header_block(fields: dict[str, str]) -> bool:
-    """Whether fields found in neighbouring lines are a quoted mail's header, and no request's lines."""
+    """Whether fields of neighbouring lines are a quoted mail's header, no lines of a request."""
     if "from" not in fields:
         dated = _WHEN.search(fields.get("date", "")) is not None
         return dated and ("subject" in fields or "@" in fields.get("to", ""))
@@ -254,7 +259,7 @@ def is_header_block(fields: dict[str, str]) -> bool:
     return bool(others) and (sender or _WHEN.search(fields.get("date", "")) is not None)
 
 
-# --- signatures ------------------------------------------------------------------------------------
+# --- signatures -----------------------------------------------------------------------------------
 
 _SENT_FROM = re.compile(
     r"""

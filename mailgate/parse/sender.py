@@ -18,8 +18,8 @@ def sender(header: Header) -> str:
     Raises
     ------
     Refusal
-        There is none, more than one, or one that two readers might read differently: inside a group,
-        with a route, beside another address, not closed, not plain ASCII.
+        There is none, more than one, or one that two readers might read differently: inside a
+        group, with a route, beside another address, not closed, not plain ASCII.
     """
     fields = header.all("from")
     if not fields:
@@ -43,8 +43,8 @@ def sender(header: Header) -> str:
 def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Identity:
     """Return the sender as an identity that something vouches for.
 
-    A trusted door vouches for any From. Else the client must be inside ``networks``, and so must every
-    client that the Received headers name: the mail started inside.
+    A trusted door vouches for any From. Else the client must be inside ``networks``, and so must
+    every client that the Received headers name: the mail started inside.
 
     Raises
     ------
@@ -76,22 +76,24 @@ def _require_inside(
             raise NotAllowed(f"{nobody}: {outside}.")
 
 
-# --- one hop ---------------------------------------------------------------------------------------
+# --- one hop --------------------------------------------------------------------------------------
 
 _MAX_RECEIVED = 4096
 
-# What is submitted on a server itself: the whole field, and no client's address anywhere in it. What a
-# client says of itself stands in none of these places.
+# What is submitted on a server itself: the whole field, and no client's address anywhere in it.
+# What a client says of itself stands in none of these places.
 _HOST = r"[\w.:\[\]-]{1,255}"
 _LOCAL = re.compile(
     rf"""
-    by\ {_HOST}\ \(Postfix(?:,\ from\ userid\ [0-9]+|\ \([\w.+-]+\),\ from\ userid\ [0-9]+)?\)\ id\ .*
+    by\ {_HOST}\ \(Postfix(?:(?:\ \([\w.+-]+\))?,\ from\ userid\ [0-9]+)?\)\ id\ .*
     |by\ {_HOST}\ \(sSMTP\ sendmail\ emulation\)\ ?.*
     |\(from\ [\w.+$-]+@localhost\)\ by\ {_HOST}\ \([\w.+/-]+\)\ id\ .*
     |from\ [\w.+$-]+\ by\ {_HOST}\ with\ local(?:-[\w-]+)?\ \(Exim\ .*
-    |\((?:qmail|nullmailer)(?:\ pid)?\ [0-9]*\ ?invoked\ (?:by\ uid\ [0-9]+|by\ alias|for\ bounce|from\ command\ line)\)\ ?
+    |\((?:qmail|nullmailer)(?:\ pid)?\ [0-9]*\ ?invoked[ ]
+        (?:by\ uid\ [0-9]+|by\ alias|for\ bounce|from\ command\ line)\)\ ?
     |from\ {_HOST}\ \({_HOST}\ \[local\]\)\ by\ {_HOST}\ \(OpenSMTPD\)\ .*
-    |from\ [\w.+$-]+\ \(uid\ [0-9]+\)\ \(envelope-from\ [^()\s]+\)\ id\ [\w.]+\ by\ {_HOST}\ \(DragonFly\ .*
+    |from\ [\w.+$-]+\ \(uid\ [0-9]+\)\ \(envelope-from\ [^()\s]+\)\ id\ [\w.]+\ by\ {_HOST}[ ]
+        \(DragonFly\ .*
     """,
     re.VERBOSE | re.ASCII,
 )
@@ -105,7 +107,7 @@ _BRACKETED = re.compile(r"\[([^\]]*)\]?")
 
 
 def _outside(received: str, below: str, networks: Sequence[Network]) -> str:
-    """Name the client outside that a Received header tells of, or why it tells of none; else ``""``."""
+    """Name the client outside that a Received header tells of, or why it tells of none; or ""."""
     if len(received) > _MAX_RECEIVED:
         return "a Received header is too long to be read"
     words = " ".join(received.split())
@@ -133,7 +135,7 @@ def _unreadable(words: str) -> str:
 def _is_local(trace: str) -> bool:
     return (
         _LOCAL.fullmatch(trace) is not None
-        and trace.count(" by ") < 2  # noqa: PLR2004 - a second would be another server's
+        and trace.count(" by ") < 2
         and not list(_addresses(trace))
     )
 
@@ -141,8 +143,8 @@ def _is_local(trace: str) -> bool:
 def _from_clause(trace: str) -> str:
     """Everything before the last ``by``, wherever that stands.
 
-    What a client says of itself (HELO) can hold a ``by`` of its own, or a bracket that hides the real
-    one; cutting at the last can only add addresses to those that must be inside.
+    What a client says of itself (HELO) can hold a ``by`` of its own, or a bracket that hides the
+    real one; cutting at the last can only add addresses to those that must be inside.
     """
     before, by, _ = f" {trace}".rpartition(" by ")
     return before if by else trace
@@ -156,7 +158,7 @@ def _addresses(text: str) -> Iterator[Address]:
 
 
 def _address(text: str) -> Address | None:
-    """An IP address from ``1.2.3.4``, ``IPv6:::1``, ``fe80::1%eth0``, ``[::ffff:1.2.3.4]``; else None."""
+    """Read ``1.2.3.4``, ``IPv6:::1``, ``fe80::1%eth0``, ``[::ffff:1.2.3.4]``; else None."""
     bare = text.strip().strip("[]").partition("%")[0]
     if bare[:5].lower() == "ipv6:":
         bare = bare[5:]

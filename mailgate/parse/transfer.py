@@ -1,7 +1,7 @@
 """Undo a content transfer encoding (RFC 2045 section 6) in a stream, whatever the bytes.
 
-Each decoder takes blocks of any size and gives back what is sure so far; ``damage`` then says what was
-wrong, in words, or None. Memory stays at the size of a block.
+Each decoder takes blocks of any size and gives back what is sure so far; ``damage`` then says what
+was wrong, in words, or None. Memory stays at the size of a block.
 """
 
 import binascii
@@ -30,7 +30,7 @@ class Decoder(Protocol):
 
 
 def decoder(encoding: str) -> Decoder:
-    """The decoder of a ``Slice.encoding``."""
+    """Return a new decoder for a ``Slice.encoding``."""
     match encoding:
         case "base64":
             return Base64()
@@ -188,7 +188,9 @@ class QuotedPrintable:
     def _inside_a_line(text: bytes) -> int:
         """Where a line may be cut without cutting through what an equals sign quotes."""
         quote = text.rfind(b"=", max(0, len(text) - _LONGEST_TAIL))
-        return len(text) if quote < 0 else quote
+        if quote < 0:
+            return len(text)
+        return len(text[:quote].rstrip(b"="))
 
     def _decode(self, text: bytes) -> bytes:
         if b"=" not in text:

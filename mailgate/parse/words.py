@@ -59,7 +59,7 @@ def _text(raw: list[bytes], label: str) -> str:
     return _LINE_ENDS.sub(" ", decode(b"".join(raw), label)[0])
 
 
-# --- parameters ------------------------------------------------------------------------------------
+# --- parameters -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def parameters(value: str) -> Valued:
 
 
 def _split_main(value: str) -> tuple[str, str]:
-    """The main value, and the text of its parameters even where the semicolon between is missing."""
+    """Split off the main value, even where the semicolon behind it is missing."""
     main, _, rest = value.partition(";")
     words = main.split(None, 1)
     if "=" not in main:
@@ -142,7 +142,7 @@ def _joined(parts: dict[int, tuple[bool, str]]) -> str:
     numbers = sorted(parts)
     extended, first = parts[numbers[0]]
     label = ""
-    if extended and first.count("'") >= 2:  # noqa: PLR2004 - charset'language'text
+    if extended and first.count("'") >= 2:
         label, _, first = first.split("'", 2)
     raw = [_section_bytes(extended=extended, text=first)]
     raw += [_section_bytes(extended=parts[n][0], text=parts[n][1]) for n in numbers[1:]]

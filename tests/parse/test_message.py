@@ -29,7 +29,7 @@ def shape(message) -> tuple[str, list[tuple[str | None, str]]]:
     return message.text, [(a.name, a.media_type) for a in message.attachments]
 
 
-# --- which part is the text ------------------------------------------------------------------------
+# --- which part is the text -----------------------------------------------------------------------
 
 
 def test_the_first_unnamed_inline_plain_part_is_the_text(read):
@@ -130,7 +130,7 @@ def test_without_any_type_the_body_is_text(read):
     assert shape(read("From: a@b.c\n\nhello\n")) == ("hello", [])
 
 
-# --- names, sizes, hashes --------------------------------------------------------------------------
+# --- names, sizes, hashes -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_line_end_before_a_boundary_is_the_boundarys(read):
         assert found.size == len(content.replace("\n", "\r\n"))
 
 
-# --- boundaries ------------------------------------------------------------------------------------
+# --- boundaries -----------------------------------------------------------------------------------
 
 
 def test_only_a_whole_line_is_a_boundary(read):
@@ -251,7 +251,7 @@ def test_line_ends_may_be_bare(read):
         assert shape(message) == ("tree: upgma", [(None, "a/b")])
 
 
-# --- charsets --------------------------------------------------------------------------------------
+# --- charsets -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_damage_is_marked_and_told(read, charset, raw, text, defect):
     assert any(defect in told for told in message.defects)
 
 
-# --- the header's part -----------------------------------------------------------------------------
+# --- the header's part ----------------------------------------------------------------------------
 
 
 def test_the_header_is_described(read):
@@ -346,7 +346,7 @@ def test_two_mails_with_the_same_words_and_files_have_one_fingerprint(read):
     assert len({read(mail).content for mail in (one, other_name, other_text, other_file)}) == 4
 
 
-# --- caps ------------------------------------------------------------------------------------------
+# --- caps -----------------------------------------------------------------------------------------
 
 
 def test_what_is_over_a_cap_is_refused_with_the_reason(read):

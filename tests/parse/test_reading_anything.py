@@ -22,10 +22,10 @@ from mailgate.parse.sender import sender, vouch
 FIELDS = [
     b"From: ", b"To: ", b"Subject: ", b"Date: ", b"Message-ID: ", b"Content-Type: ",
     b"Content-Transfer-Encoding: ", b"Content-Disposition: ", b"Received: ", b"Auto-Submitted: ",
-    b"multipart/mixed; boundary=b", b"multipart/alternative; boundary=\"b\"", b"text/plain", b"text/html",
+    b"multipart/mixed; boundary=b", b'multipart/alternative; boundary="b"', b"text/plain", b"text/html",
     b"message/rfc822", b"; charset=", b"utf-8", b"utf-7", b"iso-2022-jp", b"; name=", b"; filename*0*=",
     b"=?utf-8?q?", b"?=", b"base64", b"quoted-printable", b"x-uuencode", b"begin 644 a\n", b"end\n",
-    b"--b", b"--b--", b"\n", b"\r\n", b"\r", b"\n\n", b" ", b"\t", b"\"", b"(", b"<", b">", b"@", b"a@b.c",
+    b"--b", b"--b--", b"\n", b"\r\n", b"\r", b"\n\n", b" ", b"\t", b'"', b"(", b"<", b">", b"@", b"a@b.c",
     b"=", b"%", b"'", b";", b":", b"\x00", b"\xff", b"\xe4", b"> ", b"wrote:", b"-- ", b"<blockquote>",
     b"QUJD", b"=3D", b"format=flowed", b"+2AA-",
 ]  # fmt: skip
@@ -77,7 +77,7 @@ def test_any_header_is_judged_and_vouched_for_or_refused(raw):
     raise AssertionError("nothing can vouch without a network")
 
 
-# --- what was built comes back ---------------------------------------------------------------------
+# --- what was built comes back --------------------------------------------------------------------
 
 names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20)
 contents = st.binary(max_size=200)

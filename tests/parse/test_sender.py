@@ -20,7 +20,7 @@ def envelope(peer: str | None = "10.0.0.1", *, trusted: bool = False) -> Envelop
     return Envelope(sender="x@y.z", recipients=("a@b.c",), door="smtp", peer=peer, trusted=trusted)
 
 
-# --- the one From ----------------------------------------------------------------------------------
+# --- the one From ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_believed_sender_is_a_plain_address_that_stands_in_the_header(value):
     assert address.count("@") == 1
 
 
-# --- what vouches ----------------------------------------------------------------------------------
+# --- what vouches ---------------------------------------------------------------------------------
 
 
 def test_a_trusted_door_vouches_for_any_sender():

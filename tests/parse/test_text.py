@@ -13,7 +13,7 @@ def flowed(text: str, *, delsp: bool = False) -> str:
     return "\n".join(from_plain(text, flowed=True, delsp=delsp, reply=False).lines)
 
 
-# --- quotes ----------------------------------------------------------------------------------------
+# --- quotes ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_only_resembles_a_quote_stays(text):
     assert plain(text) == text
 
 
-# --- signatures ------------------------------------------------------------------------------------
+# --- signatures -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_two_dashes_amid_long_data_are_no_signature():
     assert plain(f"a\n--\n{data}") == f"a\n--\n{data}"
 
 
-# --- data in the body ------------------------------------------------------------------------------
+# --- data in the body -----------------------------------------------------------------------------
 
 FASTA = """\
 tree: upgma
@@ -240,7 +240,7 @@ def test_only_line_feeds_and_carriage_returns_end_a_line():
     assert plain("a\r\nb\rc\nd") == "a\nb\nc\nd"
 
 
-# --- wrapped lines ---------------------------------------------------------------------------------
+# --- wrapped lines --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_delsp_drops_the_blank_that_only_marks_the_break():
     assert flowed("re \nsult", delsp=True) == "result"
 
 
-# --- HTML ------------------------------------------------------------------------------------------
+# --- HTML -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_ordinary_deep_and_unclosed_html_is_read():
     assert from_html("<ul><li>x<li>y</ul>" * 2000, reply=False).lines[:2] == ("x", "y")
 
 
-# --- all ways --------------------------------------------------------------------------------------
+# --- all ways -------------------------------------------------------------------------------------
 
 lines = st.lists(
     st.one_of(
