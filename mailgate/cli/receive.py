@@ -55,6 +55,7 @@ def _take(words: list[str]) -> None:
         os.environ,
         sender=given.sender,
         recipients=[r for some in given.recipient for r in some],
+        domain=config.gateway.address.rpartition("@")[2],
     )
     envelope = Envelope(
         sender=sender, recipients=recipients, door="pipe", trusted=config.pipe.trust

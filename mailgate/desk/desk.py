@@ -159,7 +159,19 @@ class Desk:
             message = f"automatic mail starts no job and is not answered: {automatic.reason}"
             raise Automatic(message)
         identity = vouch(header, envelope, self.config.trust.networks)
+        if self._is_ours(identity.address):
+            message = (
+                f"mail from {identity.address} is automatic: that is an address of this gateway"
+            )
+            raise Automatic(message)
         return identity, automatic.reason if automatic else None
+
+    def _is_ours(self, address: str) -> bool:
+        """Whether an answer to that address would come back to this gateway."""
+        local, _, domain = address.rpartition("@")
+        if domain != self.site.domain:
+            return False
+        return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
 
     def _allowed(self, identity: Identity, names: Mapping[str, None]) -> list[tuple[Errand, str]]:
         allowed = {name for name in names if self.services[name].allows(identity)}

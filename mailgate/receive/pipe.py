@@ -68,12 +68,18 @@ def _taken(config: Config, connection: Connection, intake: Intake, blocks: Itera
 
 
 def addresses(
-    head: bytes, environment: Mapping[str, str], *, sender: str | None, recipients: Iterable[str]
+    head: bytes,
+    environment: Mapping[str, str],
+    *,
+    sender: str | None,
+    recipients: Iterable[str],
+    domain: str,
 ) -> tuple[str, tuple[str, ...]]:
     """Return envelope sender and recipients of a mail that came without a session.
 
     What was given counts first, then SENDER and ORIGINAL_RECIPIENT of the environment (local(8)),
-    then Return-Path and Delivered-To, then To. ``head`` is the beginning of the mail.
+    then Return-Path and Delivered-To, then To: of several there, those in our own ``domain``.
+    ``head`` is the beginning of the mail.
 
     Raises
     ------
@@ -88,11 +94,23 @@ def addresses(
     if not found:
         found = tuple(bare(value) for value in header.all("delivered-to")[:1])
     if not found:
-        found = tuple(box.address for field in header.all("to") for box in mailboxes(field))
+        found = _addressed(header, domain)
     if not found:
         message = "no recipient: give --recipient, ORIGINAL_RECIPIENT, Delivered-To or To"
         raise Refusal(message)
-    return bare(_sender(header, environment) if sender is None else sender), found
+    where = _sender(header, environment) if sender is None else sender
+    return _text(bare(where)), tuple(map(_text, found))
+
+
+def _addressed(header: Header, domain: str) -> tuple[str, ...]:
+    """Return whom To names: of us and other people, us alone."""
+    found = tuple(box.address for field in header.all("to") for box in mailboxes(field))
+    return tuple(a for a in found if a.lower().endswith(f"@{domain}")) or found
+
+
+def _text(word: str) -> str:
+    """Return a word of the command line or the environment, its bad bytes marked (PEP 383)."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _sender(header: Header, environment: Mapping[str, str]) -> str:
