@@ -49,7 +49,6 @@ networks = ["127.0.0.0/8", "::1/128"]
 """
 
 
-
 class Gateway:
     """One gateway's folder, and its daemon while it runs."""
 
@@ -71,10 +70,16 @@ class Gateway:
     def configure(self, **settings: object) -> None:
         """Write the configuration; it counts from the next start."""
         values: dict[str, object] = {
-            "min_free": "1 MiB", "paused": False, "slots": 2, "sandbox": "none", "courier": None,
-            "receipt_after": "10m", "max_size": "25 MiB", "more": "",
+            "min_free": "1 MiB",
+            "paused": False,
+            "slots": 2,
+            "sandbox": "none",
+            "courier": None,
+            "receipt_after": "10m",
+            "max_size": "25 MiB",
+            "more": "",
             "path": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        } | settings  # fmt: skip
+        } | settings
         courier = values.pop("courier")
         values["paused"] = str(values["paused"]).lower()
         text = _CONFIG.replace("{courier}", str(courier or 'courier = "maildir"\nretry = ["1s"]'))
@@ -109,9 +114,13 @@ class Gateway:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mailgate.cli.main", "serve", "-c", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                env=self._environment(environment), start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment(environment),
+                start_new_session=True,
+            )
         if wait:
             eventually(self._ready_or_dead, 30, lambda: self.logged()[-2000:])
 
@@ -155,14 +164,20 @@ class Gateway:
             return text
         return "\n".join(x for x in text.splitlines() if x.startswith(f"{verb} "))
 
-    def run(self, *words: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *words: str, stdin: bytes = b"", **more: str
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run an operator's command beside the daemon."""
         command, *rest = words
         return subprocess.run(
             [sys.executable, "-m", "mailgate.cli.main", command, "-c", str(self.config), *rest],
-            input=stdin, capture_output=True, cwd=self.folder, env=self._environment(more),
-            timeout=60, check=False,
-        )  # fmt: skip
+            input=stdin,
+            capture_output=True,
+            cwd=self.folder,
+            env=self._environment(more),
+            timeout=60,
+            check=False,
+        )
 
     def jobs(self) -> list[dict[str, object]]:
         """Every job, newest first, as `mailgate jobs --json` tells it."""
@@ -172,7 +187,9 @@ class Gateway:
 
     # --- mail -------------------------------------------------------------------------------------
 
-    def send(self, mail: EmailMessage | bytes, *, sender: str = ADA, to: str | list[str] = "") -> None:
+    def send(
+        self, mail: EmailMessage | bytes, *, sender: str = ADA, to: str | list[str] = ""
+    ) -> None:
         """Send over SMTP; raises smtplib's errors when refused."""
         content = mail if isinstance(mail, bytes) else mail.as_bytes(policy=email.policy.SMTP)
         to = to or (str(mail["To"]) if isinstance(mail, EmailMessage) else "")
@@ -194,12 +211,16 @@ class Gateway:
     def results(self, address: str = ADA) -> list[EmailMessage]:
         return [x for x in self.letters(address) if x["Mailgate-Exit"] is not None]
 
-    def await_letters(self, count: int, address: str = ADA, within: float = 60) -> list[EmailMessage]:
+    def await_letters(
+        self, count: int, address: str = ADA, within: float = 60
+    ) -> list[EmailMessage]:
         """Wait until that many letters have come, and return them."""
         eventually(lambda: len(self.saved(address)) >= count, within, self.logged)
         return self.letters(address)
 
-    def await_results(self, count: int, address: str = ADA, within: float = 60) -> list[EmailMessage]:
+    def await_results(
+        self, count: int, address: str = ADA, within: float = 60
+    ) -> list[EmailMessage]:
         eventually(lambda: len(self.results(address)) >= count, within, self.logged)
         return self.results(address)
 
@@ -215,9 +236,14 @@ def running(folder: Path, **settings: object) -> Iterator[Gateway]:
 
 
 def request(
-    service: str = "echo", body: str = "", *, attachments: Mapping[str, bytes] | None = None,
-    message_id: str | None = None, sender: str = ADA, **headers: str,
-) -> EmailMessage:  # fmt: skip
+    service: str = "echo",
+    body: str = "",
+    *,
+    attachments: Mapping[str, bytes] | None = None,
+    message_id: str | None = None,
+    sender: str = ADA,
+    **headers: str,
+) -> EmailMessage:
     """A mail as a person would send it."""
     mail = EmailMessage()
     mail["From"] = sender
@@ -228,9 +254,7 @@ def request(
         mail[name.replace("_", "-")] = value
     mail.set_content(body or "\n")
     for name, content in (attachments or {}).items():
-        mail.add_attachment(
-            content, maintype="application", subtype="octet-stream", filename=name
-        )
+        mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return mail
 
 
@@ -279,7 +303,6 @@ command = ["true"]
 [access]
 allow = ["*@example.org"]
 """
-
 
 
 def shell(script: str, more: str = "") -> str:

@@ -28,8 +28,11 @@ def rate(port: int, *, size: int, mails: int, sessions: int = 20, to: str = "tru
     subprocess.run(
         [require("smtp-source"), "-d", "-s", str(sessions), "-m", str(mails), "-l", str(size)]
         + ["-f", "ada@example.org", "-t", f"{to}@gate.mg.test", f"127.0.0.1:{port}"],
-        check=True, capture_output=True, timeout=600, env={**os.environ, "PATH": PLACES},
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=600,
+        env={**os.environ, "PATH": PLACES},
+    )
     return mails / (time.monotonic() - began)
 
 

@@ -43,9 +43,7 @@ def test_a_crash_loses_and_doubles_nothing(gateway: Gateway, point: str, time: i
 
 
 @pytest.mark.parametrize("point", ["pipe:before-commit", "pipe:committed"])
-def test_a_crash_of_the_pipe_is_mended_by_the_next_delivery(
-    gateway: Gateway, point: str
-) -> None:
+def test_a_crash_of_the_pipe_is_mended_by_the_next_delivery(gateway: Gateway, point: str) -> None:
     sent, content = mail_of(5)
     words = ("receive", "--sender", "ada@example.org", "--recipient", "once@gate.example.org")
     assert gateway.run(*words, stdin=content, MAILGATE_CRASH=point).returncode == -9

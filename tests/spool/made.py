@@ -15,25 +15,46 @@ LOST = Exit(reason=Reason.LOST)
 
 def accepted(key: str = "<1@example.org>", **changes: object) -> mail.Accepted:
     values: dict[str, object] = {
-        "door": "smtp", "peer": "127.0.0.1", "sender": "ada@example.org", "identity": ADA,
-        "key": key, "sha256": "0" * 64, "size": 5, "body": b"hello", "file": None,
+        "door": "smtp",
+        "peer": "127.0.0.1",
+        "sender": "ada@example.org",
+        "identity": ADA,
+        "key": key,
+        "sha256": "0" * 64,
+        "size": 5,
+        "body": b"hello",
+        "file": None,
         "errands": [(Errand.REQUEST, "align")],
-    }  # fmt: skip
+    }
     return mail.Accepted(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def a_job(spool: Connection, *, notify: frozenset[Notify] = frozenset(), plan: Plan | None = None,
-          keep: timedelta = WEEK, staged: tuple[Staged, ...] = ()) -> JobId:  # fmt: skip
+def a_job(
+    spool: Connection,
+    *,
+    notify: frozenset[Notify] = frozenset(),
+    plan: Plan | None = None,
+    keep: timedelta = WEEK,
+    staged: tuple[Staged, ...] = (),
+) -> JobId:
     with spool.transaction() as tx:
         message = mail.accept(tx, accepted(f"<{jobs.new_id()}@example.org>"))
         errand = mail.fetch(tx, message)
         assert errand is not None
         draft = jobs.Draft(
-            id=jobs.new_id(), owner=ADA, plan=plan or Plan(argv=("true",)), staged=staged,
+            id=jobs.new_id(),
+            owner=ADA,
+            plan=plan or Plan(argv=("true",)),
+            staged=staged,
             request=Request(service="align", parameters={"tree": "sl"}, inputs=(), notify=notify),
-            work_limit=None, keep=keep, message=message, subject="s", message_id="<1@example.org>",
-            references=None, receipt_after=timedelta(seconds=60),
-        )  # fmt: skip
+            work_limit=None,
+            keep=keep,
+            message=message,
+            subject="s",
+            message_id="<1@example.org>",
+            references=None,
+            receipt_after=timedelta(seconds=60),
+        )
         jobs.create(tx, draft)
         mail.settle(tx, errand.errands[0][0], reason="job", job=draft.id)
         return draft.id

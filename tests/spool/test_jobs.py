@@ -14,7 +14,7 @@ from mailgate.model import (
     Reason,
     Stream,
     StreamRole,
-)  # fmt: skip
+)
 from mailgate.phases import Event, IllegalStepError, Phase
 from mailgate.spool import attempts, jobs, letters
 from mailgate.spool.database import Connection
@@ -126,9 +126,7 @@ def test_an_end_that_the_clock_puts_before_the_start_is_put_right(spool: Connect
 
 def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
     job = a_job(spool)
-    stream = Stream(
-        role=StreamRole.FILE, name="a.nwk", path="work/a.nwk", size=3, sha256="1" * 64
-    )
+    stream = Stream(role=StreamRole.FILE, name="a.nwk", path="work/a.nwk", size=3, sha256="1" * 64)
     with spool.transaction() as tx:
         attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
@@ -165,7 +163,7 @@ def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Co
     ended(spool, over)
     assert (jobs.next_receipt(spool.view) or 0) > datetime.now(UTC).timestamp()
     with spool.transaction() as tx:
-        letters.shift(tx, -61)
+        letters.shift(tx, -61, since=tx.at)
         assert jobs.plan_receipts(tx, limit=10) == 1
         assert jobs.plan_receipts(tx, limit=10) == 0
     queue = letters.queue(spool.view)

@@ -4,7 +4,7 @@ import pytest
 
 from mailgate.model import How, Identity
 from mailgate.spool import holds, mail
-from mailgate.spool.database import Connection
+from mailgate.spool.database import Connection, Tx
 from mailgate.spool.explain import explain
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
@@ -46,9 +46,12 @@ def test_the_same_errand_may_claim_its_act_again_after_a_crash(spool: Connection
 
 
 def test_an_operation_that_fails_leaves_no_row(spool: Connection) -> None:
-    with pytest.raises(ZeroDivisionError), spool.transaction() as tx:
+    def broken(tx: Tx) -> None:
         mail.accept(tx, accepted())
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), spool.transaction() as tx:
+        broken(tx)
     assert mail.waiting(spool.view, besides=(), limit=9) == []
 
 
@@ -57,8 +60,10 @@ def test_held_mail_is_listed_shown_and_released(spool: Connection, folder: Folde
         mail.accept(tx, accepted(held="Precedence: bulk"))
     (held,) = holds.held(spool.view)
     assert (held.sender, held.key, held.reason) == (
-        ADA.address, "<1@example.org>", "Precedence: bulk",
-    )  # fmt: skip
+        ADA.address,
+        "<1@example.org>",
+        "Precedence: bulk",
+    )
     assert b"".join(holds.raw(spool.view, folder, held.id) or ()) == b"hello"
     assert mail.waiting(spool.view, besides=(), limit=9) == []
     with spool.transaction() as tx:

@@ -59,7 +59,7 @@ async def test_a_database_locked_by_another_program_is_waited_for_then_transient
     connection = Connection(folder.database, site=SITE, busy=0.2)
     connection.prepare()
     writer = Writer(connection)
-    writer.start(lambda rooms: None)
+    writer.start(lambda _: None)
     other = sqlite3.connect(folder.database, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -79,7 +79,7 @@ async def test_a_full_disk_is_told_as_no_space_and_the_writer_goes_on(tmp_path: 
     connection = Connection(folder.database, site=SITE)
     connection.prepare()
     writer = Writer(connection)
-    writer.start(lambda rooms: None)
+    writer.start(lambda _: None)
 
     def pages(tx: Tx) -> int:
         return tx.count("PRAGMA page_count")

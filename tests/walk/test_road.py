@@ -14,8 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import (
-    ADA, ECHO, TRUE, Gateway, attached, eventually, request, running, shell, text_of,
-)  # fmt: skip
+    ADA,
+    ECHO,
+    TRUE,
+    Gateway,
+    attached,
+    eventually,
+    request,
+    running,
+    shell,
+    text_of,
+)
 
 
 @pytest.fixture
@@ -50,7 +59,8 @@ def test_a_mail_comes_back_with_its_output_attached(gateway: Gateway) -> None:
     assert manifest["phase"] == "COMPLETED"
     assert manifest["exit"] == {"code": 0, "signal": None}
     digest = hashlib.sha256(b"hello\n").hexdigest()
-    assert [(s["name"], s["sha256"]) for s in manifest["streams"]][0] == ("stdout.txt", digest)
+    assert manifest["streams"][0]["name"] == "stdout.txt"
+    assert manifest["streams"][0]["sha256"] == digest
     assert letter["Mailgate-Exit"] == "0"
     assert letter["Mailgate-Phase"] == "COMPLETED"
     assert letter["Mailgate-Job"] == manifest["id"]
