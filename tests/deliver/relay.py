@@ -43,6 +43,7 @@ class Script:
     mails: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    hangs: bool = False
     stop: Callable[[], object] = lambda: None
     hired: list[SmtpCourier] = field(default_factory=list)
 
@@ -106,11 +107,14 @@ class Script:
     async def _told(self) -> bytes:
         """Say nothing until the test does."""
         self._going_on = asyncio.get_running_loop().create_future()
+        self.hangs = True
         return (await self._going_on).encode()
 
     def go_on(self, answer: str) -> None:
-        """Have the talk that hangs say this at last."""
-        self._going_on.set_result(answer)
+        """Have the talk that hangs say this at last; from any thread."""
+        self.hangs = False
+        loop = self._going_on.get_loop()
+        loop.call_soon_threadsafe(self._going_on.set_result, answer)
 
     def _answer(self, verb: str) -> str:
         return self.says.get(verb, USUAL.get(verb, "500 5.5.1 what?"))
