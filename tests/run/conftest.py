@@ -1,7 +1,8 @@
 """The yards in which this room's tests run their jobs: bare, and in a sandbox."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def boxed(**more: object) -> Confinement:
 def box(request: pytest.FixtureRequest) -> Confinement:
     """Return no sandbox, then one."""
     return BARE if request.param == "bare" else boxed()
+
+
+@pytest.fixture
+def anybodys() -> Iterator[Path]:
+    """Return a folder that any user reaches; pytest's own is closed, again by each run that starts."""
+    with tempfile.TemporaryDirectory(prefix="mailgate-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture
