@@ -53,6 +53,7 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
     Transient, Permanent
         It cannot start: another daemon has the spool, an address is taken, ...
     """
+    log.adopt_libraries()
     folder = Folder(config.gateway.spool)
     with sole(folder):
         stop = asyncio.Event()

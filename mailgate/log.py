@@ -1,5 +1,6 @@
 """The operator's language: one line an event, a verb, then key=value pairs, on standard error."""
 
+import logging
 import sys
 from datetime import datetime
 from typing import TextIO
@@ -28,6 +29,20 @@ def event(verb: str, **pairs: Value) -> None:
         print(" ".join(words), file=_stream or sys.stderr, flush=True)
     except OSError:
         return
+
+
+class _Libraries(logging.Handler):
+    """What libraries warn of becomes a line like any other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event; the stack is left out, its last line is the reason."""
+        reason = repr(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
+        event("warned", what=record.name, words=record.getMessage(), reason=reason)
+
+
+def adopt_libraries() -> None:
+    """Have the warnings of libraries (asyncio's too) come out as events of the verb ``warned``."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)
 
 
 def escaped(text: str) -> str:

@@ -26,6 +26,8 @@ _AGAIN = 5.0
 # Somebody else may have killed the process, or the machine for want of memory: not the mail's fault
 # the first time.
 _LIVES = 2
+# asyncio complains when a process is killed that has just died by itself.
+_DYING = 1.0
 # A reading process imports the house once: on a busy machine that may take a while.
 _START = 30.0
 
@@ -53,7 +55,7 @@ class Process:
                 await self.stop()
                 return Unread(reason=f"reading it took over {self._setup.time_limit:g} s")
             except (OSError, EOFError):
-                await self.stop()
+                await self._bury()
         else:
             return Unread(reason="reading it killed the reading process")
         if isinstance(answer, Reading | Unread | Delayed):
@@ -74,10 +76,18 @@ class Process:
                 await _ask(self._process, packed(self._setup))
         return self._process
 
+    async def _bury(self) -> None:
+        """Let go of a process that has closed its pipes, which is dead or dying."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DYING):
+                if self._process is not None:
+                    await self._process.wait()
+        await self.stop()
+
     async def stop(self) -> None:
         """End the process, whatever it is doing."""
         process, self._process = self._process, None
-        if process is None:
+        if process is None or process.returncode is not None:
             return
         with suppress(ProcessLookupError):
             process.kill()

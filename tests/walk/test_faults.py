@@ -5,6 +5,7 @@ Each time: nothing is lost, nothing is done twice, the log says what, and it goe
 
 import json
 import os
+import select
 import shlex
 import signal
 import smtplib
@@ -12,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.daemon import (
 )  # fmt: skip
 from tests.deliver.relay import relay_beside
 from tests.disks import Disk, small_disk
-from tests.servers import require
+from tests.servers import free_port, require
 
 BOB = "bob@example.org"
 
@@ -325,3 +326,332 @@ def test_a_database_that_stays_locked_costs_no_mail_no_job_and_no_letter(
         assert ends == ["0", "0", "0", "7"]
         assert len(ran(gateway)) == len(set(ran(gateway))) == 4
 
+
+
+# --- the relay --------------------------------------------------------------------------------------
+
+
+def test_a_relay_that_comes_late_and_drops_what_it_took_gets_one_message_id(
+    gateway: Gateway,
+) -> None:
+    port = free_port()
+    by(gateway, port)
+    gateway.start()
+    gateway.send(posted(), to="once@gate.example.org")
+    eventually(lambda: "Connection refused" in gateway.run("queue").stdout.decode(), 30)
+    says = {"DOT": "drop"}
+    with relay_beside(says, port=port) as relay:
+        eventually(lambda: relay.mails, 40, gateway.logged)
+        says.clear()
+        eventually(lambda: not gateway.run("queue").stdout, 40, gateway.logged)
+    assert len(relay.mails) >= 2
+    assert len(set(relay.mails)) == 1
+    assert len(ran(gateway)) == 1
+    assert gateway.logged("unreachable")
+    assert gateway.logged("refused") == gateway.logged("held") == ""
+
+
+def test_a_refused_letter_waits_for_the_operator_with_the_relays_words(gateway: Gateway) -> None:
+    says = {"RCPT": "550 5.7.1 \x1b[31mno mail from you"}
+    with relay_beside(says) as relay:
+        by(gateway, relay.port)
+        gateway.start()
+        mail = request(attachments={"data": b"x"})
+        gateway.send(mail)
+        eventually(lambda: b"HELD" in gateway.run("queue").stdout, 30, gateway.logged)
+        (line,) = gateway.run("queue").stdout.decode().splitlines()
+        assert line.endswith(r"550 5.7.1 \x1b[31mno mail from you")
+        assert "1 tries" in line
+        assert ADA in line
+        says.clear()
+        assert gateway.run("queue", "--retry", line.split()[0]).returncode == 0
+        eventually(lambda: relay.mails, 30, gateway.logged)
+        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        told = gateway.run("explain", str(mail["Message-ID"])).stdout.decode()
+    words = ("accepted as message", "created", "held letter=", "requeued", "sent: 250")
+    places = [told.find(word) for word in words]
+    assert places == sorted(places)
+    assert -1 not in places
+    assert gateway.run("queue", "--retry", line.split()[0]).returncode == 1
+
+
+def test_a_relay_that_takes_only_small_mails_gets_a_smaller_one(gateway: Gateway) -> None:
+    gateway.service("big", shell("head -c 300000 /dev/zero; echo a few words >&2"))
+    with relay_beside({"EHLO": "250-relay\r\n250 SIZE 20000"}) as relay:
+        by(gateway, relay.port)
+        gateway.start()
+        mail = request("big")
+        gateway.send(mail)
+        eventually(lambda: relay.mails, 30, gateway.logged)
+        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+    (sent,) = relay.mails
+    assert len(sent) <= 20000
+    letter = read(sent)
+    assert attached(letter)["stderr.txt"] == b"a few words\n"
+    assert "stdout.txt" not in attached(letter)
+    assert "stdout.txt" in text_of(letter)
+    told = gateway.run("explain", str(mail["Message-ID"])).stdout.decode()
+    assert f"planned as {letter['Message-ID']}" in told
+    assert "shortened" in told
+
+
+def test_a_letter_on_its_way_when_the_daemon_is_told_to_end_goes_once(gateway: Gateway) -> None:
+    with relay_beside({"DOT": "hang"}) as relay:
+        by(gateway, relay.port)
+        gateway.start()
+        gateway.send(posted(), to="once@gate.example.org")
+        eventually(lambda: relay.hangs, 30, gateway.logged)
+        os.kill(gateway.pid, signal.SIGTERM)
+        eventually(lambda: "\nstopping\n" in gateway.logged())
+        relay.go_on("250 2.0.0 ok")
+        assert gateway.died() == 0
+        assert gateway.run("queue").stdout == b""
+    assert len(relay.mails) == 1
+
+
+# --- the Maildir ------------------------------------------------------------------------------------
+
+
+def test_a_maildir_that_cannot_be_written_delays_its_own_letters_alone(gateway: Gateway) -> None:
+    gateway.outgoing.mkdir()
+    (gateway.outgoing / ADA).write_text("in the way")
+    gateway.start()
+    gateway.send(posted(), to="once@gate.example.org")
+    eventually(lambda: gateway.logged("unreachable").count(ADA) >= 2, 30, gateway.logged)
+    (line,) = gateway.run("queue").stdout.decode().splitlines()
+    assert "WAITING" in line
+    assert "cannot be written: Not a directory" in line
+    gateway.send(request(sender=BOB, attachments={"data": b"x"}), sender=BOB)
+    gateway.await_results(1, BOB)
+    (gateway.outgoing / ADA).unlink()
+    prove_once(gateway, 1)
+
+
+def test_a_maildir_on_a_disk_that_is_read_only_and_then_full_gets_each_letter_once(
+    gateway: Gateway,
+) -> None:
+    with small_disk(gateway.outgoing, "1m") as disk:
+        gateway.start()
+        disk.freeze(frozen=True)
+        for sender in (ADA, BOB):
+            mail = request("once", sender=sender, attachments={"data": bytes(100_000)})
+            gateway.send(mail, sender=sender)
+        for sender in (ADA, BOB):
+            eventually(lambda: sender in gateway.logged("unreachable"), 30, gateway.logged)
+        disk.freeze(frozen=False)
+        disk.fill()
+        eventually(lambda: "No space left" in gateway.logged("unreachable"), 30, gateway.logged)
+        disk.clear()
+        for sender in (ADA, BOB):
+            gateway.await_results(1, sender)
+        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        assert [len(gateway.results(sender)) for sender in (ADA, BOB)] == [1, 1]
+        assert not list(gateway.outgoing.glob("*/tmp/*"))
+        gateway.kill()
+
+
+# --- the clock --------------------------------------------------------------------------------------
+
+
+class Clock:
+    """The wall clock as a gateway sees it, its monotonic one left alone."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        require("faketime")
+        (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+        self._file = gateway.folder / "clock"
+        self.set("+0")
+        gateway.environment |= {
+            "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+
+    def set(self, step: str) -> None:
+        """Move it against the true one: ``-1h``, ``+1d``."""
+        draft = self._file.with_suffix(".new")
+        draft.write_text(f"{step}\n")
+        draft.replace(self._file)
+
+
+def times(letter) -> dict[str, datetime]:
+    told = json.loads(attached(letter)["job.json"])["times"]
+    return {name: datetime.fromisoformat(value) for name, value in told.items() if value}
+
+
+@pytest.mark.parametrize("step", ["-1h", "+1d"])
+def test_a_clock_that_is_set_delays_no_letter_and_doubles_no_job(
+    gateway: Gateway, step: str
+) -> None:
+    clock = Clock(gateway)
+    gateway.service("waits", waiting(gateway))
+    says = {"RCPT TO:<bob@example.org>": "451 4.7.1 later"}
+    with relay_beside(says) as relay:
+        by(gateway, relay.port)
+        gateway.start()
+        # A job runs, and a letter waits for its next try.
+        gateway.send(request("waits"))
+        gateway.send(request("once", attachments={"data": b"x"}, sender=BOB), sender=BOB)
+        eventually(lambda: "to=EXECUTING" in gateway.logged(), 30, gateway.logged)
+        eventually(lambda: gateway.logged("refused"), 30, gateway.logged)
+        clock.set(step)
+        eventually(lambda: gateway.logged("clock"), 30, gateway.logged)
+        assert f"stepped={'-3600' if step == '-1h' else '86400'}" in gateway.logged("clock")
+        began = time.monotonic()
+        says.clear()
+        eventually(lambda: len(relay.mails) == 1, 30, gateway.logged)
+        (gateway.folder / "go").touch()
+        gateway.send(posted(), to="once@gate.example.org")
+        eventually(lambda: len(relay.mails) == 3, 30, gateway.logged)
+        assert time.monotonic() - began < 30
+        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+    assert len(relay.mails) == 3
+    assert len(ran(gateway)) == len(set(ran(gateway))) == 3
+    for letter in map(read, relay.mails):
+        told = times(letter)
+        assert told["created"] <= told["ended"]
+        assert told["started"] <= told["ended"]
+        assert told["ended"] - told["started"] < timedelta(days=1, minutes=5)
+        assert letter["Mailgate-Exit"] == "0"
+
+
+def test_a_clock_that_was_set_back_while_the_daemon_was_down_delays_no_letter(
+    gateway: Gateway,
+) -> None:
+    clock = Clock(gateway)
+    says = {"RCPT": "451 4.7.1 later"}
+    with relay_beside(says) as relay:
+        by(gateway, relay.port)
+        gateway.start()
+        gateway.send(posted(), to="once@gate.example.org")
+        eventually(lambda: gateway.logged("refused"), 30, gateway.logged)
+        gateway.stop()
+        clock.set("-1h")
+        says.clear()
+        gateway.start()
+        eventually(lambda: relay.mails, 30, gateway.logged)
+        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+    assert len(relay.mails) == 1
+
+
+# --- reading processes ------------------------------------------------------------------------------
+
+
+class Trap:
+    """Have the reading of the first mail wait for ever: where its input is staged stands a pipe."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.place = gateway.spool / "staged" / "1-once-0"
+        self.place.parent.mkdir(parents=True)
+        os.mkfifo(self.place)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Have a reading process in it; more than a pipe holds it cannot write."""
+        opened = os.open(self.place, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            assert select.select([opened], [], [], 30)[0]
+            yield
+        finally:
+            os.close(opened)
+
+
+def test_a_mail_that_stalls_its_reading_is_held_and_the_next_one_is_read(gateway: Gateway) -> None:
+    gateway.configure(more='[read]\ntime_limit = "2s"\n')
+    trap = Trap(gateway)
+    gateway.start()
+    (before,) = eventually(lambda: readers(gateway))
+    gateway.send(posted(content=bytes(100_000)), to="once@gate.example.org")
+    gateway.send(posted(), to="once@gate.example.org")
+    eventually(lambda: gateway.logged("held"), 30, gateway.logged)
+    prove_once(gateway, 1)
+    assert before not in readers(gateway)
+    (line,) = gateway.run("hold", "list").stdout.decode().splitlines()
+    assert line.endswith("reading it took over 2 s")
+    # Nothing of it is lost: what stalled it is gone, and the operator lets it go on.
+    trap.place.unlink()
+    assert gateway.run("hold", "release", line.split()[0]).returncode == 0
+    prove_once(gateway, 2)
+
+
+def test_a_mail_that_kills_its_reading_twice_is_held_and_the_next_one_is_read(
+    gateway: Gateway,
+) -> None:
+    trap = Trap(gateway)
+    gateway.start()
+    gateway.send(posted(content=bytes(500_000)), to="once@gate.example.org")
+    gateway.send(posted(), to="once@gate.example.org")
+    for _ in range(2):
+        with trap.caught():
+            (process,) = readers(gateway)
+            os.kill(process, signal.SIGKILL)
+            # A dying process lets go of its files after its memory.
+            eventually(lambda: not Path(f"/proc/{process}/fd/1").is_symlink())
+    eventually(lambda: gateway.logged("held"), 30, gateway.logged)
+    assert "reading it killed the reading process" in gateway.logged("held")
+    prove_once(gateway, 1)
+
+
+def test_a_reading_process_that_somebody_kills_costs_no_mail(gateway: Gateway) -> None:
+    gateway.start()
+    for number in range(3):
+        for process in eventually(lambda: readers(gateway)):
+            os.kill(process, signal.SIGKILL)
+        gateway.send(posted(), to="once@gate.example.org")
+        prove_once(gateway, number + 1)
+    assert gateway.logged("held") == gateway.logged("warned") == ""
+
+
+def test_a_mail_too_big_for_the_reading_processes_memory_is_held_and_the_next_one_is_read(
+    gateway: Gateway,
+) -> None:
+    gateway.configure(more='[read]\nmemory = "128 MiB"\n')
+    gateway.service("text", once(gateway, "cat", 'stdin = "text"\n[input.text]\nfrom = "body"'))
+    gateway.start()
+    html = "<p>" * 3_000_000
+    mail = f"From: {ADA}\r\nContent-Type: text/html\r\n\r\n{html}\r\n".encode()
+    gateway.send(mail, to="text@gate.example.org")
+    gateway.send(posted(), to="once@gate.example.org")
+    eventually(lambda: gateway.logged("held"), 30, gateway.logged)
+    assert 'reason="reading it failed' in gateway.logged("held")
+    prove_once(gateway, 1)
+
+
+# --- the log ----------------------------------------------------------------------------------------
+
+
+def test_the_log_holds_neither_a_mails_words_nor_a_secret(gateway: Gateway) -> None:
+    marker, password = "Wombat7Zebra", "pass3Giraffe"
+    file = gateway.folder / "password"
+    file.write_text(password)
+    file.chmod(0o600)
+    more = '[parameter.word]\ntype = "text"\nmax_length = 40'
+    gateway.service("says", once(gateway, 'echo "$1"; echo "$1" >&2; exit 3', more).replace(
+        '"]\n[param', '", "sh", "{word}"]\n[param'))  # fmt: skip
+    says = {
+        "EHLO": "250-relay\r\n250 AUTH PLAIN LOGIN",
+        "RCPT TO:<bob@example.org>": "550 5.1.1 no",
+        f"RCPT TO:<{ADA}>": "451 4.7.1 later",
+    }
+    with relay_beside(says) as relay:
+        by(gateway, relay.port)
+        gateway.config.write_text(
+            gateway.config.read_text() + f'user = "gateway"\npassword_file = "{file}"\n'
+        )
+        gateway.start()
+        gateway.send(request("says", f"word: {marker}\n\n{marker}\n", Comments=marker))
+        gateway.send(request("says", f"wrod: {marker}\nlabel: {marker}\n", sender=BOB), sender=BOB)
+        gateway.send(posted(content=f"{marker}\n".encode() * 9000), to="once@gate.example.org")
+        gateway.send(request(attachments={f"{marker}.x": b"x", "y": b"y"}))
+        eventually(lambda: gateway.logged("refused"), 30, gateway.logged)
+        eventually(lambda: gateway.logged("held"), 30, gateway.logged)
+        eventually(lambda: len(ran(gateway)) == 2, 30, gateway.logged)
+        assert any(command.startswith("AUTH") for command in relay.commands)
+        says["AUTH"] = "535 5.7.8 no"
+        assert gateway.stop() == 0
+        gateway.start()
+        eventually(lambda: "535 5.7.8" in gateway.logged("unreachable"), 30, gateway.logged)
+        assert gateway.stop() == 0
+    log = gateway.logged()
+    assert marker not in log
+    assert password not in log
+    assert all(line.split(" ")[0].isidentifier() for line in log.replace("-", "").splitlines())
