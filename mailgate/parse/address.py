@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     |(?P<atom>[^\s"<\[(),;:@>\])\\]++)""",
     re.VERBOSE | re.DOTALL,
 )
+_COMMENT = re.compile(r"\([^()]*\)")
 _COMMENT_MARK = re.compile(r"[()]|\\.", re.DOTALL)
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,200}@(?:[A-Za-z0-9_.-]{1,253}|\[[A-Za-z0-9.:]{1,60}\])"
@@ -82,6 +83,7 @@ class _Element:
     def __init__(self, *, grouped: bool = False) -> None:
         self.grouped = grouped
         self.unclosed = False
+        self.commented = False
         self._plain: list[str] = []
         self._angles: list[str] = []
         self._after_angle = False
@@ -89,7 +91,7 @@ class _Element:
     def take(self, token: re.Match[str]) -> None:
         text = token[0]
         if token["angle"] is not None:
-            self._angles.append("".join(token["angle"].split()))
+            self._take_angle(token["angle"])
             self.unclosed |= not token["closed"]
         elif token["space"]:
             self._plain.append(" ")
@@ -97,6 +99,14 @@ class _Element:
             self._plain.append(text)
             self._after_angle |= bool(self._angles)
         self.unclosed |= token["quoted"] is not None and (len(text) == 1 or text[-1] != '"')
+
+    def _take_angle(self, text: str) -> None:
+        if '"' in text:
+            self._angles.append(text.strip())
+            return
+        bare = _COMMENT.sub("", text) if "(" in text else text
+        self.commented |= bare != text
+        self._angles.append("".join(bare.split()))
 
     @staticmethod
     def _is_local_part(token: re.Match[str]) -> bool:
@@ -115,6 +125,8 @@ class _Element:
             return "it is inside a group"
         if self.unclosed:
             return "a quote, comment or bracket is not closed"
+        if self.commented:
+            return "a comment stands inside it"
         if address != bare:
             return "it is a source route"
         if self._angles and (self._after_angle or len(self._angles) > 1):

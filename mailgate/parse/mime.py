@@ -92,21 +92,22 @@ class _Window:
     def dashed(self, prefix: bytes, start: int) -> tuple[int, bytes] | None:
         """Find the first line from ``start`` on that begins with ``prefix``: its offset and text.
 
-        ``start`` is the beginning of a line. The text is cut after 2 KiB and holds no line end.
+        ``start`` is the beginning of a line; the text is as ``line`` gives it.
         """
         if self.at(start, len(prefix)) == prefix:
-            return start, self._line(start)
+            return start, self.line(start)
         mark = b"\n" + prefix
         while True:
             found = self._buffer.find(mark, max(0, start - self._base))
             if found >= 0:
                 start = self._base + found + 1
-                return start, self._line(start)
+                return start, self.line(start)
             start = max(start, self._next - len(mark) + 1)
             if not self._fill(start):
                 return None
 
-    def _line(self, start: int) -> bytes:
+    def line(self, start: int) -> bytes:
+        """Return the line at ``start``, cut after 2 KiB, without its LF."""
         text = self._buffer[start - self._base : start - self._base + 2 * _MAX_BOUNDARY]
         if b"\n" not in text:
             text = self.at(start, 2 * _MAX_BOUNDARY)
@@ -197,33 +198,34 @@ class _Reader:
 
     def _pass(self, start: int, after: int, level: int, last: bool) -> int:  # noqa: FBT001
         """End what ends at a boundary line and begin what begins there; return where to read on."""
-        self._finish(self._before_line_end(start), level + 1)
+        self._finish(start, level + 1)
         multipart = self._open[level]
         if last:
-            self._close(multipart, self._before_line_end(start))
+            self._close(multipart, start)
             del self._open[level:]
             self._watch()
             return after
-        if self._is_mark(after, level):
-            return after
         multipart.parts += 1
-        header, body = self._header(after)
+        header, body = self._header(self._behind_repeated(after, level))
         digest = multipart.media_type == "multipart/digest"
         self._enter(header, body, "message/rfc822" if digest else "text/plain")
         return body
 
-    def _is_mark(self, start: int, level: int) -> bool:
-        """Whether the very next line is that boundary again: no part lies between."""
-        dashed = self._window.at(start, 2) == b"--" and self._window.dashed(self._prefix, start)
-        if not dashed or dashed[0] != start:
-            return False
-        mark = self._marks.get(dashed[1].rstrip(b" \t\r"))
-        return mark is not None and mark[0] == level
+    def _behind_repeated(self, start: int, level: int) -> int:
+        """Pass over boundary lines of that level that follow at once: no part lies between them."""
+        while self._window.at(start, len(self._prefix)) == self._prefix:
+            line = self._window.line(start)
+            mark = self._marks.get(line.rstrip(b" \t\r"))
+            if not mark or mark[0] != level:
+                break
+            start += len(line) + 1
+            self._count_dashed()
+        return start
 
-    def _before_line_end(self, start: int) -> int:
-        """Return the end of what precedes that line: its line end belongs to the boundary."""
-        before = self._window.at(max(0, start - 2), min(2, start))
-        return start - (2 if before == b"\r\n" else 1)
+    def _before_line_end(self, end: int) -> int:
+        """Return ``end``, or where the line end right before it begins."""
+        before = self._window.at(max(0, end - 2), min(2, end))
+        return end - (2 if before == b"\r\n" else before[-1:] == b"\n")
 
     # --- parts ---
 
@@ -276,9 +278,12 @@ class _Reader:
         self._watch()
 
     def _finish(self, end: int, level: int = 0) -> None:
-        """End the current leaf, and every open multipart from ``level`` on, at ``end``."""
+        """End the current leaf, and every open multipart from ``level`` on, at ``end``.
+
+        The line end before it is the boundary's; where the last is missing, as if it were there.
+        """
         if self._leaf:
-            self._add_leaf(self._leaf, end)
+            self._add_leaf(self._leaf, self._before_line_end(end) if self._open else end)
             self._leaf = None
         for entity in self._open[level:]:
             self._defects["the last boundary of a multipart is missing"] = None

@@ -68,6 +68,7 @@ def test_the_one_from_address_is_found_lower_cased(value, address):
         '"unclosed <ann@example.org>',
         "(unclosed ann@example.org",
         "Ann <ann@example.org",
+        "Ann <ann(boss)@example.org>",
         "ann@example.org@evil.net",
         "ann@",
         "@example.org",
