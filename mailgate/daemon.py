@@ -93,6 +93,7 @@ async def _served(
         await stop.wait()
         log.event("stopping")
         notify("STOPPING=1")
+        spool.hurry()
 
 
 def _loops(

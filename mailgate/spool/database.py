@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ Row = sqlite3.Row
 
 # How long another program may hold the database before whoever waits hears "try again".
 BUSY = 10.0
+# SQLite's own wait cannot be cut short: who may have to hurry waits so long at a time.
+_SLICE = 0.5
 
 _PRAGMAS = {
     "journal_mode": "wal",
@@ -136,14 +140,23 @@ class Tx(View):
 
 
 class Connection:
-    """One connection, used by one thread at a time."""
+    """One connection, used by one thread at a time.
 
-    def __init__(self, path: Path, *, site: Site, busy: float = BUSY) -> None:
+    A transaction waits ``busy`` seconds for another program's lock, and no longer than it must once
+    ``hurry`` is set.
+    """
+
+    def __init__(
+        self, path: Path, *, site: Site, busy: float = BUSY, hurry: threading.Event | None = None
+    ) -> None:
         self._site = site
+        self._busy = busy
+        self._hurry = hurry
+        wait = busy if hurry is None else min(busy, _SLICE)
         self._database = SqliteDatabase(
             str(path),
-            pragmas={**_PRAGMAS, "busy_timeout": int(busy * 1000)},
-            timeout=busy,
+            pragmas={**_PRAGMAS, "busy_timeout": int(wait * 1000)},
+            timeout=wait,
             check_same_thread=False,
             thread_safe=False,
             isolation_level=None,
@@ -197,7 +210,7 @@ class Connection:
         """
         tx = Tx(self._raw, self._site)
         try:
-            self._raw.execute("BEGIN IMMEDIATE")
+            self._begin()
             yield tx
             self._raw.execute("COMMIT")
         except sqlite3.Error as error:
@@ -206,6 +219,19 @@ class Connection:
         except BaseException:
             self._abandon()
             raise
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + self._busy
+        while True:
+            try:
+                self._raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if self._hurry is None or not _is_busy(error):
+                    raise
+                if self._hurry.is_set() or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
 
     def snapshot(self, target: Path) -> None:
         """Copy the live database, consistent, to ``target``."""
@@ -217,6 +243,10 @@ class Connection:
         with contextlib.suppress(sqlite3.Error):
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
 
 
 def opened(error: Exception) -> MailgateError:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ class Spool:
         self.folder = folder
         self._site = site
         self._busy = busy
+        self._hurry = threading.Event()
         self._view: Connection | None = None
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,15 +86,22 @@ class Spool:
             It cannot be opened, or was written by newer software.
         """
         self.folder.make()
-        writing = self._connection()
+        writing = Connection(
+            self.folder.database, site=self._site, busy=self._busy, hurry=self._hurry
+        )
         writing.prepare()
         self._view = self._connection()
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(writing)
         self._writer.start(self._heard)
 
+    def hurry(self) -> None:
+        """Wait for no other program's lock any more: the end has come."""
+        self._hurry.set()
+
     def close(self) -> None:
         """Commit what waits and close."""
+        self.hurry()
         if self._writer is not None:
             self._writer.stop()
         if self._view is not None:

@@ -328,6 +328,23 @@ def test_a_database_that_stays_locked_costs_no_mail_no_job_and_no_letter(
 
 
 
+def test_a_locked_database_keeps_the_daemon_from_no_end_and_drops_no_session(
+    gateway: Gateway,
+) -> None:
+    gateway.start()
+    with locked(gateway), smtplib.SMTP("127.0.0.1", gateway.port, timeout=60) as session:
+        session.ehlo()
+        session.mail(ADA)
+        session.rcpt("once@gate.example.org")
+        session.docmd("DATA")
+        session.send(b"From: ada@example.org\r\n\r\n\r\n.\r\n")
+        began = time.monotonic()
+        os.kill(gateway.pid, signal.SIGTERM)
+        assert session.getreply()[0] == 451
+        assert gateway.died() == 0
+        assert time.monotonic() - began < 10
+
+
 # --- the relay --------------------------------------------------------------------------------------
 
 
