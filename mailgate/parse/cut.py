@@ -23,9 +23,7 @@ Line = str | None
 """A line without its end, or None in the place of a quoted one."""
 
 _ATTRIBUTION_LINES = 6  # that one attribution may be wrapped over, blank ones included
-_KEYED = re.compile(
-    r"\s*[a-z][a-z0-9_-]{0,30}\s*[:=]\s"
-)  # a line of a request, never of an attribution
+_KEYED = re.compile(r"\s*[A-Za-z][\w-]{0,30}\s*[:=]\s")
 _HEADER_LINES = 14
 _SIGNATURE_LINES = 30  # below a bare "--", which other texts use too
 _FOOTER_LINES = 15
@@ -206,7 +204,8 @@ class _Cutter:
 
 def _wrapped_attribution(near: Sequence[str], *, before_quote: bool) -> int:
     """How many lines at the end of ``near`` are one attribution, wrapped; 0 if none are."""
-    keyed = [number for number, line in enumerate(near) if _KEYED.match(line)]
+    # A line of a request belongs to no attribution.
+    keyed = [n for n, line in enumerate(near) if _KEYED.match(line) and not header_field(line)]
     near = near[keyed[-1] + 1 :] if keyed else near
     joined = [" ".join(map(str.strip, near[-n:])).strip() for n in range(1, len(near) + 1)]
     fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]

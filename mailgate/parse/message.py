@@ -48,9 +48,12 @@ def read_message(source: BinaryIO) -> Message:
     text = _text(source, body, mail.header, defects)
     attachments = tuple(_attachment(source, leaf, defects) for leaf in attached)
     header = mail.header
+    senders = header.from_addresses()
+    if len(senders) != 1:
+        defects[f"From names {len(senders) or 'no'} addresses"] = None
     return Message(
         message_id=header.message_id(),
-        from_=header.from_addresses(),
+        from_=senders,
         to=_recipients(header),
         subject=_subject(header),
         date=_date(header, defects),

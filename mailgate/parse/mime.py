@@ -19,7 +19,7 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_PARTS = 1000
 MAX_DEPTH = 50
 _MAX_BOUNDARY = 1000
-_MAX_DASHED_LINES = 5_000_000  # about 2 s of looking at lines that only resemble a boundary
+_MAX_DASHED_LINES = 2_000_000  # about a second of looking at lines that only resemble a boundary
 _FIRST_LOOK = 8 * 1024  # nearly every header block is shorter
 
 

@@ -100,7 +100,9 @@ def test_what_cannot_be_read_has_its_reason_and_stops_nothing(shown, tmp_path):
 def test_two_senders_are_none(shown, tmp_path):
     path = tmp_path / "two.eml"
     path.write_bytes(b"From: a@b.c, d@e.f\n\nx\n")
-    assert shown("--json", path)[1][0]["from"] is None
+    _, [mail] = shown("--json", path)
+    assert mail["from"] is None
+    assert mail["defects"] == ["From names 2 addresses"]
 
 
 def test_no_line_is_broken_and_no_surrogate_comes_out(tmp_path, capfdbinary):

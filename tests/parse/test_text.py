@@ -139,6 +139,7 @@ def test_the_header_of_a_quoted_mail_ends_the_text(block):
         "ref: a@b.c:\nwhen: 2020-01-01 10:20:\nx: 1",
         "On 2020-01-01 we ran:\n1\n2\n3",
         "note: Bob wrote it in 2018:\nx: 1",
+        "Tree: upgma\nLabel: Bob <b@c.d> wrote 2018-03-12 10:20:\nx: 1",
         "| a | b |\n|---|---|\n| 1 | 2 |",
         "label: x\n\n2016-03-03 17:21 start\n2016-03-03 17:22 end",
         "1. foo\n2. bar:\n- baz\n-- qux --",
