@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mailgate.cli.options import loaded, parser, spool_of
+from mailgate.cli.options import complain, loaded, parser, spool_of
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder
 
@@ -16,6 +16,8 @@ def run(words: list[str]) -> int:
     given = made.parse_args(words)
     config, _ = loaded(given.config)
     with spool_of(config) as connection:
-        backup(connection, Folder(config.gateway.spool), config.run.folder, given.folder)
+        left_out = backup(connection, Folder(config.gateway.spool), config.run.folder, given.folder)
+    if left_out:
+        complain(f"{left_out} files that jobs left could not be copied")
     print(f"{given.folder} holds a copy of the spool: start a gateway with it as [gateway] spool")
     return 0

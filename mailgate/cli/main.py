@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from mailgate.errors import MailgateError
+from mailgate.errors import MailgateError, Refusal
 from mailgate.log import escaped
 
 _USAGE = 64
@@ -43,7 +43,7 @@ def _main(words: list[str]) -> int:
     try:
         return command(words[0])(words[1:])
     except MailgateError as error:
-        print(f"mailgate: {error}", file=sys.stderr)
+        print(f"mailgate: {_told(error)}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         # Whoever read us has enough; the interpreter's last flush must not complain again.
@@ -51,6 +51,12 @@ def _main(words: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _told(error: MailgateError) -> str:
+    """Return what an operator should read; a mail's sender reads no detail of ours."""
+    detail = f" ({error.detail})" if error.detail and not isinstance(error, Refusal) else ""
+    return "\n".join(escaped(line) for line in f"{error}{detail}".splitlines())
 
 
 def _help() -> str:

@@ -1,27 +1,32 @@
 """A consistent copy of a live spool.
 
-The database is copied last-but-first: a snapshot of one instant, then the files that its rows name.
-A file that vanished since belongs to something that moved on; the copy's rows that name such files
-are put right, so that the copy can be served as it stands.
+The database first: a snapshot of one instant. Then the files that its rows name, none of which
+changes once a row names it. One that has gone since belonged to something that moved on: a letter
+that was sent (it is to be composed again), an input that was moved into its job's folder (which is
+copied after it). Of a job's folder only what the snapshot knows of is copied: a job that waited
+then waits in the copy too.
 """
 
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mailgate.errors import Permanent
-from mailgate.spool import files
-from mailgate.spool.database import Connection
-from mailgate.spool.store import Folder
+from mailgate.spool.database import Connection, Row, View
+from mailgate.spool.store import Folder, direct
 
 
 class _Taken(Permanent):
     exit_status = 73
 
 
-def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> None:
-    """Copy the spool and the jobs' folders to ``target``.
+def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> int:
+    """Copy the spool and the jobs' folders to ``target``, durably.
+
+    Returns how many of the files that jobs left could not be read, or not be named in the copy.
 
     Raises
     ------
@@ -33,50 +38,127 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> N
         message = f"{target} is not empty: name a folder that is empty or not there"
         raise _Taken(message)
     try:
-        copy.make()
-        # Jobs first: what a job wrote before the snapshot's instant is then in the copy; files that
-        # are newer than their rows do no harm.
-        _copy_links(spool, copy)
+        for place in (target, copy.mail, copy.staged, copy.letters):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection.snapshot(copy.database)
-        _copy_links(spool, copy)
-        _copy_jobs(jobs, target / "jobs")
         shutil.copy2(spool.secret, copy.secret)
-        files.sync_folder(target)
+        with direct(copy, connection.site) as copied:
+            _copy_named(copied.view, spool, copy)
+            left_out = _copy_jobs(copied.view, jobs, target / "jobs")
+            _put_right(copied, copy)
+        # One call for all of them: nobody is waiting for a single file.
+        os.sync()
     except OSError as error:
         message = f"cannot write {target}: {error.strerror or error}"
         raise _Taken(message) from error
+    return left_out
 
 
-def _copy_links(spool: Folder, copy: Folder) -> None:
-    """Copy what never changes once written: mail, letters and staged inputs."""
-    for name in ("mail", "letters", "staged"):
-        for path in _files(spool.root / name):
-            target = copy.root / name / path.name
-            if not target.exists():
-                _copied(path, target)
+def _copy_named(view: View, spool: Folder, copy: Folder) -> None:
+    for place, target, statement in (
+        (spool.mail, copy.mail, "SELECT file FROM message WHERE file IS NOT NULL"),
+        (spool.staged, copy.staged, "SELECT path AS file FROM input WHERE path IS NOT NULL"),
+        (spool.letters, copy.letters, "SELECT file FROM letter WHERE file IS NOT NULL"),
+    ):
+        for row in view.each(statement):
+            _copied(place / row["file"], target / row["file"])
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _put_right(copied: Connection, copy: Folder) -> None:
+    """Have letters composed again whose bytes have gone: they were sent since the snapshot."""
+    waiting = copied.view.all(
+        "SELECT id, file FROM letter WHERE state = 'WAITING' AND file IS NOT NULL"
+    )
+    gone = [row["id"] for row in waiting if not (copy.letters / row["file"]).exists()]
+    with copied.transaction() as tx:
+        for letter in gone:
+            tx.execute(
+                "UPDATE letter SET state = 'PLANNED', size = NULL, file = NULL, next_try = NULL"
+                " WHERE id = ?",
+                letter,
+            )
+
+
+# --- the jobs' folders ----------------------------------------------------------------------------
+
+
+def _copy_jobs(view: View, jobs: Path, target: Path) -> int:
+    left_out = 0
+    for folder in (found for place in _folders(jobs) for found in _folders(place)):
+        row = view.one("SELECT phase, attempts FROM job WHERE id = ?", folder.name)
+        if row is not None and row["phase"] != "ARCHIVED":
+            place = target / folder.parent.name / folder.name
+            left_out += _copy_trees(_trees(folder, row), folder, place)
+    return left_out
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _trees(folder: Path, row: Row) -> Iterator[Path]:
+    """Yield what of a job's folder the snapshot knows of: no attempt that began after it."""
+    yield folder / "in"
+    if row["attempts"]:
+        yield from (folder / "work", folder / "out")
+    yield from (folder / "run" / str(number) for number in range(1, row["attempts"] + 1))
+
+
+def _copy_trees(trees: Iterable[Path], root: Path, target: Path) -> int:
+    """Copy files and folders, whatever a command made of them; how many could not be copied."""
+    left_out = 0
+    pending = list(trees)
+    while pending:
+        folder = pending.pop()
+        try:
+            found = list(_entries(folder))
+            place = target / folder.relative_to(root)
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, is_folder in found:
+                if is_folder:
+                    pending.append(folder / name)
+                else:
+                    left_out += not _copied(folder / name, place / name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in _THEIRS:
+                raise
+            left_out += 1
+    return left_out
+
+
+# A command may nest folders deeper than a path can be long, or take its own rights away.
+_THEIRS = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP, errno.ENOTDIR})
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Names of files and folders; a link, pipe or device is no output."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder or entry.is_file(follow_symlinks=False):
+                yield entry.name, is_folder
 
 
-def _copied(source: Path, target: Path) -> None:
+def _copied(source: Path, target: Path) -> bool:
+    """Copy one regular file, with its time of change; False if it has gone or cannot be read."""
     try:
-        shutil.copy2(source, target)
-    except FileNotFoundError:
-        target.unlink(missing_ok=True)
-
-
-def _copy_jobs(jobs: Path, target: Path) -> None:
-    for path in sorted(jobs.rglob("*")) if jobs.is_dir() else ():
-        place = target / path.relative_to(jobs)
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            continue
-        if path.is_dir():
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        else:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _copied(path, place)
+        opened = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(opened)
+        return False
+    with os.fdopen(opened, "rb") as reading:
+        made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, found.st_mode & 0o700)
+        with os.fdopen(made, "wb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+    # A record's time of change is the time that it tells of.
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    return True

@@ -173,6 +173,11 @@ class Connection:
         self._database.close()
 
     @property
+    def site(self) -> Site:
+        """Whose spool it is."""
+        return self._site
+
+    @property
     def view(self) -> View:
         """Ask outside a transaction: each statement sees what is committed by then."""
         return View(self._raw)
@@ -236,7 +241,8 @@ class Connection:
     def snapshot(self, target: Path) -> None:
         """Copy the live database, consistent, to ``target``."""
         with contextlib.closing(sqlite3.connect(target)) as copy:
-            self._raw.backup(copy, pages=256, sleep=0.001)
+            # All of it in one step: between two, a writer's commit would have it begin again.
+            self._raw.backup(copy)
 
     def _abandon(self) -> None:
         # A disk that failed once may fail here again: what went wrong first is told.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailgate.errors import Damaged
 from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
@@ -58,9 +59,13 @@ def raw(view: View, folder: Folder, errand: int) -> Iterator[bytes] | None:
 
 
 def _blocks(folder: Folder, name: str) -> Iterator[bytes]:
-    with (folder.mail / name).open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
+    try:
+        with (folder.mail / name).open("rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except OSError as error:
+        message = "the mail cannot be read from the spool"
+        raise Damaged(message, detail=str(error)) from error
 
 
 def release(tx: Tx, errand: int) -> str | None:
