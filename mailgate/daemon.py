@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import time
@@ -39,6 +40,8 @@ _AGAIN = 5.0
 _NOTICE = 0.25
 # The wall clock moved when it and the monotonic one disagree by more.
 _STEP = 5.0
+# Open files: 1,000 running jobs are watched by a quarter of them.
+_FILES = 8192
 # Threads for files, connections to the relay.
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
 # Sessions may end their message within this at the end; all is over in under 10 s.
@@ -54,6 +57,7 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
         It cannot start: another daemon has the spool, an address is taken, ...
     """
     log.adopt_libraries()
+    _allow_files()
     folder = Folder(config.gateway.spool)
     with sole(folder):
         stop = asyncio.Event()
@@ -69,6 +73,14 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
     log.event("stopped")
 
 
+def _allow_files() -> None:
+    """Raise the soft limit of open files: sessions and running jobs take one each, or two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _served(
     config: Config, services: Mapping[str, Service], spool: Spool, stop: asyncio.Event
 ) -> None:
@@ -81,9 +93,11 @@ async def _served(
         at_once=_LETTERS_AT_ONCE[config.deliver.courier],
         one_hop=config.deliver.courier is Courier.SMTP,
     )
-    loops = _loops(config, desk, spool, post)
+    engine = engine_of(config, services, spool.folder)
+    loops = _loops(config, desk, spool, post, engine)
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
+        stack.push_async_callback(engine.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)
         doors = await _opened_doors(config, counter)
@@ -97,14 +111,13 @@ async def _served(
 
 
 def _loops(
-    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox
+    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, engine: Local
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name; each call starts it afresh."""
     writer = Writer(config.gateway.templates)
-    engine = engine_of(config, desk.services, spool.folder)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
-        "run": Runner(config, spool, engine).run,
+        "run": lambda: Runner(config, spool, engine).run(),
         "reply": lambda: Composer(
             config,
             desk.services,
