@@ -151,6 +151,9 @@ class Desk:
         return Verdict(identity=identity, errands=errands, letters=returned, held=held)
 
     def _person(self, envelope: Envelope, header: Header) -> tuple[Identity, str | None]:
+        if header.overfull:
+            message = "the header has too many fields: what stands in the last could not be seen"
+            raise Refusal(message)
         if len(header.received()) > HOPS:
             message = f"over {HOPS} Received fields: this mail goes round in circles"
             raise Refusal(message)

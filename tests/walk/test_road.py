@@ -246,6 +246,13 @@ def test_two_from_addresses_are_refused(gateway: Gateway) -> None:
         assert refused(gateway, mail, to="true@gate.example.org").startswith("5")
 
 
+def test_a_header_of_which_a_part_was_not_seen_is_refused(gateway: Gateway) -> None:
+    gateway.start()
+    many = b"".join(b"X-%d: x\r\n" % n for n in range(1001))
+    mail = b"From: ada@example.org\r\n" + many + b"From: eve@example.org\r\n\r\n\r\n"
+    assert "too many fields" in refused(gateway, mail, to="true@gate.example.org")
+
+
 def test_the_answer_goes_to_from_and_never_to_reply_to(gateway: Gateway) -> None:
     gateway.start()
     gateway.send(request("true", Reply_To="victim@example.org"))
