@@ -86,10 +86,11 @@ async def _served(
 ) -> None:
     desk = Desk(config, services, spool.folder, lambda: spool.view)
     counter = Counter(desk, spool)
+    courier = courier_of(config)
     post = outbox.Outbox(
         config.deliver,
         spool,
-        courier_of(config),
+        courier,
         at_once=_LETTERS_AT_ONCE[config.deliver.courier],
         one_hop=config.deliver.courier is Courier.SMTP,
     )
@@ -97,6 +98,7 @@ async def _served(
     loops = _loops(config, desk, spool, post, engine)
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
+        stack.callback(courier.close)
         stack.push_async_callback(engine.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)

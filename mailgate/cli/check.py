@@ -1,5 +1,6 @@
 """mailgate check: read the configuration, every service and every template; tell every mistake."""
 
+import asyncio
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from mailgate.cli.options import parser
 from mailgate.config import Config, Tls, examine
-from mailgate.errors import BadConfig
+from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.reply.compose import Writer
 from mailgate.services import Service, load_all, warnings
@@ -25,8 +26,21 @@ class Found:
 
 
 def run(words: list[str]) -> int:
-    """Check; mistakes and warnings go to standard error. Exit 0, or 78 if there is a mistake."""
-    file = parser("check", __doc__).parse_args(words).config
+    """Check; mistakes and warnings go to standard error. Exit 0, or 78 if there is a mistake.
+
+    With ``--live`` also 70 where the letter or the job fails for good, 75 where it may do later.
+    """
+    made = parser("check", __doc__)
+    made.add_argument(
+        "--live", action="store_true", help="also send a test letter, and run a test job"
+    )
+    made.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        help="whom the test letter goes to (default: the postmaster of the gateway's domain)",
+    )
+    given = made.parse_args(words)
+    file = given.config
     found = look(file)
     for mistake in found.mistakes:
         print(mistake, file=sys.stderr)
@@ -37,7 +51,21 @@ def run(words: list[str]) -> int:
         print(f"{file}: {count} mistake{'s' if count > 1 else ''}", file=sys.stderr)
         return BadConfig.exit_status
     print(f"{file}: in order; services: {', '.join(found.services) or 'none'}")
+    if given.live and found.config is not None:
+        return _live(found.config, found.services, given.to)
     return 0
+
+
+def _live(config: Config, services: Mapping[str, Service], to: str | None) -> int:
+    """Try letter and job; return the graver exit status of the two."""
+    from mailgate.live import live  # noqa: PLC0415 - all rooms; a plain check needs none of them
+
+    tried = asyncio.run(live(config, services, to=to))
+    for one in tried:
+        print(escaped(f"{one.what}: {one.came}"), file=sys.stderr if one.status else sys.stdout)
+    # What the operator must mend (70, 78) comes before what may work later (75).
+    statuses = {one.status for one in tried} - {0}
+    return min(statuses - {Transient.exit_status} or statuses, default=0)
 
 
 def look(file: Path) -> Found:

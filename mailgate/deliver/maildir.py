@@ -70,6 +70,9 @@ class Maildir:
         # Waits for the disk.
         return await asyncio.to_thread(self._deliver, letter)
 
+    def close(self) -> None:
+        """Let go of nothing: each letter opens its folders anew."""
+
     def _deliver(self, letter: Letter) -> str:
         name = folder_name(letter.recipient)
         try:

@@ -46,6 +46,10 @@ class Courier(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the next hop."""
+        ...
+
 
 def next_try(schedule: Sequence[timedelta], refusals: int) -> timedelta:
     """How long to wait after that many refusals (1 or more); the schedule's last repeats."""

@@ -1,0 +1,223 @@
+"""`mailgate check --live`: a test letter by the configured way out, a test job by the engine.
+
+Both outside the queue of real letters and jobs, beside a running daemon or without one. Nothing is
+left behind but the letter where it was sent to.
+"""
+
+import asyncio
+import io
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from mailgate.config import Config, Courier
+from mailgate.daemon import courier_of, engine_of
+from mailgate.errors import MailgateError, Permanent, Transient
+from mailgate.model import (
+    Attempt,
+    AttemptState,
+    Exit,
+    JobId,
+    Letter,
+    LetterKind,
+    Plan,
+    Reason,
+    Stream,
+    Token,
+)
+from mailgate.reply.compose import Draft, Writer
+from mailgate.run import jobdir
+from mailgate.run.engine import Ended, Gone, NotStarted, Sight
+from mailgate.run.files import remove_tree
+from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.run.jobdir import Start
+from mailgate.run.local import Local
+from mailgate.services import Service
+from mailgate.spool.store import Folder
+
+_COMMAND = "true"
+# It is over in milliseconds; a machine that takes longer than this is no place for jobs.
+_LIMIT = timedelta(seconds=30)
+_LOOK = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One thing that was tried: what, what came of it, and an exit status for sysexits(3)."""
+
+    what: str
+    came: str
+    status: int = 0
+
+
+async def live(
+    config: Config, services: Mapping[str, Service], *, to: str | None = None
+) -> list[Tried]:
+    """Send a test letter to ``to``, by default the operator, and run a test job; raises nothing."""
+    return [await _letter(config, to or _operator(config)), await _job(config, services)]
+
+
+def _operator(config: Config) -> str:
+    return f"postmaster@{config.gateway.address.rpartition('@')[2]}"
+
+
+# --- the letter -----------------------------------------------------------------------------------
+
+
+async def _letter(config: Config, recipient: str) -> Tried:
+    what = f"letter to {recipient} {_way(config)}"
+    try:
+        courier = courier_of(config)
+        try:
+            words = await courier.deliver(_composed(config, recipient))
+        finally:
+            courier.close()
+    except MailgateError as error:
+        return _failed(what, error)
+    return Tried(what=what, came=f"delivered: {words}" if words else "delivered")
+
+
+def _way(config: Config) -> str:
+    relay = config.deliver.smtp
+    if config.deliver.courier is Courier.SMTP and relay is not None:
+        return f"through the relay {relay.host}:{relay.port}"
+    return "into its Maildir"
+
+
+def _composed(config: Config, recipient: str) -> Letter:
+    """Write the letter as the composer would; it leaves with the null sender, as answers do."""
+    now = datetime.now(UTC)
+    domain = config.gateway.address.rpartition("@")[2]
+    draft = Draft(
+        kind=LetterKind.TEST,
+        gateway=config.gateway.address,
+        recipient=recipient,
+        message_id=f"<test.{secrets.token_hex(8)}@{domain}>",
+        date=now,
+        now=now,
+        in_reply_to=None,
+        references=None,
+        reply_to=None,
+        job=None,
+        facts={},
+        limit=config.deliver.max_size,
+    )
+    body = io.BytesIO()
+    Writer(config.gateway.templates).compose(draft, _no_stream, body)
+    return Letter(
+        id=0,
+        recipient=recipient,
+        sender="",
+        message_id=draft.message_id,
+        planned=now,
+        size=body.tell(),
+        body=body.getvalue(),
+    )
+
+
+def _no_stream(stream: Stream) -> BinaryIO:
+    message = f"a test letter has no stream {stream.name}"
+    raise LookupError(message)
+
+
+# --- the job --------------------------------------------------------------------------------------
+
+
+async def _job(config: Config, services: Mapping[str, Service]) -> Tried:
+    what = f'job "{_COMMAND}" by the engine {config.run.engine}'
+    began = time.monotonic()
+    try:
+        with _place(config.run.folder) as jobs:
+            end = await _ended(engine_of(config, services, Folder(config.gateway.spool)), jobs)
+    except MailgateError as error:
+        return _failed(what, error)
+    came = f"ended with {_told(end)} after {time.monotonic() - began:.1f} s"
+    worked = end.reason is Reason.EXIT and end.code == 0
+    return Tried(what=what, came=came, status=0 if worked else Permanent.exit_status)
+
+
+def _told(end: Exit) -> str:
+    sort = "exit code " if end.reason is Reason.EXIT else ""
+    return f"{sort}{end.header}{f' ({end.words})' if end.words else ''}"
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[Path]:
+    """Make a folder of jobs of our own below the real one, on its disk and in nobody's way."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix="live.", dir=folder))
+    except OSError as error:
+        message = f"the folder {folder} cannot be written: {error.strerror}"
+        raise Transient(message) from error
+    try:
+        yield place
+    finally:
+        remove_tree(place)
+        for made in missing:
+            # A daemon that was just started may have put something there.
+            if not any(made.iterdir()):
+                made.rmdir()
+
+
+async def _ended(engine: Local, jobs: Path) -> Exit:
+    """Run the command as one attempt; raises Transient where it has no end in time."""
+    folder = JobFolder(jobs, JobId("a" * 12))
+    start = Start(
+        job=folder.job,
+        token=Token("m" + secrets.token_hex(6)),
+        number=1,
+        plan=Plan(argv=(_COMMAND,)),
+        limit=_LIMIT,
+    )
+    attempt = Attempt(
+        token=start.token,
+        job=start.job,
+        number=start.number,
+        engine="",
+        state=AttemptState.SUBMITTED,
+    )
+    # Files, on a disk that may be slow.
+    await asyncio.to_thread(jobdir.prepare, folder, start.plan, ())
+    try:
+        await engine.submit(folder, start)
+        try:
+            async with asyncio.timeout(2 * _LIMIT.total_seconds()):
+                return _exit(await _seen(engine, folder, attempt))
+        except TimeoutError as error:
+            await engine.cancel(folder, attempt)
+            raise Transient("it has not ended in time") from error
+    finally:
+        await engine.close()
+
+
+async def _seen(engine: Local, folder: JobFolder, attempt: Attempt) -> Sight:
+    """Wait until it is over."""
+    while True:
+        sight = (await engine.sights([(folder, attempt)])).get(attempt.token)
+        if isinstance(sight, Ended | Gone | NotStarted):
+            return sight
+        try:
+            async with asyncio.timeout(_LOOK):
+                await engine.changed.wait()
+        except TimeoutError:
+            continue
+        engine.changed.clear()
+
+
+def _exit(sight: Sight) -> Exit:
+    if isinstance(sight, Ended):
+        return sight.exit
+    raise Transient("it was lost without a word")
+
+
+def _failed(what: str, error: MailgateError) -> Tried:
+    detail = f" ({error.detail})" if error.detail else ""
+    return Tried(what=what, came=f"failed: {error}{detail}", status=error.exit_status)
