@@ -1,7 +1,6 @@
 """The loop that sweeps: what has expired, and what a crash left behind. Also `mailgate purge`."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
+from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.spool import keep
 from mailgate.spool.database import Connection, Tx, View
@@ -81,7 +81,7 @@ class Janitor:
     def _jobs(self, view: View, write: _Writes, done: Swept) -> None:
         while expired := keep.expired_jobs(view, now=_now()):
             for job in expired:
-                shutil.rmtree(JobFolder(self._config.run.folder, job).root, ignore_errors=True)
+                _remove(JobFolder(self._config.run.folder, job).root)
             crash.point("purge:files-gone")
             write(lambda tx, some=expired: keep.archive(tx, some))  # type: ignore[misc]
             done.jobs += len(expired)
@@ -115,7 +115,7 @@ class Janitor:
         unknown = set(keep.unknown_jobs(view, [f.name for f in folders]))
         for folder in folders:
             if folder.name in unknown:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 log.event("swept", file=folder.name)
         return len(unknown)
 
@@ -158,6 +158,14 @@ def committing(connection: Connection) -> _Writes:
             return operation(tx)
 
     return write
+
+
+def _remove(folder: Path) -> None:
+    """Remove a job's folder; what cannot be removed now is a stray that another sweep finds."""
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        log.event("delayed", what="clean", file=folder.name, reason=str(error))
 
 
 def _now() -> float:

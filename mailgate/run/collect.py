@@ -24,6 +24,7 @@ MOST_BYTES = 16 << 30
 """Of all outputs of a job together; a sparse file may claim any size."""
 
 _MOST_TOLD = 100
+_BRIEF = 100
 _CHUNK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = _FILE | os.O_DIRECTORY
@@ -247,7 +248,7 @@ class _Collection:
 
     def _leave(self, name: str, why: str) -> None:
         if len(self._left_out) < _MOST_TOLD:
-            self._left_out.append(f"{name}: {why}")
+            self._left_out.append(f"{_brief(name)}: {why}")
         else:
             self._untold += 1
 
@@ -303,6 +304,11 @@ def _parts(path: str) -> tuple[str, ...]:
     if not {"", ".", ".."}.isdisjoint(parts):
         raise PermissionError(errno.EPERM, "leads out of the job", path)
     return parts
+
+
+def _brief(name: str) -> str:
+    """Return a name that leaves room for the reason: a path may have thousands of bytes."""
+    return name if len(name) <= _BRIEF else f"{name[: _BRIEF // 2]}...{name[-_BRIEF // 2 :]}"
 
 
 def _shown(name: str) -> str:

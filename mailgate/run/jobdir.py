@@ -48,6 +48,8 @@ _RECORD_READ = 4096
 _PROGRESS_READ = 1024
 _PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{0,9})?)\s*%?(?:\s+(.*))?", re.ASCII)
 _PROGRESS_WORDS = 200
+# The year 9000: other times are still added to it.
+_LAST_TIME = 221_845_392_000.0
 # What the gateway's own claim says; a script's is empty.
 _OURS = b"gateway\n"
 
@@ -304,7 +306,7 @@ def _exit(record: dict[str, str]) -> Exit | None:
     why, _, rest = record.get("why", "").partition(" ")
     if why == "could-not-start":
         sort, _, program = rest.partition(" ")
-        words = _COULD_NOT.get(sort, sort).format(f'"{program}"')
+        words = _COULD_NOT.get(sort, "It gave no reason.").format(f'"{program}"')
         return Exit(reason=Reason.COULD_NOT_START, words=words)
     status = record.get("status", "")
     if not re.fullmatch(r"\d{1,3}", status, re.ASCII):
@@ -327,4 +329,5 @@ def _status(status: int) -> Exit:
 
 
 def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    """Return a file's time; touch(1) can set it to what no calendar has."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_TIME), UTC)

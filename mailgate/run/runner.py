@@ -1,7 +1,6 @@
 """The loop that owns the engine: starts what is queued, watches what runs, ends what has ended."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from mailgate.phases import ACTIVE
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
+from mailgate.run.files import remove_tree, writing
 from mailgate.run.jobdir import Folder, Start
 from mailgate.spool import attempts, jobs
 from mailgate.spool.store import Spool
@@ -36,6 +36,10 @@ _LOOK_IDLE = 2.0
 _PROGRESS = 5.0
 # So many jobs are started or ended at the same time: each holds a thread for its files.
 _AT_ONCE = 8
+# An attempt that never begins is replaced at once; what happens so often (a full process table, a
+# folder that is taken away) is given time, and given up in the end.
+_STRANGE, _HOPELESS = 3, 20
+_LONGEST_REST = 60.0
 # A step that failed is tried again after this.
 _AGAIN = 5.0
 # An engine without slots of its own gets so many at a time.
@@ -50,7 +54,8 @@ class Runner:
     """One engine's jobs, by way of their attempts.
 
     ``_open`` holds every attempt that has not ended, ``_working`` the jobs on which a step is being
-    taken right now: one step at a time for each job. ``_told``: attempts that were told to end.
+    taken right now: one step at a time for each job. ``_told``: attempts that were told to end;
+    ``_rests``: until when (loop time) jobs are left alone whose attempts never began.
     """
 
     def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
@@ -63,6 +68,7 @@ class Runner:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._progress_at = 0.0
         self._rest_until = 0.0
+        self._rests: dict[JobId, float] = {}
 
     async def run(self) -> None:
         """Run until cancelled. Jobs live on."""
@@ -119,13 +125,16 @@ class Runner:
 
     def _start(self, group: asyncio.TaskGroup) -> None:
         """Start what waits longest in every free slot."""
-        if self._config.run.paused or asyncio.get_running_loop().time() < self._rest_until:
+        now = asyncio.get_running_loop().time()
+        if self._config.run.paused or now < self._rest_until:
             return
+        self._rests = {job: until for job, until in self._rests.items() if until > now}
         taken = self._working | {attempt.job for attempt in self._open.values()}
         slots = self._engine.slots
         free = _HANDFUL if slots is None else slots - len(taken)
         if free > 0:
-            for job in attempts.queued(self._spool.view, limit=free, besides=taken):
+            besides = taken | self._rests.keys()
+            for job in attempts.queued(self._spool.view, limit=free, besides=besides):
                 self._take(group, job, self._step(self._submit, job))
 
     @staticmethod
@@ -210,6 +219,9 @@ class Runner:
                 return self._step(self._ended, attempt, end, ended, started)
             case Gone(started=started):
                 return self._step(self._lost, attempt, started)
+            case NotStarted() if attempt.state is AttemptState.STARTED:
+                # It was seen to run: what it did with its claim since does not undo that.
+                return self._step(self._lost, attempt, attempt.started or datetime.now(UTC))
             case NotStarted():
                 return self._step(self._again, attempt)
 
@@ -269,6 +281,22 @@ class Runner:
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
         await self._drop(attempt)
+        drops = attempts.drops(self._spool.view, attempt.job)
+        if drops >= _HOPELESS:
+            await self._give_up(attempt, drops)
+        elif drops >= _STRANGE:
+            pause = min(2.0 ** (drops - _STRANGE), _LONGEST_REST)
+            self._rests[attempt.job] = asyncio.get_running_loop().time() + pause
+
+    async def _give_up(self, attempt: Attempt, drops: int) -> None:
+        """End a job whose attempts vanish before they begin, which a machine at rest never does."""
+        words = f"It was handed to the engine {drops} times and never began."
+        end = Exit(reason=Reason.COULD_NOT_START, words=words)
+        keep = self._config.keep.mail
+        if await self._spool.write(
+            lambda tx: attempts.given_up(tx, attempt.job, end, keep_mail=keep)
+        ):
+            log.event("advanced", job=attempt.job, to="ERROR", exit=end.header, words=words)
 
     async def _drop(self, attempt: Attempt) -> None:
         """Note that an attempt never began and never will: its claim is ours."""
@@ -335,8 +363,9 @@ def _told(attempt: Attempt) -> None:
 def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
     """Lay the folder out; a further attempt finds the work of the one before it gone."""
     if start.number > 1:
-        for place in (folder.work, folder.out):
-            shutil.rmtree(place, ignore_errors=True)
+        with writing():
+            for place in (folder.work, folder.out):
+                remove_tree(place)
     jobdir.prepare(folder, start.plan, staged)
 
 

@@ -212,6 +212,23 @@ def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
     return True
 
 
+def given_up(tx: Tx, job: JobId, end: Exit, *, keep_mail: timedelta) -> bool:
+    """End a job that no attempt can run, for the reason of ``end``; False if it has ended."""
+    found = fetch(tx, job)
+    if found.phase not in ACTIVE:
+        return False
+    tx.insert("mistake", job=job, at=tx.at, reason=end.reason, words=_told(end))
+    _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)
+    return True
+
+
+def drops(view: View, job: JobId) -> int:
+    """Count the attempts at a job that never began (`dropped`)."""
+    return view.count(
+        "SELECT COUNT(*) FROM attempt WHERE job = ? AND state = 'LOST' AND started IS NULL", job
+    )
+
+
 def open_attempts(view: View) -> list[Attempt]:
     """Return every attempt that has not ended."""
     return [

@@ -196,3 +196,33 @@ def test_ids_are_base32_and_begin_with_a_letter() -> None:
         assert name[0].isalpha()
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz234567")
         assert attempts.new_token()[0] == "m"
+
+
+def test_a_job_whose_attempts_never_begin_can_be_given_up_with_its_one_letter(
+    spool: Connection,
+) -> None:
+    job = a_job(spool)
+    end = Exit(reason=Reason.COULD_NOT_START, words="It never began.")
+    for count in (1, 2):
+        with spool.transaction() as tx:
+            attempt = attempts.intend(tx, job, engine="local")
+            assert attempt is not None
+            attempts.dropped(tx, attempt)
+        assert attempts.drops(spool.view, job) == count
+    for first in (True, False):
+        with spool.transaction() as tx:
+            assert attempts.given_up(tx, job, end, keep_mail=WEEK) is first
+    found = jobs.fetch(spool.view, job)
+    assert (found.phase, found.exit, len(found.errors)) == (Phase.ERROR, end, 1)
+    assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_an_attempt_that_was_lost_while_it_ran_is_no_drop(spool: Connection) -> None:
+    plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.LOST}))
+    job = a_job(spool, plan=plan)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        attempts.begun(tx, attempt, tx.now)
+        attempts.ended(tx, attempt, LOST, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+    assert attempts.drops(spool.view, job) == 0

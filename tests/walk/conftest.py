@@ -13,7 +13,7 @@ from tests.walk import hostile
 @pytest.fixture(scope="session")
 def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway whose jobs share its rights."""
-    with running(tmp_path_factory.mktemp("open"), sandbox="none", slots=4) as gateway:
+    with running(tmp_path_factory.mktemp("open"), sandbox="none", slots=12) as gateway:
         hostile.offer(gateway)
         gateway.start()
         yield gateway
@@ -23,7 +23,7 @@ def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def _boxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway whose jobs run in bubblewrap."""
     require("bwrap")
-    with running(tmp_path_factory.mktemp("boxed"), sandbox="bwrap", slots=4) as gateway:
+    with running(tmp_path_factory.mktemp("boxed"), sandbox="bwrap", slots=12) as gateway:
         hostile.offer(gateway)
         gateway.start()
         yield gateway

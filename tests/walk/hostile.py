@@ -13,6 +13,9 @@ from urllib.parse import quote_from_bytes
 
 from tests.daemon import Gateway, attached, eventually, read, shell
 
+# What links lead to: nobody's output.
+SECRET = "root:x:0:0\n"
+
 ALLOW = '[access]\nallow = ["*@example.org"]\n'
 
 # The words as the command got them, each with a NUL behind it.
@@ -63,25 +66,39 @@ files = ["*.out", "deep/*.out"]
 work = "40s"
 {ALLOW}"""
 
+AGAIN = '[retry]\ntimes = 1\non = ["lost"]\n'
+
 
 def offer(gateway: Gateway) -> None:
     """Write the services that are attacked."""
-    for name, text in (("words", WORDS), ("keep", KEEP), ("take", TAKE), ("script", SCRIPT)):
+    for name, text in (
+        ("words", WORDS),
+        ("keep", KEEP),
+        ("take", TAKE),
+        ("script", SCRIPT),
+        ("again", SCRIPT + AGAIN),
+    ):
         gateway.service(name, text)
     gateway.service(
         "short", shell("trap '' TERM; while :; do sleep 0.1; done", '[limits]\nwork = "1s"')
     )
+    (gateway.folder / "decoy").mkdir()
+    (gateway.folder / "decoy" / "passwd").write_text(SECRET)
     (gateway.folder / "services" / "run.sh").write_text('. "$(dirname "$0")/$1.sh"\n')
 
 
 def script(gateway: Gateway, name: str, text: str) -> str:
     """Write what the service "script" runs under this name; the body of a mail that asks for it."""
-    (gateway.folder / "services" / f"{name}.sh").write_text(text)
+    start = 'decoy=$(dirname "$0")/../decoy\n'
+    (gateway.folder / "services" / f"{name}.sh").write_text(start + text)
     return f"name: {name}\n"
 
 
 def unharmed(gateway: Gateway) -> None:
-    """The daemon lives and has met nothing that it did not foresee."""
+    """The daemon lives, has met nothing unforeseen, and went through no link to write or remove."""
+    decoy = gateway.folder / "decoy"
+    assert [path.name for path in decoy.iterdir()] == ["passwd"]
+    assert (decoy / "passwd").read_text() == SECRET
     assert gateway.alive, gateway.logged()[-3000:]
     assert gateway.logged("failed") == ""
 
@@ -150,7 +167,7 @@ def answer(gateway: Gateway, raw: bytes, *, to: str, who: str) -> EmailMessage:
     said = send(gateway, raw, to=to)
     assert said.startswith("250"), said
     gateway.await_letters(before + 1, who)
-    (path,) = [p for p in gateway.saved(who)[-1:]] if not before else gateway.saved(who)[before:]
+    path = max(gateway.saved(who), key=lambda saved: saved.stat().st_mtime_ns)
     well_formed(path)
     return read(path.read_bytes())
 
@@ -191,7 +208,7 @@ def well_formed(path: Path) -> None:
     assert b"\0" not in raw
     assert max(map(len, raw.split(b"\n"))) <= 998
     letter = read(raw)
-    names = sorted(name for name in letter.keys() if name != "References")
+    names = sorted(name for name in letter if name != "References")
     assert names == sorted(RESULT if letter["Mailgate-Job"] else SINGLE)
     assert len(letter.get_all("References", [])) <= 1
     assert letter["Auto-Submitted"] == "auto-replied"

@@ -67,8 +67,7 @@ def test_what_fits_no_type_is_refused_by_name(
         *SHELL[:20], *REFUSED, "-1", "1;2", "1 2", "0x10", "1_000", "\u0661\u0662", "\u00b2", "nan", "inf", "1e999",
         "9" * 41, "one two", "ONE", "yes; no", "1\u00a01", "\uff11",
     ]  # fmt: skip
-    for value in strange:
-        value = value.replace("CANARY", str(canary))
+    for value in [one.replace("CANARY", str(canary)) for one in strange]:
         said = send(gate, mail("words", who, f"{name}: {value}\n"), to="words")
         assert said.startswith("250"), (value, said)
     letters = gate.await_letters(len(strange), who)
@@ -322,7 +321,7 @@ def test_an_id_begins_no_header(gate: Gateway, who: str, headers: bytes) -> None
         raw = path.read_bytes()
         letter = read(raw)
         # What cannot stand in a header of ours is left out of it, and nothing else changes.
-        names = [name for name in letter.keys() if name not in ("References", "In-Reply-To")]
+        names = [name for name in letter if name not in ("References", "In-Reply-To")]
         assert sorted(names) == sorted(set(hostile.RESULT) - {"In-Reply-To"})
         assert raw.partition(b"\n\n")[0].isascii()
         assert letter["Bcc"] is None
