@@ -45,16 +45,22 @@ _ENDS = {Event.COMPLETE: Phase.COMPLETED, Event.FAIL: Phase.ERROR, Event.ABORT: 
 
 TRANSITIONS: dict[Phase, dict[Event, Phase]] = {
     Phase.PENDING: {
-        Event.CONFIRM: Phase.QUEUED, Event.HOLD: Phase.HELD, Event.ABORT: Phase.ABORTED,
+        Event.CONFIRM: Phase.QUEUED,
+        Event.HOLD: Phase.HELD,
+        Event.ABORT: Phase.ABORTED,
     },
     Phase.HELD: {Event.RELEASE: Phase.QUEUED, Event.ABORT: Phase.ABORTED},
     Phase.QUEUED: {Event.HOLD: Phase.HELD, Event.START: Phase.EXECUTING, **_ENDS},
     Phase.EXECUTING: {
-        Event.SUSPEND: Phase.SUSPENDED, Event.RETRY: Phase.QUEUED, Event.LOSE_SIGHT: Phase.UNKNOWN,
+        Event.SUSPEND: Phase.SUSPENDED,
+        Event.RETRY: Phase.QUEUED,
+        Event.LOSE_SIGHT: Phase.UNKNOWN,
         **_ENDS,
     },
     Phase.SUSPENDED: {
-        Event.RESUME: Phase.EXECUTING, Event.RETRY: Phase.QUEUED, Event.LOSE_SIGHT: Phase.UNKNOWN,
+        Event.RESUME: Phase.EXECUTING,
+        Event.RETRY: Phase.QUEUED,
+        Event.LOSE_SIGHT: Phase.UNKNOWN,
         **_ENDS,
     },
     Phase.UNKNOWN: {Event.START: Phase.EXECUTING, Event.RETRY: Phase.QUEUED, **_ENDS},
