@@ -15,13 +15,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.daemon import (
-    ADA, ECHO, TRUE, Gateway, attached, eventually, read, request, running, shell, text_of,
-)  # fmt: skip
+    ADA,
+    ECHO,
+    Gateway,
+    attached,
+    eventually,
+    read,
+    request,
+    running,
+    shell,
+    text_of,
+)
 from tests.deliver.relay import relay_beside
 from tests.disks import Disk, small_disk
 from tests.servers import free_port, require
@@ -51,7 +61,9 @@ WITH_DATA = 'stdin = "data"\n[input.data]\nfrom = "attachment"'
 
 def once(gateway: Gateway, script: str, more: str = "") -> str:
     """A service each start of which leaves a line, whatever becomes of it."""
-    return shell(f"echo $MAILGATE_JOB >> {shlex.quote(str(gateway.folder / 'ran'))}; {script}", more)
+    return shell(
+        f"echo $MAILGATE_JOB >> {shlex.quote(str(gateway.folder / 'ran'))}; {script}", more
+    )
 
 
 def by(gateway: Gateway, relay: int, **settings: object) -> None:
@@ -200,7 +212,9 @@ def test_a_disk_that_is_full_when_a_job_starts_delays_it(gateway: Gateway) -> No
     # The jobs' disk alone: what is to happen can be committed, but not done.
     with small_disk(gateway.folder / "jobs", "2m") as disk:
         gateway.configure()
-        gateway.config.write_text(gateway.config.read_text().replace("[run]", '[run]\nfolder = "jobs"'))
+        gateway.config.write_text(
+            gateway.config.read_text().replace("[run]", '[run]\nfolder = "jobs"')
+        )
         gateway.start()
         disk.fill()
         gateway.send(posted(content=os.urandom(300_000)), to="once@gate.example.org")
@@ -215,7 +229,9 @@ def test_a_disk_that_is_full_when_a_job_starts_delays_it(gateway: Gateway) -> No
 def test_a_job_that_fills_the_disk_fails_by_itself_and_is_answered_when_there_is_room(
     gateway: Gateway, disk: Disk
 ) -> None:
-    gateway.service("greedy", once(gateway, 'head -c 100000000 /dev/zero > "$MAILGATE_OUTPUTS/all"'))
+    gateway.service(
+        "greedy", once(gateway, 'head -c 100000000 /dev/zero > "$MAILGATE_OUTPUTS/all"')
+    )
     gateway.start()
     gateway.send(request("greedy"))
     eventually(lambda: "what=run" in gateway.logged("delayed"), 30, gateway.logged)
@@ -313,7 +329,9 @@ def test_a_database_that_stays_locked_costs_no_mail_no_job_and_no_letter(
             doors.join(60)
             assert sorted(doors.said) == [75, 451]
             told = ("what=mail", "what=deliver", "what=run")
-            eventually(lambda: all(x in gateway.logged("delayed") for x in told), 60, gateway.logged)
+            eventually(
+                lambda: all(x in gateway.logged("delayed") for x in told), 60, gateway.logged
+            )
         doors = Doors(gateway)
         doors.start()
         doors.join(60)
@@ -325,7 +343,6 @@ def test_a_database_that_stays_locked_costs_no_mail_no_job_and_no_letter(
         ends = sorted(str(read(mail)["Mailgate-Exit"]) for mail in relay.mails)
         assert ends == ["0", "0", "0", "7"]
         assert len(ran(gateway)) == len(set(ran(gateway))) == 4
-
 
 
 def test_a_locked_database_keeps_the_daemon_from_no_end_and_drops_no_session(
@@ -455,8 +472,8 @@ def test_a_maildir_on_a_disk_that_is_read_only_and_then_full_gets_each_letter_on
         for sender in (ADA, BOB):
             mail = request("once", sender=sender, attachments={"data": bytes(100_000)})
             gateway.send(mail, sender=sender)
-        for sender in (ADA, BOB):
-            eventually(lambda: sender in gateway.logged("unreachable"), 30, gateway.logged)
+        for found in (ADA, BOB):
+            eventually(partial(delayed, gateway, found), 30, gateway.logged)
         disk.freeze(frozen=False)
         disk.fill()
         eventually(lambda: "No space left" in gateway.logged("unreachable"), 30, gateway.logged)
@@ -470,6 +487,10 @@ def test_a_maildir_on_a_disk_that_is_read_only_and_then_full_gets_each_letter_on
 
 
 # --- the clock --------------------------------------------------------------------------------------
+
+
+def delayed(gateway: Gateway, recipient: str) -> bool:
+    return recipient in gateway.logged("unreachable")
 
 
 class Clock:
@@ -555,6 +576,10 @@ def test_a_clock_that_was_set_back_while_the_daemon_was_down_delays_no_letter(
 # --- reading processes ------------------------------------------------------------------------------
 
 
+def gone(link: Path) -> bool:
+    return not link.is_symlink()
+
+
 class Trap:
     """Have the reading of the first mail wait for ever: where its input is staged stands a pipe."""
 
@@ -604,7 +629,7 @@ def test_a_mail_that_kills_its_reading_twice_is_held_and_the_next_one_is_read(
             (process,) = readers(gateway)
             os.kill(process, signal.SIGKILL)
             # A dying process lets go of its files after its memory.
-            eventually(lambda: not Path(f"/proc/{process}/fd/1").is_symlink())
+            eventually(partial(gone, Path(f"/proc/{process}/fd/1")))
     eventually(lambda: gateway.logged("held"), 30, gateway.logged)
     assert "reading it killed the reading process" in gateway.logged("held")
     prove_once(gateway, 1)
