@@ -96,9 +96,14 @@ def script(gateway: Gateway, name: str, text: str) -> str:
 
 def unharmed(gateway: Gateway) -> None:
     """The daemon lives, has met nothing unforeseen, and went through no link to write or remove."""
+    calm(gateway)
     decoy = gateway.folder / "decoy"
     assert [path.name for path in decoy.iterdir()] == ["passwd"]
     assert (decoy / "passwd").read_text() == SECRET
+
+
+def calm(gateway: Gateway) -> None:
+    """The daemon lives and has met nothing that it did not foresee."""
     assert gateway.alive, gateway.logged()[-3000:]
     assert gateway.logged("failed") == ""
 
