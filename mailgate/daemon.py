@@ -38,7 +38,9 @@ from mailgate.spool.store import Folder, Spool, sole
 _AGAIN = 5.0
 # Other processes' commits are noticed so often.
 _NOTICE = 0.25
-# The wall clock moved when it and the monotonic one disagree by more.
+# So often it is looked whether somebody has set the clock.
+_TICK = 1.0
+# A spool whose newest time is so far ahead (seconds) was written before somebody set it back.
 _STEP = 5.0
 # Open files: 1,000 running jobs are watched by a quarter of them.
 _FILES = 8192
@@ -252,14 +254,11 @@ async def _clock(spool: Spool) -> None:
     if back > _STEP:
         # It was set back while nobody looked, by so much at least.
         await _stepped(spool, -back, since=time.time())
-    offset, looked = time.time() - time.monotonic(), time.monotonic()
     while True:
-        await asyncio.sleep(1)
-        step = time.time() - time.monotonic() - offset
-        if abs(step) > _STEP:
-            await _stepped(spool, step, since=looked + offset + step)
-            offset += step
-        looked = time.monotonic()
+        await asyncio.sleep(_TICK)
+        if step := spool.clock.step:
+            await _stepped(spool, step, since=spool.clock.since)
+        spool.clock.settle()
 
 
 async def _stepped(spool: Spool, step: float, *, since: float) -> None:

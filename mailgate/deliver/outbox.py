@@ -98,11 +98,11 @@ class Outbox:
             await asyncio.wait(self._tries, timeout=longest)
 
     def _send(self, group: asyncio.TaskGroup) -> bool:
-        """Begin what is due; True if as many deliveries are under way as may be."""
+        """Begin what is due; True if no more can be begun before somebody rings."""
         now = asyncio.get_running_loop().time()
         # While the next hop is away one letter goes ahead and finds out.
         room = (self._at_once if not self._away else 1) - len(self._busy)
-        if room <= 0 or self._draining:
+        if room <= 0 or self._draining or self._spool.clock.step:
             return True
         if now < self._away_until:
             return False

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mailgate.errors import Permanent
-from mailgate.spool.database import Connection, Row, View
+from mailgate.spool.database import Connection, View
 from mailgate.spool.store import Folder, direct
 
 
@@ -85,10 +85,9 @@ def _put_right(copied: Connection, copy: Folder) -> None:
 def _copy_jobs(view: View, jobs: Path, target: Path) -> int:
     left_out = 0
     for folder in (found for place in _folders(jobs) for found in _folders(place)):
-        row = view.one("SELECT phase, attempts FROM job WHERE id = ?", folder.name)
-        if row is not None and row["phase"] != "ARCHIVED":
+        if view.one("SELECT 1 FROM job WHERE id = ? AND phase <> 'ARCHIVED'", folder.name):
             place = target / folder.parent.name / folder.name
-            left_out += _copy_trees(_trees(folder, row), folder, place)
+            left_out += _copy_trees(_trees(view, folder), folder, place)
     return left_out
 
 
@@ -100,12 +99,16 @@ def _folders(place: Path) -> list[Path]:
         return []
 
 
-def _trees(folder: Path, row: Row) -> Iterator[Path]:
+def _trees(view: View, folder: Path) -> Iterator[Path]:
     """Yield what of a job's folder the snapshot knows of: no attempt that began after it."""
+    begun = view.all(
+        "SELECT number FROM attempt WHERE job = ? AND state NOT IN ('INTENDED', 'SUBMITTED')",
+        folder.name,
+    )
     yield folder / "in"
-    if row["attempts"]:
+    if begun:
         yield from (folder / "work", folder / "out")
-    yield from (folder / "run" / str(number) for number in range(1, row["attempts"] + 1))
+    yield from (folder / "run" / str(row["number"]) for row in begun)
 
 
 def _copy_trees(trees: Iterable[Path], root: Path, target: Path) -> int:

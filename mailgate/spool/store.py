@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import Permanent, Transient
+from mailgate.spool.clock import Clock
 from mailgate.spool.database import BUSY, Connection, Site, Tx, View
 from mailgate.spool.writer import Writer
 
@@ -71,6 +72,7 @@ class Spool:
         self._site = site
         self._busy = busy
         self._hurry = threading.Event()
+        self.clock = Clock()
         self._view: Connection | None = None
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
