@@ -189,6 +189,16 @@ def jobs_of(gateway: Gateway, who: str) -> list[sqlite3.Row]:
     return rows(gateway, "SELECT * FROM job WHERE owner = ?", who)
 
 
+def at_rest(gateway: Gateway) -> bool:
+    """Whether nothing waits to be read, run, written or sent."""
+    waiting = (
+        "SELECT 1 FROM errand WHERE state = 'WAITING'",
+        "SELECT 1 FROM job WHERE phase IN ('QUEUED', 'EXECUTING')",
+        "SELECT 1 FROM letter WHERE state IN ('PLANNED', 'WAITING')",
+    )
+    return not any(rows(gateway, f"{statement} LIMIT 1") for statement in waiting)
+
+
 def words_of(letter: EmailMessage) -> list[str]:
     """What the service "words" printed."""
     return attached(letter)["stdout.txt"].decode().split("\0")[:-1]

@@ -75,19 +75,9 @@ def believing(tmp_path: Path) -> Iterator[Gateway]:
 # --- what holds whatever the door -----------------------------------------------------------------
 
 
-def at_rest(gateway: Gateway) -> bool:
-    """Whether nothing waits to be read, run, written or sent."""
-    waiting = (
-        "SELECT 1 FROM errand WHERE state = 'WAITING'",
-        "SELECT 1 FROM job WHERE phase IN ('QUEUED', 'EXECUTING')",
-        "SELECT 1 FROM letter WHERE state IN ('PLANNED', 'WAITING')",
-    )
-    return not any(rows(gateway, statement) for statement in waiting)
-
-
 def accounted_for(gateway: Gateway, taken: Sequence[Taken]) -> None:
     """Each mail that was taken is kept byte for byte, and was held or settled; none from a machine acted."""
-    eventually(lambda: at_rest(gateway), 90, gateway.logged)
+    eventually(lambda: hostile.at_rest(gateway), 90, gateway.logged)
     hostile.calm(gateway)
     for mail in taken:
         assert kept(gateway, mail.number) == mail.raw, mail.path
