@@ -344,11 +344,9 @@ class Runner:
             log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
 
     async def _tell_receipts(self) -> None:
-        if self._spool.clock.step:
-            # Somebody has just set the clock: appointments move first.
-            return
         due = jobs.next_receipt(self._spool.view)
         if self._spool.clock.step:
+            # Somebody has just set the clock: appointments move first.
             return
         if due is not None and due <= datetime.now(UTC).timestamp():
             await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
