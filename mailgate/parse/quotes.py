@@ -175,7 +175,8 @@ videresendt meddelelse|vidarebefordrat mejl|poczatek przekazywanej wiadomosci
     ).split("|")
 )
 _MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
-_RULED = re.compile(r"[\s*_|]*[-=_*—–]{2,}(?P<words>.*[^-=_*—–\s:])[\s*]*[-=_*—–]{2,}[\s*:]*")
+_RULE = re.compile(r"[-=_*—–]{2}")
+_AROUND_WORDS = "-=_*—–|: \t"
 
 
 def is_separator(text: str) -> bool:
@@ -186,13 +187,24 @@ def is_separator(text: str) -> bool:
         return True
     if "above this line" in text and _MARK.search(text):
         return True
-    ruled = _RULED.fullmatch(text)
-    if ruled is None:
+    words = _between_rules(text)
+    if words is None:
         return False
-    words = ruled["words"].strip()
     return _folded(words).startswith(_ORIGINAL) or (
         text[:2] == text[-2:] == "--" and _has_verb(words)
     )
+
+
+def _between_rules(text: str) -> str | None:
+    """Return the words of ``--- words ---``; None where there is not a rule on either side.
+
+    Not by one expression: a line that is nothing but a rule would match it in very many ways.
+    """
+    words = text.strip(_AROUND_WORDS)
+    if not words:
+        return None
+    before, _, after = text.partition(words)
+    return words if _RULE.search(before) and _RULE.search(after) else None
 
 
 def _folded(text: str) -> str:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -401,3 +403,10 @@ def test_more_lines_than_the_cap_are_cut():
     found = from_plain("x\n" * (MAX_LINES + 5), flowed=False, delsp=False, reply=False)
     assert found.cut
     assert len(found.lines) == MAX_LINES
+
+
+@pytest.mark.parametrize("line", ["_" * 200, "-" * 199, "* " * 100, "-=_*" * 50])
+def test_lines_that_are_rules_and_nothing_else_are_read_in_no_time(line):
+    began = time.process_time()
+    from_plain(f"{line}\n" * 5000, flowed=False, delsp=False, reply=True)
+    assert time.process_time() - began < 5
