@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -46,8 +47,9 @@ _STEP = 5.0
 _FILES = 8192
 # Threads for files, connections to the relay.
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
-# Sessions may end their message within this at the end; all is over in under 10 s.
+# What is on its way in or out may end within this at the end; all is over in under 10 s.
 _GRACE = 4.0
+_LAST = 8.5
 
 
 async def serve(config: Config, services: Mapping[str, Service]) -> None:
@@ -111,6 +113,7 @@ async def _served(
         await stop.wait()
         log.event("stopping")
         notify("STOPPING=1")
+        _end_at_last()
         spool.hurry()
 
 
@@ -216,6 +219,21 @@ async def _drained(doors: list[SmtpDoor], post: outbox.Outbox) -> None:
     """Let what is on its way in or out come to its end, for a while."""
     stops = [door.stop(timedelta(seconds=_GRACE)) for door in doors]
     await asyncio.gather(*stops, post.drain(_GRACE))
+
+
+def _end_at_last() -> None:
+    """End the process even where a thread hangs, on a disk that does not answer, say.
+
+    What it was at is found again at the next start, as after any crash.
+    """
+
+    def end() -> None:
+        log.event("stopped", reason="a thread still waits for the disk")
+        os._exit(0)
+
+    timer = threading.Timer(_LAST, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def _kept(name: str, loop: Callable[[], Awaitable[None]]) -> None:

@@ -7,11 +7,12 @@ import os
 import re
 import signal
 import smtplib
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeVar
@@ -184,6 +185,15 @@ class Gateway:
         done = self.run("jobs", "--json", "--last", "100000")
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def unsent(self) -> int:
+        """How many letters `mailgate queue` would list: asked often, so no process for it."""
+        file = f"file:{self.spool / 'spool.db'}?mode=ro"
+        with closing(sqlite3.connect(file, uri=True, timeout=30)) as spool:
+            (count,) = spool.execute(
+                "SELECT COUNT(*) FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD')"
+            ).fetchone()
+            return int(count)
 
     # --- mail -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ A line each: id, time, sender, Message-ID or SHA-256, reason.
 import sys
 
 from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.log import escaped
 from mailgate.spool import holds
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
@@ -19,7 +20,7 @@ def run(words: list[str]) -> int:
     actions = made.add_subparsers(dest="action", required=True, metavar="list|show|release|delete")
     actions.add_parser("list", help="every held mail")
     for name, told in (
-        ("show", "its raw bytes on standard output"),
+        ("show", "its raw bytes on standard output; on a terminal with control characters escaped"),
         ("release", "read it and act on it, whatever it was held for"),
         ("delete", "let it go"),
     ):
@@ -45,8 +46,13 @@ def _show(connection: Connection, folder: Folder, errand: int) -> int:
     if blocks is None:
         return _missing(errand)
     for block in blocks:
-        sys.stdout.buffer.write(block)
-    sys.stdout.buffer.flush()
+        if sys.stdout.isatty():
+            # A stranger's bytes may not drive the operator's terminal.
+            text = block.decode("utf-8", "replace").replace("\r\n", "\n")
+            print("\n".join(escaped(line) for line in text.split("\n")), end="")
+        else:
+            sys.stdout.buffer.write(block)
+    sys.stdout.flush()
     return 0
 
 

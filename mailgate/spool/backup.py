@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mailgate.errors import Permanent
+from mailgate.errors import Permanent, Transient
 from mailgate.spool.database import Connection, View
 from mailgate.spool.store import Folder, direct
 
@@ -48,6 +48,9 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> i
             _put_right(copied, copy)
         # One call for all of them: nobody is waiting for a single file.
         os.sync()
+    except Transient as error:
+        message = f"cannot write {target}: {error.detail or error}"
+        raise _Taken(message) from error
     except OSError as error:
         message = f"cannot write {target}: {error.strerror or error}"
         raise _Taken(message) from error

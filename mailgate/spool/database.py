@@ -239,10 +239,19 @@ class Connection:
                 return
 
     def snapshot(self, target: Path) -> None:
-        """Copy the live database, consistent, to ``target``."""
-        with contextlib.closing(sqlite3.connect(target)) as copy:
-            # All of it in one step: between two, a writer's commit would have it begin again.
-            self._raw.backup(copy)
+        """Copy the live database, consistent, to ``target``.
+
+        Raises
+        ------
+        Transient
+            One of the two cannot be read or written now.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(target)) as copy:
+                # All of it in one step: between two, a writer's commit would have it begin again.
+                self._raw.backup(copy)
+        except sqlite3.Error as error:
+            raise meaning(error) from error
 
     def _abandon(self) -> None:
         # A disk that failed once may fail here again: what went wrong first is told.

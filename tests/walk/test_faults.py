@@ -90,7 +90,7 @@ def ran(gateway: Gateway) -> list[str]:
 def prove_once(gateway: Gateway, mails: int, address: str = ADA) -> None:
     """Each of that many mails was run once and has its one result."""
     results = gateway.await_results(mails, address)
-    eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+    eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     assert len({x["In-Reply-To"] for x in results}) == len(gateway.results(address)) == mails
     assert len(ran(gateway)) == len(set(ran(gateway))) == mails
 
@@ -336,7 +336,7 @@ def test_a_database_that_stays_locked_costs_no_mail_no_job_and_no_letter(
         doors.start()
         doors.join(60)
         assert sorted(doors.said) == [0, 250]
-        eventually(lambda: not gateway.run("queue").stdout, 60, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 60, gateway.logged)
         eventually(lambda: len(relay.mails) >= 4, 30, gateway.logged)
         ids = [read(mail)["Message-ID"] for mail in relay.mails]
         assert len(ids) == len(set(ids)) == 4
@@ -379,7 +379,7 @@ def test_a_relay_that_comes_late_and_drops_what_it_took_gets_one_message_id(
     with relay_beside(says, port=port) as relay:
         eventually(lambda: relay.mails, 40, gateway.logged)
         says.clear()
-        eventually(lambda: not gateway.run("queue").stdout, 40, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 40, gateway.logged)
     assert len(relay.mails) >= 2
     assert len(set(relay.mails)) == 1
     assert len(ran(gateway)) == 1
@@ -394,7 +394,7 @@ def test_a_refused_letter_waits_for_the_operator_with_the_relays_words(gateway: 
         gateway.start()
         mail = request(attachments={"data": b"x"})
         gateway.send(mail)
-        eventually(lambda: b"HELD" in gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: gateway.logged("held"), 30, gateway.logged)
         (line,) = gateway.run("queue").stdout.decode().splitlines()
         assert line.endswith(r"550 5.7.1 \x1b[31mno mail from you")
         assert "1 tries" in line
@@ -402,7 +402,7 @@ def test_a_refused_letter_waits_for_the_operator_with_the_relays_words(gateway: 
         says.clear()
         assert gateway.run("queue", "--retry", line.split()[0]).returncode == 0
         eventually(lambda: relay.mails, 30, gateway.logged)
-        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 30, gateway.logged)
         told = gateway.run("explain", str(mail["Message-ID"])).stdout.decode()
     words = ("accepted as message", "created", "held letter=", "requeued", "sent: 250")
     places = [told.find(word) for word in words]
@@ -419,7 +419,7 @@ def test_a_relay_that_takes_only_small_mails_gets_a_smaller_one(gateway: Gateway
         mail = request("big")
         gateway.send(mail)
         eventually(lambda: relay.mails, 30, gateway.logged)
-        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     (sent,) = relay.mails
     assert len(sent) <= 20000
     letter = read(sent)
@@ -442,6 +442,29 @@ def test_a_letter_on_its_way_when_the_daemon_is_told_to_end_goes_once(gateway: G
         relay.go_on("250 2.0.0 ok")
         assert gateway.died() == 0
         assert gateway.run("queue").stdout == b""
+    assert len(relay.mails) == 1
+
+
+def test_a_disk_that_does_not_answer_keeps_the_daemon_from_no_end(gateway: Gateway) -> None:
+    port = free_port()
+    by(gateway, port)
+    gateway.start()
+    gateway.send(posted(content=os.urandom(200_000)), to="once@gate.example.org")
+    (letter,) = eventually(lambda: list((gateway.spool / "letters").iterdir()))
+    eventually(lambda: gateway.logged("unreachable"), 30, gateway.logged)
+    # Whoever opens it waits for ever.
+    kept = letter.rename(gateway.folder / "kept")
+    os.mkfifo(letter)
+    with relay_beside(port=port) as relay:
+        eventually(lambda: relay.sessions, 40, gateway.logged)
+        eventually(lambda: relay.commands[-1:] == ["DATA"], 40, gateway.logged)
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        assert time.monotonic() - began < 10
+        letter.unlink()
+        kept.rename(letter)
+        gateway.start()
+        eventually(lambda: not gateway.unsent(), 40, gateway.logged)
     assert len(relay.mails) == 1
 
 
@@ -480,7 +503,7 @@ def test_a_maildir_on_a_disk_that_is_read_only_and_then_full_gets_each_letter_on
         disk.clear()
         for sender in (ADA, BOB):
             gateway.await_results(1, sender)
-        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 30, gateway.logged)
         assert [len(gateway.results(sender)) for sender in (ADA, BOB)] == [1, 1]
         assert not list(gateway.outgoing.glob("*/tmp/*"))
         gateway.kill()
@@ -503,7 +526,7 @@ class Clock:
         self.set("+0")
         gateway.environment |= {
             "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }  # fmt: skip
 
     def set(self, step: str) -> None:
@@ -543,7 +566,7 @@ def test_a_clock_that_is_set_delays_no_letter_and_doubles_no_job(
         gateway.send(posted(), to="once@gate.example.org")
         eventually(lambda: len(relay.mails) == 3, 30, gateway.logged)
         assert time.monotonic() - began < 30
-        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     assert len(relay.mails) == 3
     assert len(ran(gateway)) == len(set(ran(gateway))) == 3
     for letter in map(read, relay.mails):
@@ -569,7 +592,7 @@ def test_a_clock_that_was_set_back_while_the_daemon_was_down_delays_no_letter(
         says.clear()
         gateway.start()
         eventually(lambda: relay.mails, 30, gateway.logged)
-        eventually(lambda: not gateway.run("queue").stdout, 30, gateway.logged)
+        eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     assert len(relay.mails) == 1
 
 
