@@ -103,6 +103,11 @@ def _look_at_services(found: Found, config: Config) -> None:
         found.warnings.append(f"there is no service in {config.gateway.services}")
     for service in found.services.values():
         found.warnings += [f"{service.name}: {escaped(words)}" for words in warnings(service)]
+        if service.network and any(network.is_loopback for network in config.trust.networks):
+            found.warnings.append(
+                f"{service.name}: network is true, and [trust] networks holds this machine: its"
+                " jobs can send requests in anybody's name"
+            )
 
 
 def _look_at_templates(found: Found, config: Config) -> None:

@@ -79,6 +79,7 @@ class Sink:
         if key is None:
             return
         try:
+            self._intake.room()
             await self._spool.write(lambda tx: tx.note("refused", key=key, detail=str(error)))
         except MailgateError as trouble:
             # What is refused for good stays refused, whether it can be written down or not.

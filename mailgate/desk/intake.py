@@ -117,6 +117,16 @@ class Intake:
         except TooBig:
             return None
 
+    def room(self) -> None:
+        """Check that what is decided about the message can still be written down.
+
+        Raises
+        ------
+        NoSpace
+            A stranger whose mail is refused shall not fill the last of the disk with that.
+        """
+        self._desk.room()
+
     def discard(self) -> None:
         """Forget the bytes."""
         self._bytes.discard()

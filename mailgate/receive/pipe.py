@@ -40,8 +40,10 @@ def take(
             refused(envelope, error, key)
             if key is not None:
                 # What is refused for good stays refused, whether it can be written down or not.
-                with suppress(Transient), connection.transaction() as tx:
-                    tx.note("refused", key=key, detail=str(error))
+                with suppress(Transient):
+                    desk.room()
+                    with connection.transaction() as tx:
+                        tx.note("refused", key=key, detail=str(error))
             raise
 
 

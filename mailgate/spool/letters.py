@@ -11,6 +11,9 @@ from mailgate.phases import Phase
 from mailgate.spool import codec
 from mailgate.spool.database import Row, Tx, View, moment
 
+# A mail server says that a letter is late and, hours later, that it failed.
+_SELDOM = timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
@@ -306,13 +309,14 @@ def tagged(view: View, tag: str) -> int | None:
     return row["id"] if row else None
 
 
-def noted(tx: Tx, letter: int, message: int) -> None:
-    """Note on a letter that mail came back for it."""
-    row = tx.one("SELECT job FROM letter WHERE id = ?", letter)
+def noted(tx: Tx, letter: int, message: int) -> bool:
+    """Note on a letter that mail came back for it; False if that happened within the hour."""
+    row = tx.one("SELECT job, noted FROM letter WHERE id = ?", letter)
     tx.execute("UPDATE letter SET noted = ? WHERE id = ?", tx.at, letter)
     tx.note(
         "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
     )
+    return row is not None and (row["noted"] or 0) <= tx.at - _SELDOM.total_seconds()
 
 
 def queue(view: View) -> list[Queued]:

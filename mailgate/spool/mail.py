@@ -69,7 +69,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
         size=mail.size,
         file=mail.file,
         gone=0,
-        purge=None if mail.errands else tx.at + RETURNED.total_seconds(),
+        purge=None if mail.errands else tx.at,
     )
     if mail.body is not None:
         tx.insert("body", message=message, bytes=mail.body)
@@ -84,8 +84,11 @@ def accept(tx: Tx, mail: Accepted) -> int:
             state=ErrandState.HELD if held else ErrandState.WAITING,
             reason=held,
         )
-    for letter in mail.letters:
-        letters.noted(tx, letter, message)
+    seldom = [letters.noted(tx, letter, message) for letter in mail.letters]
+    if any(seldom):
+        # Whoever has had a letter knows where mail for it is taken: what comes all the time is
+        # noted, but the next sweep takes its bytes.
+        forget_after(tx, message, RETURNED)
     tx.ring("read")
     return message
 

@@ -89,6 +89,15 @@ def test_the_risk_of_trust_is_warned_about(
     assert warning in capsys.readouterr().err
 
 
+def test_jobs_that_reach_a_trusting_door_are_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "services" / "tool.toml").write_text("network = true\n" + SERVICE)
+    assert run(["-c", str(config)]) == 0
+    said = "warning: tool: network is true, and [trust] networks holds this machine: its jobs can"
+    assert said in capsys.readouterr().err
+
+
 def test_no_services_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "services" / "tool.toml").unlink()
     assert run(["-c", str(config)]) == 0

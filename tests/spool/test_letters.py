@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from mailgate.model import LetterKind, LetterState
-from mailgate.spool import jobs, letters, mail
+from mailgate.spool import jobs, keep, letters, mail
 from mailgate.spool.database import Connection
 from tests.spool.made import a_job, accepted, ended
 
@@ -151,3 +151,14 @@ def test_a_bounce_is_noted_on_its_letter_and_its_job(spool: Connection) -> None:
     assert row["noted"] is not None
     history = jobs.history(spool.view, row["job"])
     assert history[-1][1:] == ("returned", f"letter={number} message={message}")
+
+
+def test_of_bounces_that_come_all_the_time_only_the_first_is_kept(spool: Connection) -> None:
+    number = composed(spool)
+    with spool.transaction() as tx:
+        kept, flood = (
+            mail.accept(tx, accepted(errands=[], letters=[number], identity=None)) for _ in range(2)
+        )
+    now = datetime.now(UTC).timestamp()
+    assert [raw.message for raw in keep.raw_mail(spool.view, now=now)] == [flood]
+    assert kept != flood

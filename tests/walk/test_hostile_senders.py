@@ -1,6 +1,7 @@
 """Hostile senders and envelopes: who is believed, who is answered, which addresses are ours."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -362,3 +363,30 @@ def test_the_attachments_of_a_stranger_are_not_staged(trusting: Gateway, who: st
 def test_a_command_line_in_a_mail_is_no_command(gate: Gateway, who: str) -> None:
     letter = answer(gate, mail("take", who, "command: rm -rf /\n\nx"), to="take", who=who)
     assert letter["Mailgate-Job"] is None
+
+
+def test_strangers_do_not_fill_the_last_of_the_disk_with_refusals(tmp_path: Path) -> None:
+    counted = []
+    for free in ("1 MiB", "900 TiB"):
+        with running(tmp_path / free.split()[0], min_free=free) as gateway:
+            hostile.offer(gateway)
+            gateway.start()
+            assert send(gateway, mail("take", EVE, "x"), to="take").startswith("550")
+            hostile.unharmed(gateway)
+            counted.append(len(hostile.rows(gateway, "SELECT * FROM event")))
+    assert counted == [1, 0]
+
+
+def test_bounces_come_back_without_end_and_are_noted_each_time(gate: Gateway, who: str) -> None:
+    answer(gate, mail("take", who, "x"), to="take", who=who)
+    (letter,) = hostile.rows(gate, "SELECT * FROM letter WHERE recipient = ?", who)
+    for number in range(5):
+        bounce = mail("x", "mailer-daemon@elsewhere.test", f"failed {number}")
+        said = send(gate, bounce, to=f"jobs+bounce.{letter['tag']}", sender="")
+        assert said.startswith("250"), said
+    told = hostile.rows(
+        gate, "SELECT * FROM event WHERE job = ? AND verb = 'returned'", letter["job"]
+    )
+    assert len(told) == 5
+    assert len(gate.saved(who)) == 1
+    assert not gate.maildir("mailer-daemon@elsewhere.test").exists()
