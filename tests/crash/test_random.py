@@ -44,6 +44,7 @@ class Sender(threading.Thread):
             self.sent.append(expected)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(3000)
 def test_kills_at_random_moments_lose_and_double_nothing(
     gateway: Gateway, seed: int, soak: bool

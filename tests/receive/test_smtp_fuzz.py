@@ -5,6 +5,7 @@ import random
 import re
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def test_a_conversation_byte_by_byte_is_the_same(words: bytes):
     assert asyncio.run(outcome(single)) == asyncio.run(outcome([words]))
 
 
+@pytest.mark.soak
 async def test_real_sockets_deliver_random_mail_in_random_pieces(seed: int, soak: bool):
     chance = random.Random(seed)
     counter = Counter()
