@@ -1,6 +1,7 @@
 """The command ``mailgate``: the module of that name in this folder is the subcommand."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ def command(name: str) -> Callable[[list[str]], int]:
 
 def main() -> NoReturn:
     """Run the subcommand that the first word names, and exit with its status."""
+    # Strangers' mail passes through: whatever a command writes is for its own user alone.
+    os.umask(0o077)
     sys.exit(_main(sys.argv[1:]))
 
 

@@ -49,8 +49,15 @@ def loaded(file: Path) -> tuple[Config, Mapping[str, Service]]:
 
 @contextmanager
 def spool_of(config: Config) -> Iterator[Connection]:
-    """Work on the spool beside a running daemon, or without one."""
-    with direct(Folder(config.gateway.spool), Site.of(config.gateway.address)) as connection:
+    """Work on the spool beside a running daemon, or without one.
+
+    Raises
+    ------
+    Permanent
+        There is none: a slip in a path must not make an empty one that nobody looks into.
+    """
+    folder, site = Folder(config.gateway.spool), Site.of(config.gateway.address)
+    with direct(folder, site, make=False) as connection:
         yield connection
 
 

@@ -3,21 +3,27 @@
 import asyncio
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from mailgate import log
 from mailgate.errors import Permanent, Transient
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import BUSY, Connection, Site, Tx, View
+from mailgate.spool.files import durable, sync_folder
 from mailgate.spool.writer import Writer
 
 T = TypeVar("T")
 
 ROOMS = ("read", "run", "reply", "deliver")
 """The rooms whose loops wait for something new in the spool."""
+
+# Bytes.
+_SECRET = 32
 
 
 class Folder:
@@ -33,35 +39,76 @@ class Folder:
         self.lock = root / "daemon.lock"
 
     def make(self) -> None:
-        """Make what is missing, for the gateway's eyes only.
+        """Make what is missing, for the gateway's eyes only; shut what others could enter.
 
         Raises
         ------
         Permanent
-            The place cannot be written.
+            The place cannot be written, or its secret is damaged.
+        Transient
+            The disk is full or broken.
         """
         try:
             for place in (self.root, self.mail, self.staged, self.letters):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (self.root, self.database, *self._logs()):
+                _shut(place)
             _make_secret(self.secret)
         except OSError as error:
             message = f"the spool {self.root} cannot be used: {error.strerror}"
             raise Permanent(message) from error
 
+    def check(self) -> None:
+        """See that there is a spool, and make none.
+
+        Raises
+        ------
+        Permanent
+            There is none.
+        """
+        try:
+            self.database.stat()
+        except OSError as error:
+            message = (
+                f"the spool {self.root} cannot be used: {error.strerror}: {self.database.name};"
+                " 'mailgate serve' makes a spool"
+            )
+            raise Permanent(message) from error
+
+    def _logs(self) -> list[Path]:
+        return [self.database.with_name(self.database.name + end) for end in ("-wal", "-shm")]
+
+
+def _shut(path: Path) -> None:
+    """Take everybody else's rights away: a folder may have been made by other hands than ours."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if mode & 0o077:
+        path.chmod(stat.S_IMODE(mode) & 0o700)
+        log.event("shut", path=str(path), was=f"{stat.S_IMODE(mode):04o}")
+
 
 def _make_secret(path: Path) -> None:
     """32 random bytes behind the reply addresses' KEY; whoever comes first makes them."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(os.urandom(32))
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        with durable(draft) as file:
+            file.write(os.urandom(_SECRET))
+        try:
+            os.link(draft, path)
+            sync_folder(path.parent)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    if path.stat().st_size != _SECRET:
+        message = (
+            f"{path} has {path.stat().st_size} bytes, not {_SECRET}: restore it from a backup, or"
+            " delete it and a new one is made, which knows no reply address of old letters"
+        )
+        raise Permanent(message)
 
 
 class Spool:
@@ -168,15 +215,20 @@ class Spool:
 
 
 @contextmanager
-def direct(folder: Folder, site: Site) -> Iterator[Connection]:
+def direct(folder: Folder, site: Site, *, make: bool = True) -> Iterator[Connection]:
     """Work on the spool beside a running daemon, or without one: the operator's commands, the pipe.
+
+    Where ``make`` is false there must be one already.
 
     Raises
     ------
     Transient, Permanent
         The database cannot be opened or stays locked.
     """
-    folder.make()
+    if make:
+        folder.make()
+    else:
+        folder.check()
     connection = Connection(folder.database, site=site)
     try:
         connection.prepare()

@@ -1,0 +1,57 @@
+"""The spool beside a real gateway: who may read it, who may make it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import ECHO, Gateway, attached, eventually, request, running
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    old = os.umask(0o022)
+    try:
+        with running(tmp_path) as made:
+            made.service("echo", ECHO)
+            yield made
+    finally:
+        os.umask(old)
+
+
+def readable(folder: Path) -> list[Path]:
+    """What others could read or enter, were the way there open."""
+    found = [folder, *folder.rglob("*")]
+    return [p for p in found if not p.is_symlink() and stat.S_IMODE(p.stat().st_mode) & 0o077]
+
+
+def test_nobody_else_reads_a_mail_though_the_folder_was_there(gateway: Gateway) -> None:
+    gateway.spool.mkdir()
+    gateway.spool.chmod(0o755)
+    gateway.configure(sandbox="auto")
+    gateway.start()
+    gateway.send(request(attachments={"data.txt": b"mine\n" * 100_000}))
+    (letter,) = gateway.await_results(1)
+    assert attached(letter)["stdout.txt"] == b"mine\n" * 100_000
+    eventually(lambda: not gateway.unsent(), 30, gateway.logged)
+    assert readable(gateway.spool) == []
+    assert readable(gateway.outgoing) == []
+    assert f"path={gateway.spool} was=0755" in gateway.logged("shut")
+
+
+@pytest.mark.parametrize(
+    "words", [["jobs"], ["queue"], ["purge"], ["hold", "list"], ["backup", "copy"]]
+)
+def test_no_question_makes_a_spool(gateway: Gateway, words: list[str]) -> None:
+    done = gateway.run(*words)
+    assert done.returncode == 70
+    assert b"'mailgate serve' makes a spool" in done.stderr
+    assert not gateway.spool.exists()
+
+
+def test_a_mail_that_is_piped_in_makes_a_spool(gateway: Gateway) -> None:
+    words = ("receive", "--sender", "ada@example.org", "--recipient", "echo@gate.example.org")
+    assert gateway.run(*words, stdin=request().as_bytes()).returncode == 0
+    assert gateway.run("jobs").returncode == 0
