@@ -1,6 +1,8 @@
 """The loop that sweeps: what has expired, and what a crash left behind. Also `mailgate purge`."""
 
 import asyncio
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +13,10 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.run.files import remove_tree
+from mailgate.run.files import make_folder, make_once, remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.spool import keep
+from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
 
@@ -24,6 +27,9 @@ _EVERY = 60.0
 _STRAYS_EVERY = 6 * 3600.0
 # A file is a stray only when nobody can still be writing it or about to commit its row.
 _YOUNG = 3600.0
+# Nothing expires for so long after the clock was set: whoever set it wrong may set it back.
+_CALM = 3600.0
+_JOB = re.compile(r"[a-z][a-z2-7]{11}")
 
 
 @dataclass(slots=True)
@@ -57,6 +63,8 @@ class Janitor:
         self._config = config
         self._folder = folder
         self._young = young
+        self._strays_at = 0.0
+        self._calm_at = 0.0
 
     def sweep(self, view: View, write: _Writes, *, strays: bool) -> Swept:
         """Remove all that may go now; ``strays`` too, which walks every folder.
@@ -67,7 +75,10 @@ class Janitor:
             The spool cannot be written now; what was removed is consistent.
         """
         done = Swept()
-        done.held = write(keep.give_up_held)
+        while given := write(keep.give_up_held):
+            done.held += len(given)
+            for mail in given:
+                log.event("expired", key=mail.key, reason=mail.reason)
         self._jobs(view, write, done)
         self._mails(view, write, done)
         while (count := write(keep.bury)) > 0:
@@ -83,8 +94,7 @@ class Janitor:
             for job in expired:
                 _remove(JobFolder(self._config.run.folder, job).root)
             crash.point("purge:files-gone")
-            write(lambda tx, some=expired: keep.archive(tx, some))  # type: ignore[misc]
-            done.jobs += len(expired)
+            done.jobs += write(lambda tx, some=expired: keep.archive(tx, some))  # type: ignore[misc]
             for job in expired:
                 log.event("purged", job=job)
 
@@ -92,7 +102,7 @@ class Janitor:
         while raws := keep.raw_mail(view, now=_now()):
             for raw in raws:
                 if raw.file is not None:
-                    (self._folder.mail / raw.file).unlink(missing_ok=True)
+                    _unlink(self._folder.mail / raw.file)
             write(lambda tx, some=raws: keep.forget(tx, some))  # type: ignore[misc]
             done.mails += len(raws)
 
@@ -105,45 +115,85 @@ class Janitor:
         strays = [self._folder.mail / name for name in mails]
         strays += [self._folder.staged / name for name in staged]
         strays += [self._folder.letters / f"{number}.eml" for number in letters]
-        for stray in strays:
-            stray.unlink(missing_ok=True)
-            log.event("swept", file=stray.name)
-        return len(strays) + self._stray_jobs(view)
+        swept = sum(map(_swept, strays))
+        return swept + (self._stray_jobs(view) if self._is_ours(self._config.run.folder) else 0)
+
+    def _is_ours(self, jobs: Path) -> bool:
+        """Whether the folder of jobs is this gateway's alone: what it does not know is a stray.
+
+        In the spool it is. Elsewhere every gateway that sweeps leaves a file that names its spool.
+        """
+        root = self._folder.root.resolve()
+        if jobs.resolve().is_relative_to(root):
+            return True
+        mark = jobs / f"gateway.{hashlib.sha256(bytes(root)).hexdigest()[:12]}"
+        try:
+            make_folder(jobs)
+            make_once(mark, bytes(root) + b"\n")
+            others = [path.name for path in jobs.glob("gateway.*") if path != mark]
+        except OSError as error:
+            _put_off(jobs, error)
+            return False
+        if others:
+            log.event("delayed", what="clean", file=others[0], reason="another gateway's jobs here")
+        return not others
 
     def _stray_jobs(self, view: View) -> int:
-        folders = [f for place in self._old(self._config.run.folder) for f in self._old(place)]
+        jobs = self._config.run.folder
+        places = [place for place in self._old(jobs) if len(place.name) == 2]
+        folders = [f for place in places for f in self._old(place) if _is_job(f)]
         unknown = set(keep.unknown_jobs(view, [f.name for f in folders]))
+        removed = 0
         for folder in folders:
-            if folder.name in unknown:
-                _remove(folder)
+            if folder.name in unknown and _remove(folder):
                 log.event("swept", file=folder.name)
-        return len(unknown)
+                removed += 1
+        return removed
 
     def _old(self, folder: Path) -> Iterator[Path]:
-        if not folder.is_dir():
-            return
         border = time.time() - self._young
-        for path in folder.iterdir():
+        try:
+            found = list(folder.iterdir()) if folder.is_dir() else []
+        except OSError as error:
+            _put_off(folder, error)
+            return
+        for path in found:
             try:
                 if path.lstat().st_mtime <= border:
                     yield path
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                _put_off(path, error)
 
     async def run(self, spool: Spool) -> None:
         """Sweep until cancelled, with a connection of its own."""
-        strays_at = 0.0
+        clock = Clock()
         while True:
-            due = time.monotonic() >= strays_at
-            try:
-                swept = await asyncio.to_thread(self._by_itself, spool, strays=due)
-                if due:
-                    strays_at = time.monotonic() + _STRAYS_EVERY
-                if swept != Swept():
-                    log.event("cleaned", what=str(swept))
-            except MailgateError as error:
-                log.event("delayed", what="clean", reason=str(error), detail=error.detail or None)
+            if self.calm(clock):
+                await self._round(spool)
             await asyncio.sleep(_EVERY)
+
+    def calm(self, clock: Clock) -> bool:
+        """Whether the clock can be believed: it was not set, as far as ``clock`` knows, of late."""
+        if clock.step:
+            self._calm_at = time.monotonic() + _CALM
+            log.event("delayed", what="clean", reason="the clock was set")
+        clock.settle()
+        return time.monotonic() >= self._calm_at
+
+    async def _round(self, spool: Spool) -> None:
+        due = time.monotonic() >= self._strays_at
+        if due:
+            # Before the sweep: one that fails must not come again at once, for ever.
+            self._strays_at = time.monotonic() + _STRAYS_EVERY
+        try:
+            swept = await asyncio.to_thread(self._by_itself, spool, strays=due)
+        except MailgateError as error:
+            log.event("delayed", what="clean", reason=str(error), detail=error.detail or None)
+            return
+        if swept != Swept():
+            log.event("cleaned", what=str(swept))
 
     def _by_itself(self, spool: Spool, *, strays: bool) -> Swept:
         with spool.beside() as connection:
@@ -160,12 +210,40 @@ def committing(connection: Connection) -> _Writes:
     return write
 
 
-def _remove(folder: Path) -> None:
+def _is_job(folder: Path) -> bool:
+    """Whether the path is one that a job's folder has: XX/ID."""
+    name = folder.name
+    return _JOB.fullmatch(name) is not None and folder.parent.name == name[:2]
+
+
+def _remove(folder: Path) -> bool:
     """Remove a job's folder; what cannot be removed now is a stray that another sweep finds."""
     try:
         remove_tree(folder)
     except OSError as error:
-        log.event("delayed", what="clean", file=folder.name, reason=str(error))
+        _put_off(folder, error)
+        return False
+    return True
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _put_off(path, error)
+        return False
+    return True
+
+
+def _swept(stray: Path) -> bool:
+    removed = _unlink(stray)
+    if removed:
+        log.event("swept", file=stray.name)
+    return removed
+
+
+def _put_off(path: Path, error: OSError) -> None:
+    log.event("delayed", what="clean", file=path.name, reason=str(error))
 
 
 def _now() -> float:

@@ -76,7 +76,8 @@ def release(tx: Tx, errand: int) -> str | None:
     if row["kind"] == Errand.POSTMASTER:
         return f"mail {errand} is for you to read: delete it when you have"
     tx.execute(
-        "UPDATE errand SET state = 'WAITING', released = 1, reason = NULL WHERE id = ?", errand
+        "UPDATE errand SET state = 'WAITING', released = 1, unread = 0, reason = NULL WHERE id = ?",
+        errand,
     )
     tx.note("released", key=row["key"])
     tx.ring("read")

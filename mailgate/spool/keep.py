@@ -20,6 +20,8 @@ HOLD = timedelta(days=14)
 BATCH = 200
 
 _UNSENT = "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state <> 'SENT'"
+_EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
+_OF_LETTERS = "letter IN (SELECT id FROM letter WHERE"
 _NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
 
 
@@ -29,6 +31,14 @@ class Raw:
 
     message: int
     file: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A held mail that was given up."""
+
+    key: str
+    reason: str
 
 
 def expired_jobs(view: View, *, now: float) -> list[JobId]:
@@ -42,11 +52,16 @@ def expired_jobs(view: View, *, now: float) -> list[JobId]:
     return [JobId(row["id"]) for row in rows]
 
 
-def archive(tx: Tx, expired: Sequence[JobId]) -> None:
-    """Leave tombstones of jobs whose files are gone."""
-    for job in expired:
+def archive(tx: Tx, expired: Sequence[JobId]) -> int:
+    """Leave tombstones of jobs whose files are gone, but where another sweep has. Returns how many.
+
+    An expired job has ended, so that nothing but another sweep moves it.
+    """
+    left = [job for job in expired if tx.one(_EXPIRED, job)]
+    for job in left:
         jobs.advance(tx, job, Event.ARCHIVE)
         tx.execute("DELETE FROM input WHERE job = ?", job)
+    return len(left)
 
 
 def bury(tx: Tx) -> int:
@@ -56,6 +71,7 @@ def bury(tx: Tx) -> int:
         "SELECT id FROM job WHERE phase = 'ARCHIVED' AND ended <= ? LIMIT ?", before, BATCH
     )
     for row in old:
+        tx.execute(f"DELETE FROM letter_body WHERE {_OF_LETTERS} job = ?)", row["id"])
         for table in ("attempt", "mistake", "stream", "input", "letter", "event"):
             tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])
         tx.execute("DELETE FROM job WHERE id = ?", row["id"])
@@ -70,17 +86,22 @@ def bury(tx: Tx) -> int:
             "DELETE FROM act WHERE errand IN (SELECT id FROM errand WHERE message = ?)", row["id"]
         )
         tx.execute("DELETE FROM errand WHERE message = ?", row["id"])
+        tx.execute(
+            f"DELETE FROM letter_body WHERE {_OF_LETTERS} message = ? AND job IS NULL)", row["id"]
+        )
         tx.execute("DELETE FROM letter WHERE message = ? AND job IS NULL", row["id"])
         tx.execute("DELETE FROM message WHERE id = ?", row["id"])
     return len(old) + len(messages)
 
 
-def give_up_held(tx: Tx) -> int:
-    """Let held mail go that nobody has released in time. Returns how many errands."""
+def give_up_held(tx: Tx) -> list[Given]:
+    """Let held mail go that nobody has released in time, but none that could not be read."""
     old = tx.all(
-        "SELECT errand.id, message.id AS message FROM errand JOIN message ON message.id = message"
-        " WHERE state = 'HELD' AND taken <= ?",
+        "SELECT errand.id, message.id AS message, key, reason FROM errand"
+        " JOIN message ON message.id = message"
+        " WHERE state = 'HELD' AND unread = 0 AND taken <= ? LIMIT ?",
         tx.at - HOLD.total_seconds(),
+        BATCH,
     )
     for row in old:
         tx.execute(
@@ -91,7 +112,7 @@ def give_up_held(tx: Tx) -> int:
             row["id"],
         )
         tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, row["message"])
-    return len(old)
+    return [Given(key=row["key"], reason=row["reason"] or "") for row in old]
 
 
 def raw_mail(view: View, *, now: float) -> list[Raw]:
@@ -123,7 +144,7 @@ def forget_refusals(tx: Tx) -> int:
     """Forget old decisions about mail that was never taken."""
     return tx.execute(
         "DELETE FROM event WHERE id IN"
-        " (SELECT id FROM event WHERE at <= ? AND job IS NULL LIMIT ?)",
+        " (SELECT id FROM event INDEXED BY event_loose WHERE at <= ? AND job IS NULL LIMIT ?)",
         tx.at - HOLD.total_seconds(),
         BATCH,
     )

@@ -154,6 +154,18 @@ def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: st
     return None
 
 
+def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
+    """Return the job that a mail of this key has become at the recipient, if it became one."""
+    row = view.one(
+        "SELECT errand.job FROM act JOIN errand ON errand.id = act.errand WHERE act.recipient = ?"
+        " AND address = ? AND key = ? AND errand.job IS NOT NULL ORDER BY errand.id LIMIT 1",
+        recipient,
+        waiting.identity.address,
+        waiting.key,
+    )
+    return JobId(row["job"]) if row else None
+
+
 def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> None:
     """Mark an errand as done: it became ``job``, or was answered, or needs nothing."""
     tx.execute(
@@ -167,10 +179,12 @@ def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> Non
 
 
 def hold(tx: Tx, message: int, reason: str) -> None:
-    """Put what still waits of a message on hold, for the operator."""
+    """Put what still waits of a message, and cannot be read, on hold for the operator."""
     tx.execute(
-        "UPDATE errand SET state = 'HELD', reason = ? WHERE message = ? AND state = 'WAITING'",
+        "UPDATE errand SET state = 'HELD', unread = 1, reason = ?, done = ?"
+        " WHERE message = ? AND state = 'WAITING'",
         reason,
+        tx.at,
         message,
     )
 

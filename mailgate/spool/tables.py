@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from peewee import (
+    SQL,
     AutoField,
     BlobField,
     CharField,
@@ -89,7 +90,10 @@ class BodyRow(Model):
 
 
 class ErrandRow(Model):
-    """One message to one recipient of ours: the unit that acts once."""
+    """One message to one recipient of ours: the unit that acts once.
+
+    ``unread``: it is held because it could not be read, and so never goes by itself.
+    """
 
     id = AutoField()
     message = IntegerField(index=True)
@@ -98,6 +102,7 @@ class ErrandRow(Model):
     state = CharField(constraints=[_one_of("state", ErrandState)])
     reason = TextField(null=True)
     released = IntegerField(default=0)
+    unread = IntegerField(constraints=[SQL("DEFAULT 0")])
     job = CharField(null=True)
     done = FloatField(null=True)
 
@@ -333,6 +338,7 @@ INDEXES = (
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
     "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL AND job IS NULL",
     "CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL",
+    "CREATE INDEX event_loose ON event (at) WHERE job IS NULL",
     "CREATE INDEX event_job ON event (job) WHERE job IS NOT NULL",
 )
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from mailgate.model import LetterKind
 from mailgate.phases import Phase
 from mailgate.spool import holds, jobs, keep, letters, mail
 from mailgate.spool.database import Connection
@@ -65,12 +66,59 @@ def test_raw_mail_stays_while_its_job_is_active(spool: Connection) -> None:
 def test_held_mail_goes_after_two_weeks(spool: Connection) -> None:
     with spool.transaction() as tx:
         mail.accept(tx, accepted(held="List-Id"))
-        assert keep.give_up_held(tx) == 0
+        assert keep.give_up_held(tx) == []
     with spool.transaction() as tx:
         tx.now += timedelta(days=15)
-        assert keep.give_up_held(tx) == 1
+        (given,) = keep.give_up_held(tx)
+        assert (given.key, given.reason) == ("<1@example.org>", "List-Id")
     assert holds.held(spool.view) == []
     assert len(keep.raw_mail(spool.view, now=LATER)) == 1
+
+
+def test_held_mail_that_could_not_be_read_never_goes_by_itself(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.hold(tx, mail.accept(tx, accepted()), "it cannot be read")
+        tx.now += timedelta(days=500)
+        assert keep.give_up_held(tx) == []
+        (held,) = holds.held(tx)
+        assert holds.release(tx, held.id) is None
+        assert mail.waiting(tx, besides=(), limit=9) != []
+
+
+def test_a_held_answer_takes_its_bytes_with_it(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        number = mail.accept(tx, accepted(errands=[], identity=None))
+        letters.answer(tx, message=number, recipient="a@b", kind=LetterKind.UNCLEAR, facts={})
+        letters.composed(tx, 1, size=1, body=b"x", file=None)
+        letters.set_aside(tx, 1, "no")
+        keep.forget(tx, keep.raw_mail(tx, now=LATER))
+    with spool.transaction() as tx:
+        tx.now = datetime.fromtimestamp(YEARS, UTC)
+        keep.bury(tx)
+        assert tx.count("SELECT COUNT(*) FROM letter") == 0
+        assert tx.count("SELECT COUNT(*) FROM letter_body") == 0
+
+
+def test_two_sweeps_at_once_bury_a_job_once(spool: Connection) -> None:
+    job = a_job(spool, keep=HOUR)
+    ended(spool, job)
+    sent(spool)
+    with spool.transaction() as tx:
+        assert keep.archive(tx, [job]) == 1
+        assert keep.archive(tx, [job]) == 0
+
+
+def test_a_job_with_a_long_history_costs_the_sweep_of_refusals_nothing(spool: Connection) -> None:
+    plan = spool.view.all(
+        "EXPLAIN QUERY PLAN SELECT id FROM event INDEXED BY event_loose"
+        " WHERE at <= 1 AND job IS NULL LIMIT 9"
+    )
+    assert "event_loose" in " ".join(str(row["detail"]) for row in plan)
+    a_job(spool)
+    with spool.transaction() as tx:
+        tx.note("refused", key="<1@x>")
+        tx.now += timedelta(days=15)
+        assert keep.forget_refusals(tx) == 1
 
 
 def test_a_message_that_acted_is_remembered_for_a_year(spool: Connection) -> None:

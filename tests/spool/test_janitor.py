@@ -1,0 +1,109 @@
+"""What the janitor sweeps, and what it leaves alone, in real folders."""
+
+from pathlib import Path
+
+import pytest
+
+from mailgate.config import Config, load
+from mailgate.janitor import Janitor, Swept, committing
+from mailgate.spool.clock import Clock
+from mailgate.spool.database import Connection
+from mailgate.spool.store import Folder
+
+_CONFIG = """
+[gateway]
+address = "jobs@gate.example.org"
+spool = "spool"
+services = "services"
+[listen.smtp]
+port = 0
+[run]
+folder = "{jobs}"
+[deliver]
+courier = "maildir"
+[deliver.maildir]
+path = "outgoing"
+"""
+
+STRAY = "abcdefghijkl"
+
+
+def config_of(place: Path, jobs: str) -> Config:
+    (place / "services").mkdir(exist_ok=True)
+    (place / "mailgate.toml").write_text(_CONFIG.replace("{jobs}", jobs))
+    return load(place / "mailgate.toml")
+
+
+def swept(spool: Connection, folder: Folder, jobs: str) -> Swept:
+    config = config_of(folder.root.parent, jobs)
+    return Janitor(config, folder, young=0).sweep(spool.view, committing(spool), strays=True)
+
+
+def made(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "file").write_text("")
+    return path
+
+
+def test_only_what_is_named_as_a_job_is_swept(
+    spool: Connection, folder: Folder, tmp_path: Path
+) -> None:
+    stray = made(tmp_path / "scratch" / STRAY[:2] / STRAY)
+    others = [
+        made(tmp_path / "scratch" / name)
+        for name in ("alice/thesis", f"xx/{STRAY}", "ab/thesis", "ab/ABCDEFGHIJKL")
+    ]
+    assert swept(spool, folder, "scratch").strays == 1
+    assert not stray.exists()
+    assert all(other.is_dir() for other in others)
+
+
+def test_jobs_are_not_swept_where_two_gateways_have_theirs(
+    spool: Connection, folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = made(tmp_path / "scratch" / STRAY[:2] / STRAY)
+    mark = tmp_path / "scratch" / "gateway.0123456789ab"
+    mark.write_text("/elsewhere/spool\n")
+    assert swept(spool, folder, "scratch").strays == 0
+    assert other.is_dir()
+    assert "file=gateway.0123456789ab" in capsys.readouterr().err
+    mark.unlink()
+    assert swept(spool, folder, "scratch").strays == 1
+
+
+def test_jobs_in_the_spool_itself_need_no_mark(spool: Connection, folder: Folder) -> None:
+    made(folder.root / "jobs" / STRAY[:2] / STRAY)
+    assert swept(spool, folder, "spool/jobs").strays == 1
+    assert list((folder.root / "jobs").glob("gateway.*")) == []
+
+
+def test_what_cannot_be_removed_stops_no_sweep(
+    spool: Connection, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (folder.mail, folder.staged):
+        made(place / "a folder")
+    (folder.letters / "7.eml").mkdir()
+    stray = made(folder.root / "jobs" / STRAY[:2] / STRAY)
+    assert swept(spool, folder, "spool/jobs").strays == 1
+    assert not stray.exists()
+    assert capsys.readouterr().err.count("delayed what=clean") == 3
+
+
+class SetClock(Clock):
+    """A clock as it is when somebody has just set it by a day."""
+
+    set_by = 0.0
+
+    @property
+    def step(self) -> float:
+        step, self.set_by = self.set_by, 0.0
+        return step
+
+
+def test_nothing_expires_right_after_the_clock_was_set(folder: Folder, tmp_path: Path) -> None:
+    janitor = Janitor(config_of(tmp_path, "spool/jobs"), folder)
+    clock = SetClock()
+    assert janitor.calm(clock)
+    clock.set_by = 86400.0
+    assert not janitor.calm(clock)
+    assert not janitor.calm(clock)
