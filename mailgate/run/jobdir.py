@@ -37,7 +37,6 @@ from mailgate.run.files import (
     make_folder,
     move_whole,
     read_little,
-    remove_tree,
     write_whole,
     writing,
 )
@@ -168,18 +167,6 @@ def _manifest(plan: Plan, staged: Sequence[Staged]) -> bytes:
         for one in staged
     }
     return json.dumps(entries, indent=1).encode() + b"\n"
-
-
-def remove(folder: Folder) -> None:
-    """Remove all of the job, whatever its command left there; nothing there is no error.
-
-    Raises
-    ------
-    Transient
-        It cannot be removed now, or only in part.
-    """
-    with writing():
-        remove_tree(folder.root)
 
 
 # --- who claims -----------------------------------------------------------------------------------
@@ -322,9 +309,11 @@ def _asked(why: str, rest: str) -> Exit:
 
 def _status(status: int) -> Exit:
     # POSIX sh tells a death by signal N only as 128 + N, and so does bwrap. A command that exits
-    # so by itself nearly always passes on the signal that killed a child of its own.
+    # so by itself nearly always passes on the signal that killed a child of its own; the status
+    # itself is told too.
     if status - 128 in signal.valid_signals():
-        return Exit(reason=Reason.SIGNAL, signal=status - 128)
+        words = f"exit status {status}"
+        return Exit(reason=Reason.SIGNAL, signal=status - 128, words=words)
     return Exit(reason=Reason.EXIT, code=status)
 
 

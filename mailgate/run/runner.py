@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from mailgate import crash, log
 from mailgate.config import Config
-from mailgate.errors import MailgateError, Permanent, Transient
+from mailgate.errors import MailgateError, NoSpace, Permanent, Transient
 from mailgate.model import (
     INPUTS,
     Attempt,
@@ -16,6 +16,7 @@ from mailgate.model import (
     Job,
     JobId,
     Plan,
+    Progress,
     Reason,
     Staged,
     Token,
@@ -38,7 +39,7 @@ _PROGRESS = 5.0
 _AT_ONCE = 8
 # An attempt that never begins is replaced at once; what happens so often (a full process table, a
 # folder that is taken away) is given time, and given up in the end.
-_STRANGE, _HOPELESS = 3, 20
+_STRANGE, _HOPELESS = 3, 100
 _LONGEST_REST = 60.0
 # A step that failed is tried again after this.
 _AGAIN = 5.0
@@ -55,7 +56,7 @@ class Runner:
 
     ``_open`` holds every attempt that has not ended, ``_working`` the jobs on which a step is being
     taken right now: one step at a time for each job. ``_told``: attempts that were told to end;
-    ``_rests``: until when (loop time) jobs are left alone whose attempts never began.
+    ``_rests``: until when (loop time) jobs are not started whose attempts never began, or failed.
     """
 
     def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
@@ -113,13 +114,20 @@ class Runner:
             log.event(
                 "delayed", what="run", job=job, reason=str(error), detail=error.detail or None
             )
-            self._rest_until = asyncio.get_running_loop().time() + _AGAIN
-            await asyncio.sleep(_AGAIN)
+            if isinstance(error, NoSpace):
+                # The disk is everybody's; other trouble is that job's own.
+                self._rest_until = asyncio.get_running_loop().time() + _AGAIN
+            await self._rest(job)
         except Exception as error:  # noqa: BLE001 - any bug or broken file, with this job alone
             log.event("failed", what="run", job=job, reason=repr(error))
-            await asyncio.sleep(_AGAIN)
+            await self._rest(job)
         self._working.discard(job)
         self._spool.ring("run")
+
+    async def _rest(self, job: JobId) -> None:
+        """Leave a job alone whose step failed; then others are first, however long it waits."""
+        self._rests[job] = asyncio.get_running_loop().time() + 2 * _AGAIN
+        await asyncio.sleep(_AGAIN)
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -129,11 +137,12 @@ class Runner:
         if self._config.run.paused or now < self._rest_until:
             return
         self._rests = {job: until for job, until in self._rests.items() if until > now}
-        taken = self._working | {attempt.job for attempt in self._open.values()}
+        running = {attempt.job for attempt in self._open.values()}
+        taken = (self._working - self._rests.keys()) | running
         slots = self._engine.slots
         free = _HANDFUL if slots is None else slots - len(taken)
         if free > 0:
-            besides = taken | self._rests.keys()
+            besides = taken | self._working | self._rests.keys()
             for job in attempts.queued(self._spool.view, limit=free, besides=besides):
                 self._take(group, job, self._step(self._submit, job))
 
@@ -233,7 +242,13 @@ class Runner:
     async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
         if attempt.state is not AttemptState.STARTED:
             await self._begun(attempt, started)
+        if end.reason is Reason.CANCELLED and not self._is_cancelled(attempt.job):
+            # Not at our word: a machine that shuts down, or somebody's kill.
+            end = replace(end, reason=Reason.LOST)
         await self._end(attempt, end, ended)
+
+    def _is_cancelled(self, job: JobId) -> bool:
+        return dict(jobs.wishes(self._spool.view)).get(job) == "cancel"
 
     async def _end(self, attempt: Attempt, end: Exit, at: datetime) -> None:
         """Collect what there is and end the attempt: job, letters and all in one transaction."""
@@ -271,8 +286,7 @@ class Runner:
         """End what is gone without a word: only the service's [retry] allows another."""
         if attempt.state is not AttemptState.STARTED:
             await self._begun(attempt, started)
-        wished = dict(jobs.wishes(self._spool.view)).get(attempt.job)
-        reason = Reason.CANCELLED if wished == "cancel" else Reason.LOST
+        reason = Reason.CANCELLED if self._is_cancelled(attempt.job) else Reason.LOST
         await self._end(attempt, Exit(reason=reason), datetime.now(UTC))
 
     async def _again(self, attempt: Attempt) -> None:
@@ -311,18 +325,24 @@ class Runner:
         if now < self._progress_at:
             return
         self._progress_at = now + _PROGRESS
-        running = [a for a in asked if a.state is AttemptState.STARTED]
-        for attempt in running:
-            await self._progress(attempt)
-
-    async def _progress(self, attempt: Attempt) -> None:
-        said = await asyncio.to_thread(jobdir.progress, self._folder(attempt.job), attempt.number)
-        if said is None:
+        running = [(self._folder(a.job), a) for a in asked if a.state is AttemptState.STARTED]
+        if not running:
             return
-        job = jobs.fetch(self._spool.view, attempt.job)
-        if said != job.progress:
-            await self._spool.write(lambda tx: jobs.progressed(tx, job, said))
-            log.event("progressed", job=job.id, percent=said.percent, words=said.words or None)
+        # Reads a small file of each.
+        said = await asyncio.to_thread(_progress, running)
+        view = self._spool.view
+        news = {job: one for job, one in said.items() if jobs.fetch(view, job).progress != one}
+        if not news:
+            return
+        try:
+            # One transaction, however many jobs say something.
+            await self._spool.write(lambda tx: jobs.progressed_all(tx, news))
+        except MailgateError as error:
+            # Read again next time.
+            log.event("delayed", what="progress", reason=str(error), detail=error.detail or None)
+            return
+        for job, one in news.items():
+            log.event("progressed", job=job, percent=one.percent, words=one.words or None)
 
     async def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
         for job, wish in jobs.wishes(self._spool.view):
@@ -349,7 +369,13 @@ class Runner:
             # Somebody has just set the clock: appointments move first.
             return
         if due is not None and due <= datetime.now(UTC).timestamp():
-            await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
+            try:
+                await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
+            except MailgateError as error:
+                # Still due at the next look.
+                log.event(
+                    "delayed", what="receipts", reason=str(error), detail=error.detail or None
+                )
 
 
 def _told(attempt: Attempt) -> None:
@@ -361,6 +387,12 @@ def _told(attempt: Attempt) -> None:
         native=attempt.native,
         attempt=attempt.number,
     )
+
+
+def _progress(attempts: Sequence[tuple[Folder, Attempt]]) -> dict[JobId, Progress]:
+    """Read what each attempt says of its progress, if anything."""
+    said = {a.job: jobdir.progress(folder, a.number) for folder, a in attempts}
+    return {job: one for job, one in said.items() if one is not None}
 
 
 def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:

@@ -87,9 +87,7 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     )
     if not hit:
         return False
-    tx.execute(
-        "UPDATE job SET started = COALESCE(started, ?) WHERE id = ?", at.timestamp(), attempt.job
-    )
+    tx.execute("UPDATE job SET started = ? WHERE id = ?", at.timestamp(), attempt.job)
     if phase_of(tx, attempt.job) is Phase.QUEUED:
         advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
         job = fetch(tx, attempt.job)
@@ -138,6 +136,11 @@ def ended(
     if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
         if job.phase is not Phase.QUEUED:
             advance(tx, job.id, Event.RETRY, before=job.phase)
+        # The next attempt begins anew: neither its time nor its progress is this one's.
+        tx.execute(
+            "UPDATE job SET started = NULL, progress = NULL, progress_words = '' WHERE id = ?",
+            job.id,
+        )
         tx.note("retried", job=job.id, detail=f"reason={end.reason} attempt={attempt.number}")
         tx.ring("run")
         return Phase.QUEUED
@@ -223,9 +226,11 @@ def given_up(tx: Tx, job: JobId, end: Exit, *, keep_mail: timedelta) -> bool:
 
 
 def drops(view: View, job: JobId) -> int:
-    """Count the attempts at a job that never began (`dropped`)."""
+    """Count the attempts at a job that the engine had, and that never began (`dropped`)."""
     return view.count(
-        "SELECT COUNT(*) FROM attempt WHERE job = ? AND state = 'LOST' AND started IS NULL", job
+        "SELECT COUNT(*) FROM attempt WHERE job = ? AND state = 'LOST'"
+        " AND submitted IS NOT NULL AND started IS NULL",
+        job,
     )
 
 

@@ -1,7 +1,7 @@
 """Jobs: made, advanced one step of the state machine at a time, looked up."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -171,6 +171,14 @@ def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
     tx.execute("DELETE FROM stream WHERE job = ?", job)
     put_streams(tx, job, streams)
     tx.note("recollected", job=job)
+
+
+def progressed_all(tx: Tx, said: Mapping[JobId, Progress]) -> None:
+    """Keep what jobs say of themselves, of those that still run."""
+    for name, progress in said.items():
+        job = fetch(tx, name)
+        if job.phase is Phase.EXECUTING:
+            progressed(tx, job, progress)
 
 
 def progressed(tx: Tx, job: Job, progress: Progress) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mailgate.model import Exit, Reason
 from mailgate.run.sandbox import Confinement
 from mailgate.run.sight import Ended, Gone
-from tests.run.yard import Yard, alive, under, until, until_async
+from tests.run.yard import Yard, alive, by_signal, under, until, until_async
 
 SLEEP = ("sleep", "600")
 STUBBORN = ("sh", "-c", "trap '' TERM; echo on; while :; do sleep 0.05; done")
@@ -29,7 +29,7 @@ async def test_an_exit_code_is_told_as_it_is(yard: Yard, code: int) -> None:
 @pytest.mark.parametrize("name", ["KILL", "TERM", "INT", "QUIT", "HUP", "SEGV", "PIPE", "USR1"])
 async def test_a_deadly_signal_is_told_by_its_number(yard: Yard, name: str) -> None:
     _, end = await yard.ran("sh", "-c", f"kill -{name} $$; exec sleep 600")
-    assert end == Exit(reason=Reason.SIGNAL, signal=signal.Signals[f"SIG{name}"])
+    assert end == by_signal(signal.Signals[f"SIG{name}"])
 
 
 async def test_a_job_starts_before_it_ends_and_both_are_now(yard: Yard) -> None:
@@ -213,5 +213,5 @@ async def test_killing_a_command_by_hand_is_a_signal_and_no_loss(bare: Yard) -> 
     job = await bare.start("sh", "-c", "echo $$; exec sleep 600")
     until(lambda: job.stdout, "the command never began")
     os.kill(int(job.stdout), signal.SIGKILL)
-    assert await bare.end(job) == Exit(reason=Reason.SIGNAL, signal=9)
+    assert await bare.end(job) == by_signal(9)
     assert not alive(int(job.stdout))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mailgate.errors import Permanent, Transient
 from mailgate.model import Exit, Plan, Progress, Reason, Staged
 from mailgate.run import jobdir
+from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import look, prepare, progress
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
@@ -60,8 +61,8 @@ def staged(content: bytes, *, path: Path | None = None, name: str = "sequences")
     [
         ("status 0\nend\n", Exit(reason=Reason.EXIT, code=0)),
         ("status 128\nend\n", Exit(reason=Reason.EXIT, code=128)),
-        ("status 129\nend\n", Exit(reason=Reason.SIGNAL, signal=1)),
-        ("status 192\nend\n", Exit(reason=Reason.SIGNAL, signal=64)),
+        ("status 129\nend\n", Exit(reason=Reason.SIGNAL, signal=1, words="exit status 129")),
+        ("status 192\nend\n", Exit(reason=Reason.SIGNAL, signal=64, words="exit status 192")),
         ("status 160\nend\n", Exit(reason=Reason.EXIT, code=160)),  # there is no signal 32
         ("status 255\nend\n", Exit(reason=Reason.EXIT, code=255)),
         ("status 143\nwhy limit\nend\n", Exit(reason=Reason.WORK_LIMIT)),
@@ -393,6 +394,6 @@ def test_a_folder_goes_whatever_is_in_it(tmp_path: Path) -> None:
         opened = below
     os.close(opened)
     for _ in range(2):
-        jobdir.remove(job.folder)
+        remove_tree(job.folder.root)
         assert not job.folder.root.exists()
     assert (tmp_path / "outside" / "kept").exists()

@@ -18,7 +18,7 @@ from mailgate.run import jobdir, script
 from mailgate.run.jobdir import prepare
 from mailgate.run.script import default_signals, write_attempt
 from mailgate.run.sight import Ended
-from tests.run.yard import PATH, Handle, Yard, handle, under, until
+from tests.run.yard import PATH, Handle, Yard, by_signal, handle, under, until
 
 PYTHON = str(Path(sys.executable).resolve())
 SHELLS = [name for name in ("dash", "bash", "busybox", "ksh", "mksh", "yash") if shutil.which(name)]
@@ -80,8 +80,8 @@ def test_the_longest_word_that_a_program_can_be_given_is_given(tmp_path: Path) -
     [
         (("true",), 60, Exit(reason=Reason.EXIT, code=0)),
         (("sh", "-c", "echo words; exit 7"), None, Exit(reason=Reason.EXIT, code=7)),
-        (("sh", "-c", "kill -9 $$"), 60, Exit(reason=Reason.SIGNAL, signal=9)),
-        (("sh", "-c", "kill -INT $$"), 60, Exit(reason=Reason.SIGNAL, signal=2)),
+        (("sh", "-c", "kill -9 $$"), 60, by_signal(9)),
+        (("sh", "-c", "kill -INT $$"), 60, by_signal(2)),
         (("sh", "-c", "trap '' TERM; sleep 600"), 1, Exit(reason=Reason.WORK_LIMIT)),
     ],
     ids=["success", "failure", "killed", "interrupted", "over-the-limit"],

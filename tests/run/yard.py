@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from mailgate.model import Attempt, AttemptState, Exit, JobId, Plan, Staged, Token
+from mailgate.model import Attempt, AttemptState, Exit, JobId, Plan, Reason, Staged, Token
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.local import Local
@@ -66,6 +66,11 @@ def handle(jobs: Path, plan: Plan, *, limit: timedelta | None = None, number: in
         attempt=Attempt(token=token, job=job, number=number, engine="local", state=state),
         start=Start(job=job, token=token, number=number, plan=plan, limit=limit),
     )
+
+
+def by_signal(number: int) -> Exit:
+    """How a death by a signal is told: with the status that a shell has for it."""
+    return Exit(reason=Reason.SIGNAL, signal=number, words=f"exit status {128 + number}")
 
 
 class Yard:

@@ -69,6 +69,28 @@ def test_a_reason_that_the_plan_does_not_list_is_not_retried(spool: Connection) 
     assert jobs.fetch(spool.view, job).phase is Phase.ERROR
 
 
+def test_a_retry_keeps_neither_the_start_nor_the_progress_of_the_attempt_before(
+    spool: Connection,
+) -> None:
+    plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.LOST}))
+    job = a_job(spool, plan=plan)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        attempts.begun(tx, attempt, tx.now - timedelta(hours=1))
+        said = Progress(percent=90, words="nearly")
+        jobs.progressed_all(tx, {job: said})
+        assert jobs.fetch(tx, job).progress == said
+        attempts.ended(tx, attempt, LOST, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+    found = jobs.fetch(spool.view, job)
+    assert (found.started, found.progress) == (None, None)
+    ended(spool, job)
+    found = jobs.fetch(spool.view, job)
+    assert found.started is not None
+    assert found.ended is not None
+    assert found.ended - found.started < timedelta(minutes=1)
+
+
 def test_a_job_that_completes_at_last_keeps_its_earlier_errors(spool: Connection) -> None:
     plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.SIGNAL}))
     job = a_job(spool, plan=plan)
@@ -207,6 +229,7 @@ def test_a_job_whose_attempts_never_begin_can_be_given_up_with_its_one_letter(
         with spool.transaction() as tx:
             attempt = attempts.intend(tx, job, engine="local")
             assert attempt is not None
+            attempts.submitted(tx, attempt, NativeId("1"))
             attempts.dropped(tx, attempt)
         assert attempts.drops(spool.view, job) == count
     for first in (True, False):
@@ -215,6 +238,15 @@ def test_a_job_whose_attempts_never_begin_can_be_given_up_with_its_one_letter(
     found = jobs.fetch(spool.view, job)
     assert (found.phase, found.exit, len(found.errors)) == (Phase.ERROR, end, 1)
     assert kinds(spool) == [LetterKind.RESULT]
+
+
+def test_an_attempt_that_the_engine_never_had_is_no_drop(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        attempts.dropped(tx, attempt)
+    assert attempts.drops(spool.view, job) == 0
 
 
 def test_an_attempt_that_was_lost_while_it_ran_is_no_drop(spool: Connection) -> None:
