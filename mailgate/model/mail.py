@@ -19,13 +19,17 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """One leaf that is not the text: its name as sent, size and SHA-256 once decoded."""
+    """One leaf that is not the text: its name as sent, size and SHA-256 once decoded.
+
+    ``damage`` says in words what shows that these are not the bytes that were sent.
+    """
 
     name: str | None
     media_type: str
     size: int
     sha256: str
     slice: Slice
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,9 @@ class Message:
     quotes and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
     attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``:
     the text was longer than is read, so that ``lines`` must not be taken for a whole body input.
+    Nor where ``text_damage`` says what is wrong with the bytes, or where lines with words were
+    taken for quotes (``quoted``) or stood below a bare ``--`` (``dashed``); how many ``signed``
+    lines stood in a plain signature is only told.
     """
 
     message_id: str | None
@@ -49,6 +56,10 @@ class Message:
     defects: tuple[str, ...]
     content: str
     text_cut: bool = False
+    text_damage: str | None = None
+    quoted: int = 0
+    dashed: int = 0
+    signed: int = 0
 
     @property
     def text(self) -> str:

@@ -5,6 +5,8 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from mailgate.parse.quotes import (
     begins_attribution,
@@ -32,14 +34,41 @@ _MAX_LOOKS = 5000  # at lines that might end an attribution: a second's work
 _FOOTER_RULE = re.compile(r"[_]{10,}|[—–]")
 
 
-def own_lines(lines: Sequence[Line]) -> tuple[list[str], bool]:
-    """Return what is left of ``lines`` without quotes, their introductions and signatures.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What is left of a text, whether all was looked at, and how many lines with words are not.
 
-    And whether all of it was looked at.
+    ``quoted`` were taken for another mail's, ``dashed`` stand below a bare ``--``, ``signed`` below
+    a plain signature's mark.
     """
+
+    lines: list[str]
+    complete: bool
+    quoted: int
+    dashed: int
+    signed: int
+
+
+def own_lines(lines: Sequence[Line]) -> Own:
+    """Cut quotes, their introductions and signatures out of ``lines``."""
     cutter = _Cutter(lines)
     cutter.cut()
-    return cutter.own, cutter.looks > 0
+    below = {end: cutter.below if cutter.end is end else 0 for end in _End}
+    return Own(
+        lines=cutter.own,
+        complete=cutter.looks > 0,
+        quoted=cutter.quoted + below[_End.QUOTE],
+        dashed=below[_End.DASHES],
+        signed=below[_End.SIGNATURE],
+    )
+
+
+class _End(Enum):
+    """What the person's text ends before."""
+
+    QUOTE = auto()
+    DASHES = auto()
+    SIGNATURE = auto()
 
 
 _CLOSINGS = frozenset(":：-")
@@ -67,6 +96,8 @@ class _Cutter:
     def __init__(self, lines: Sequence[Line]) -> None:
         self.own: list[str] = []
         self.looks = _MAX_LOOKS
+        self.end = _End.QUOTE
+        self.quoted = self.below = 0
         self._lines = lines
         self._fields: dict[int, tuple[str, str] | None] = {}
 
@@ -75,6 +106,7 @@ class _Cutter:
         in_quote = answers = False
         for number, line in enumerate(self._lines):
             if line is None:
+                self.quoted += 1
                 if not in_quote:
                     self._drop_attribution(before_quote=True)
                     self._drop_leavings()
@@ -82,10 +114,13 @@ class _Cutter:
                 continue
             in_quote = False
             if answers and _NAMED_QUOTE.match(line):
+                self.quoted += 1
                 continue
             self.own.append(line)
             text = line.strip()
             if text and _may_matter(text) and self._ends_here(line, text, number):
+                rest = self._lines[number + 1 :]
+                self.below = sum(left is None or bool(left.strip()) for left in rest)
                 break
         self._drop_leavings()
         start = next((number for number, line in enumerate(self.own) if line.strip()), 0)
@@ -178,11 +213,16 @@ class _Cutter:
     # --- signatures ---
 
     def _is_signature(self, line: str, text: str, number: int) -> bool:
-        if line == "-- ":
-            return True
-        if text == "--":
-            return self._is_near_end(number, _SIGNATURE_LINES)
-        return _FOOTER_RULE.fullmatch(text) is not None and self._is_near_end(number, _FOOTER_LINES)
+        signed = line == "-- " or (
+            (text == "--" and self._is_near_end(number, _SIGNATURE_LINES))
+            or (
+                _FOOTER_RULE.fullmatch(text) is not None
+                and self._is_near_end(number, _FOOTER_LINES)
+            )
+        )
+        if signed:
+            self.end = _End.DASHES if text == "--" and line != "-- " else _End.SIGNATURE
+        return signed
 
     def _is_near_end(self, number: int, limit: int) -> bool:
         """Whether at most ``limit`` lines with words follow, before the next quoted one."""

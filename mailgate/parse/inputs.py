@@ -122,6 +122,10 @@ def _use(binding: Binding, rule: InputRule, item: Attachment) -> None:
     if rule.max_size is not None and item.size > rule.max_size:
         binding.findings.append(_too_big(_called(item), item.size, rule))
         return
+    if item.damage is not None:
+        meaning = f'arrived damaged, so that "{rule.name}" is not what was sent: {item.damage}'
+        binding.findings.append(wrong(_called(item), meaning, f"{_called(item)} attached anew"))
+        return
     bound = Input(
         name=rule.name,
         filename=item.name or "",

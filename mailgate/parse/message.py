@@ -59,6 +59,10 @@ def read_message(source: BinaryIO) -> Message:
         date=_date(header, defects),
         lines=text.lines,
         text_cut=text.cut,
+        text_damage=text.damage,
+        quoted=text.quoted,
+        dashed=text.dashed,
+        signed=text.signed,
         attachments=attachments,
         automatic=_automatic(mail, text.lines),
         defects=tuple(islice(defects, _MAX_DEFECTS)),
@@ -98,15 +102,25 @@ def _other_form(leaf: Leaf, body: Leaf) -> bool:
 class _Text:
     lines: tuple[str, ...] = ()
     cut: bool = False
+    damage: str | None = None
+    quoted: int = 0
+    dashed: int = 0
+    signed: int = 0
+
+
+_CUT_OFF = "the mail breaks off inside it"
 
 
 def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str, None]) -> _Text:
     if body is None:
         return _Text()
-    raw, cut = _beginning(source, body.slice, defects)
+    raw, cut, broken = _beginning(source, body.slice)
     text, damage = decode(raw, body.type.parameters.get("charset"))
-    if damage:
-        defects[f"the text has {damage}"] = None
+    for told in filter(None, (broken, damage)):
+        defects[f"the text has {told}"] = None
+    if not broken and "\ufffd" in text:
+        # A charset that was only guessed loses nothing.
+        broken = damage
     reply = header.first("in-reply-to") is not None or header.first("references") is not None
     if body.media_type == "text/html":
         written = from_html(text, reply=reply)
@@ -121,11 +135,18 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
     cut = cut or written.cut
     if cut:
         defects["the text is too long and was cut: send it as an attachment"] = None
-    return _Text(lines=written.lines, cut=cut)
+    return _Text(
+        lines=written.lines,
+        cut=cut,
+        damage=_CUT_OFF if body.cut_off else broken,
+        quoted=written.quoted,
+        dashed=written.dashed,
+        signed=written.signed,
+    )
 
 
-def _beginning(source: BinaryIO, part: Slice, defects: dict[str, None]) -> tuple[bytes, bool]:
-    """At most MAX_TEXT decoded bytes, and whether that is not all."""
+def _beginning(source: BinaryIO, part: Slice) -> tuple[bytes, bool, str | None]:
+    """At most MAX_TEXT decoded bytes, whether that is not all, and what is wrong with them."""
     by = decoder(part.encoding)
     blocks: list[bytes] = []
     size = 0
@@ -134,9 +155,7 @@ def _beginning(source: BinaryIO, part: Slice, defects: dict[str, None]) -> tuple
         size += len(block)
         if size > MAX_TEXT:
             break
-    if by.damage:
-        defects[f"the text has {by.damage}"] = None
-    return b"".join(blocks)[:MAX_TEXT], size > MAX_TEXT
+    return b"".join(blocks)[:MAX_TEXT], size > MAX_TEXT, by.damage
 
 
 # --- the rest -------------------------------------------------------------------------------------
@@ -157,6 +176,7 @@ def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[str, None]) -> Attac
         size=size,
         sha256=digest.hexdigest(),
         slice=leaf.slice,
+        damage=_CUT_OFF if leaf.cut_off else by.damage,
     )
 
 

@@ -33,7 +33,8 @@ class Leaf:
 
     ``name`` is what the sender called it, None if nothing; ``attached``: its disposition says so.
     ``within`` numbers the multipart it is a direct child of (None at the root), ``alternative`` the
-    nearest multipart/alternative around it. ``type`` holds Content-Type's parameters.
+    nearest multipart/alternative around it. ``type`` holds Content-Type's parameters. ``cut_off``:
+    the mail ended before any boundary that ends the part.
     """
 
     media_type: str
@@ -43,6 +44,7 @@ class Leaf:
     slice: Slice
     within: int | None
     alternative: int | None
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ class _Reader:
         self._leaves: list[Leaf] = []
         self._defects: dict[str, None] = {}
         self._entities = 0
+        self._cut_off = False
         self._lines_left = _MAX_DASHED_LINES
         self._prefix = b""
         self._marks: dict[bytes, tuple[int, bool]] = {}
@@ -164,6 +167,7 @@ class _Reader:
         self._enter(header, position, "text/plain")
         while self._open and (delimiter := self._next_delimiter(position)):
             position = self._pass(*delimiter)
+        self._cut_off = bool(self._open)
         self._finish(self._source.seek(0, os.SEEK_END))
         return Map(header=header, leaves=tuple(self._leaves), defects=tuple(self._defects))
 
@@ -313,6 +317,7 @@ class _Reader:
                 slice=Slice(start=entity.start, end=end, encoding=encoding),
                 within=entity.within,
                 alternative=entity.alternative,
+                cut_off=self._cut_off,
             )
         )
 

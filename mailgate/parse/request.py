@@ -12,10 +12,12 @@ The rules, in the order in which a sender meets them:
   "Best regards") ends the request as a blank line does. What stands below is not read, and listed
   as ignored; but a line there with one of the service's keys is wrong, since its writer meant it,
   unless it stands below a closing, where people sign.
+- A body input of which something was lost on the way, or in telling quotes and signatures from what
+  was meant, is wrong; so is an attachment that is used and arrived damaged.
 - Values are taken as sent, without the blanks around them. A key that is given twice is wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mailgate.model import Message, Request, Unclear, Understood
@@ -68,13 +70,40 @@ def read_request(message: Message, service: Service) -> Request | Unclear:
     missing = _fill_in(asked, service)
     binding = bind_attachments(message.attachments, service, asked.chosen)
     if service.body_input is not None:
-        if message.text_cut:
-            binding.findings.append(_TOO_LONG_A_TEXT)
+        binding.findings += _losses(message)
         bind_body(page.body, service.body_input, binding)
     findings = [*asked.findings, *_misplaced(page, service), *missing, *binding.findings]
     if any(finding.told.wrong for finding in findings):
         return _unclear(findings, asked, page, binding, service)
-    return _request(asked, page, binding, service)
+    signature = _signature(message) if service.body_input is not None else ()
+    return _request(asked, page, binding, service, signature)
+
+
+def _losses(message: Message) -> Iterator[Finding]:
+    """Find why the text is not what its writer meant for a body input, as far as that shows."""
+    if message.text_cut:
+        yield _TOO_LONG_A_TEXT
+    if message.text_damage is not None:
+        meaning = f"arrived damaged: {message.text_damage}"
+        yield wrong("(the text)", meaning, f"the text undamaged, {_OR_AS_A_FILE}")
+    if message.quoted:
+        meaning = f"taken for a quoted mail and left out of it: {_counted(message.quoted)}"
+        mend = f"the text in a new mail that answers and quotes none, {_OR_AS_A_FILE}"
+        yield wrong("(the text)", meaning, mend)
+    if message.dashed:
+        meaning = f'taken for a signature below "--" and left out of it: {_counted(message.dashed)}'
+        yield wrong("(the text)", meaning, f'no line "--" in the text, {_OR_AS_A_FILE}')
+
+
+_OR_AS_A_FILE = "or with the text attached as a file if the service takes files"
+
+
+def _counted(lines: int) -> str:
+    return f"{lines} line{'s' if lines > 1 else ''}"
+
+
+def _signature(message: Message) -> tuple[str, ...]:
+    return (f"the signature, {_counted(message.signed)}",) if message.signed else ()
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -171,13 +200,15 @@ def _fill_in(asked: Asked, service: Service) -> list[Finding]:
 # --- the two answers ------------------------------------------------------------------------------
 
 
-def _request(asked: Asked, page: _Page, binding: Binding, service: Service) -> Request:
+def _request(
+    asked: Asked, page: _Page, binding: Binding, service: Service, signature: Sequence[str]
+) -> Request:
     general = asked.general
     return Request(
         service=service.name,
         parameters=asked.parameters,
         inputs=tuple(binding.inputs),
-        ignored=(*binding.ignored, *_unread(page, service)),
+        ignored=(*binding.ignored, *_unread(page, service), *signature),
         label=general.label,
         work_limit=general.work_limit,
         keep=general.keep,
@@ -196,7 +227,7 @@ def _unread(page: _Page, service: Service) -> tuple[str, ...]:
     count = len(said)
     if not count:
         return ()
-    return (f"the text below the first blank line, {count} line{'s' if count > 1 else ''}",)
+    return (f"the text below the first blank line, {_counted(count)}",)
 
 
 def _unclear(

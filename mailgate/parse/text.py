@@ -6,9 +6,9 @@ an attribution that no ``>`` follows, all the rest counts as the original. Every
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mailgate.parse.cut import Line, own_lines
+from mailgate.parse.cut import Line, Own, own_lines
 from mailgate.parse.quotes import is_attribution_tail
 
 MAX_LINES = 200_000
@@ -17,11 +17,17 @@ MAX_LINES = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What the person wrote, without blank lines at either end; ``cut``: there was more to read."""
+    """What the person wrote, without blank lines at either end; ``cut``: there was more to read.
+
+    ``quoted``, ``dashed``, ``signed``: so many lines with words are not there, as in `cut.Own`.
+    """
 
     lines: tuple[str, ...]
     defects: tuple[str, ...] = ()
     cut: bool = False
+    quoted: int = 0
+    dashed: int = 0
+    signed: int = 0
 
 
 def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
@@ -33,16 +39,16 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
     cut = len(physical) > MAX_LINES
     del physical[MAX_LINES:]
     if flowed:
-        own, complete = own_lines(_unflowed(physical, delsp=delsp))
-        return Written(lines=tuple(own), cut=cut or not complete)
+        own = own_lines(_unflowed(physical, delsp=delsp))
+        return _written(own, own.lines, cut=cut)
     defects: tuple[str, ...] = ()
     lines = list[Line](physical)
     if ">" in text and not (fasta := _is_fasta(physical, reply=reply)).whole:
         lines = _without_quotes(physical)
         if fasta.somewhat:
             defects = ("lines that begin with > were taken for quotes: attach sequences as a file",)
-    own, complete = own_lines(lines)
-    return Written(lines=tuple(_rejoined(own)), defects=defects, cut=cut or not complete)
+    own = own_lines(lines)
+    return _written(own, _rejoined(own.lines), cut=cut, defects=defects)
 
 
 def from_html(text: str, *, reply: bool) -> Written:
@@ -55,9 +61,23 @@ def from_html(text: str, *, reply: bool) -> Written:
     cut = damage is not None or len(lines) > MAX_LINES
     del lines[MAX_LINES:]
     quoted = ">" in plain and not _is_fasta(lines, reply=reply).whole
-    own, complete = own_lines(_without_quotes(lines) if quoted else list[Line](lines))
-    defects = (damage,) if damage else ()
-    return Written(lines=tuple(own), cut=cut or not complete, defects=defects)
+    own = own_lines(_without_quotes(lines) if quoted else list[Line](lines))
+    # In HTML a signature's mark has lost its blank: one without is as good.
+    own = replace(own, dashed=0, signed=own.signed + own.dashed)
+    return _written(own, own.lines, cut=cut, defects=(damage,) if damage else ())
+
+
+def _written(
+    own: Own, lines: Sequence[str], *, cut: bool, defects: tuple[str, ...] = ()
+) -> Written:
+    return Written(
+        lines=tuple(lines),
+        defects=defects,
+        cut=cut or not own.complete,
+        quoted=own.quoted,
+        dashed=own.dashed,
+        signed=own.signed,
+    )
 
 
 # --- format=flowed --------------------------------------------------------------------------------

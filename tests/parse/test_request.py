@@ -1,6 +1,7 @@
 """What a message's text and attachments are read as, for one service."""
 
 import hashlib
+import io
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.model import Attachment, Message, Notify, Reply, Request, Slice, Unclear
+from mailgate.parse.message import read_message
 from mailgate.parse.request import MOST_LINES, read_request
 from mailgate.services import Service, load
 
@@ -575,3 +577,86 @@ def test_the_same_service_without_access_reads_the_same(align: Service) -> None:
     assert read_request(message(files=(FA,)), replace(align, name="other")) == replace(
         clear(align, files=(FA,)), service="other"
     )
+
+
+# --- what was lost on the way ---------------------------------------------------------------------
+
+HEAD = "From: a@example.org\nMIME-Version: 1.0\n"
+
+
+@pytest.fixture(scope="module")
+def take(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    words = 'command = ["cat"]\nstdin = "text"\n[input.text]\nfrom = "body"\n'
+    return service(tmp_path_factory.mktemp("services"), words, "take")
+
+
+def asked(service: Service, mail: str) -> Request | Unclear:
+    return read_request(read_message(io.BytesIO(mail.replace("\n", "\r\n").encode())), service)
+
+
+@pytest.mark.parametrize(
+    ("mail", "fault"),
+    [
+        (f"{HEAD}In-Reply-To: <1@x>\n\n>s1 human\nMKV\n\n>s2 a b\nMKV\n", "quoted mail and left out of it: 2 lines"),
+        (f"{HEAD}\none\n> two\nthree\n", "quoted mail and left out of it: 1 line"),
+        (f"{HEAD}\none\n\n-----Original Message-----\ntwo\n", "quoted mail and left out of it: 1 line"),
+        (f"{HEAD}\none\n--\ntwo\nthree\n", 'signature below "--" and left out of it: 2 lines'),
+        (f"{HEAD}Content-Transfer-Encoding: base64\n\nb25lCg=", "arrived damaged: base64 that"),
+        (f"{HEAD}Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable"
+         "\n\na=FFb\n", 'arrived damaged: bytes that are not "utf-8"'),
+        (f"{HEAD}Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n", "the mail breaks off"),
+    ],
+)  # fmt: skip
+def test_a_body_input_that_lost_something_is_not_run(take: Service, mail: str, fault: str) -> None:
+    answer = asked(take, mail)
+    assert isinstance(answer, Unclear), answer
+    (said,) = faults(answer)
+    assert said.startswith("(the text) | ")
+    assert fault in said
+    assert "attached as a file" in answer.mend
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        f"{HEAD}\none\n\n-- \nAnn\n2 Road\n",
+        f"{HEAD}Content-Type: text/plain; format=flowed\n\none\n\n-- \nAnn\n2 Road\n",
+        f"{HEAD}Content-Type: text/html\n\n<p>one</p><div>-- <br>Ann<br>2 Road</div>\n",
+    ],
+)
+def test_a_signature_below_a_body_input_is_only_named(take: Service, mail: str) -> None:
+    request = asked(take, mail)
+    assert isinstance(request, Request), request
+    assert request.inputs[0].text == "one\n"
+    assert request.ignored == ("the signature, 2 lines",)
+
+
+def test_a_bare_rule_with_nothing_below_loses_nothing(take: Service) -> None:
+    assert isinstance(asked(take, f"{HEAD}\none\n--\n\n"), Request)
+
+
+BROKEN = (
+    f"{HEAD}Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntree: sl\n--b\n"
+    "Content-Type: application/octet-stream; name={}\nContent-Transfer-Encoding: base64\n\n{}\n{}"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "end", "fault"),
+    [("Pm9uZ", "--b--\n", "base64 that breaks off"), ("Pm9u", "", "the mail breaks off inside it")],
+)
+def test_an_attachment_that_arrived_damaged_is_not_used(
+    align: Service, content: str, end: str, fault: str
+) -> None:
+    answer = asked(align, BROKEN.format("x.fa", content, end))
+    assert isinstance(answer, Unclear), answer
+    assert faults(answer) == [
+        f'x.fa | arrived damaged, so that "sequences" is not what was sent: {fault}'
+    ]
+    assert answer.mend == "Send it again with x.fa attached anew."
+
+
+def test_damage_to_what_is_not_used_does_no_harm(plain: Service) -> None:
+    for content, end in (("Pm9uZ", "--b--\n"), ("Pm9u", "")):
+        mail = BROKEN.replace("tree: sl", "label: x").format("x.fa", content, end)
+        assert isinstance(asked(plain, mail), Request)
