@@ -147,8 +147,14 @@ def _opener(config: Config) -> Callable[[Job, Stream], BinaryIO]:
     return lambda job, stream: open_stream(JobFolder(config.run.folder, job.id), stream)
 
 
-def _recollector(config: Config) -> Callable[[Job], tuple[Stream, ...]]:
-    return lambda job: runner.outputs(config, job).streams
+def _recollector(
+    config: Config,
+) -> Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]:
+    def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
+        found = runner.outputs(config, job)
+        return found.streams, found.left_out
+
+    return recollect
 
 
 def courier_of(config: Config) -> outbox.Courier:

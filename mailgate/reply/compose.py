@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mailgate import log
-from mailgate.errors import BadConfig
+from mailgate.errors import BadConfig, Permanent
 from mailgate.model import Job, LetterKind, Reply, Stream, StreamRole
 from mailgate.phases import Phase
 from mailgate.reply import mime
@@ -274,7 +274,8 @@ def _write_stream(stream: Stream, name: str, source: BinaryIO, out: Out) -> None
         out.write(mime.base64_lines(block))
         block = _block(stream, source)
     if size != stream.size or digest.hexdigest() != stream.sha256:
-        raise Changed(f"the output {stream.name!r} has changed since the job ended")
+        message = f"the output {stream.name!r} has changed since the job ended"
+        raise Changed(message, stream=stream.name, why="changed while it was read")
 
 
 def _block(stream: Stream, source: BinaryIO) -> bytes:
@@ -291,12 +292,17 @@ def _block(stream: Stream, source: BinaryIO) -> bytes:
 def _opened(stream: Stream, open_stream: OpenStream) -> BinaryIO:
     try:
         return open_stream(stream)
+    except Permanent as error:
+        # The job's folder has another file there, or none.
+        why = str(error)
+        raise Changed(why, stream=stream.name, why=why, detail=error.detail) from error
     except OSError as error:
-        raise Changed(f"the output {stream.name!r} cannot be opened", detail=str(error)) from error
+        raise _unreadable(stream, error) from error
 
 
 def _unreadable(stream: Stream, error: OSError) -> Changed:
-    return Changed(f"the output {stream.name!r} cannot be read", detail=str(error))
+    message = f"the output {stream.name!r} cannot be read"
+    return Changed(message, stream=stream.name, why="it cannot be read", detail=str(error))
 
 
 # --- excerpts -------------------------------------------------------------------------------------

@@ -5,13 +5,15 @@ import base64
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 from mailgate import crash, log
 from mailgate.config import Config
-from mailgate.errors import Transient
+from mailgate.errors import MailgateError
 from mailgate.model import Job, JobId, LetterKind, Request, Stream, Unclear
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed
@@ -26,12 +28,19 @@ _LOOK = 2.0
 _AT_ONCE = 4
 # A letter up to this is kept in the database, past it as a file.
 SMALL = 64 << 10
-# Outputs that change while they are mailed are collected again so many times.
+# Outputs that change while they are mailed are collected again so many times; then the letter
+# rests, and so many rests later it goes without them.
 _PATIENCE = 3
+_RESTS = 3
+# A letter that cannot be composed rests so long at first, and at most, in seconds.
 _AGAIN = 5.0
+_LONGEST = 300.0
+
+T = TypeVar("T")
 
 Open = Callable[[Job, Stream], BinaryIO]
-Recollect = Callable[[Job], tuple[Stream, ...]]
+# What there is now, and what is left out and why.
+Recollect = Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]
 
 
 class Composer:
@@ -55,23 +64,40 @@ class Composer:
         self._recollect = recollect
         self._secret = spool.folder.secret.read_bytes()
         self._busy: set[int] = set()
+        self._rests: dict[int, float] = {}
+        # How often a letter has failed.
+        self._failures: dict[int, int] = {}
+        # Of its own: another room's threads may all hang on their disk.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "reply")
 
     async def run(self) -> None:
         """Compose until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                room = _AT_ONCE - len(self._busy)
-                if room > 0:
-                    for plan in letters.planned(self._spool.view, besides=self._busy, limit=room):
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    for plan in self._next():
                         self._busy.add(plan.id)
                         group.create_task(self._compose(plan))
-                await self._spool.wait("reply", longest=_LOOK)
+                    await self._spool.wait("reply", longest=_LOOK)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _next(self) -> list[Planned]:
+        """Return what can be begun; letters that failed rest, and take nobody's place meanwhile."""
+        now = asyncio.get_running_loop().time()
+        self._rests = {letter: until for letter, until in self._rests.items() if until > now}
+        room = _AT_ONCE - len(self._busy)
+        if room <= 0:
+            return []
+        besides = self._busy | self._rests.keys()
+        return letters.planned(self._spool.view, besides=besides, limit=room)
 
     async def _compose(self, plan: Planned) -> None:
         """Compose, at the top of the room's loop: what goes wrong stays with that letter."""
         try:
             await self._composed(plan)
-        except Transient as error:
+            self._failures.pop(plan.id, None)
+        except MailgateError as error:
             log.event(
                 "delayed",
                 what="reply",
@@ -79,38 +105,77 @@ class Composer:
                 reason=str(error),
                 detail=error.detail or None,
             )
-            await asyncio.sleep(_AGAIN)
+            await self._rest(plan, str(error))
         except Exception as error:  # noqa: BLE001 - a letter that cannot be written stays PLANNED
             log.event("failed", what="reply", letter=plan.id, reason=repr(error))
-            await asyncio.sleep(_AGAIN)
+            await self._rest(plan, f"it cannot be composed: {error!r}")
         self._busy.discard(plan.id)
         self._spool.ring("reply")
 
+    async def _rest(self, plan: Planned, words: str) -> None:
+        failures = self._failures[plan.id] = self._failures.get(plan.id, 0) + 1
+        pause = min(_AGAIN * 2 ** min(max(failures - _RESTS, 0), 10), _LONGEST)
+        until = datetime.now(UTC) + timedelta(seconds=pause)
+        self._rests[plan.id] = asyncio.get_running_loop().time() + pause
+        try:
+            await self._spool.write(
+                lambda tx: letters.unwritten(tx, plan.id, until=until, words=words)
+            )
+        except Exception as error:  # noqa: BLE001 - it rests all the same
+            log.event("delayed", what="reply", letter=plan.id, reason=repr(error))
+
     async def _composed(self, plan: Planned) -> None:
         job = jobs.fetch(self._spool.view, plan.job) if plan.job else None
-        for _ in range(_PATIENCE):
-            try:
-                # Building MIME costs tens of milliseconds a MiB.
-                body, size, file = await asyncio.to_thread(self._written, plan, job)
-                break
-            except Changed as error:
-                if job is None:
-                    raise
-                log.event("recollected", job=job.id, reason=str(error))
-                job = await self._collected_again(job)
-        else:
-            message = "its outputs change while they are read"
-            raise Transient(message)
+        body, size, file = await self._bytes(plan, job)
         crash.point("reply:written")
         await self._spool.write(
             lambda tx: letters.composed(tx, plan.id, size=size, body=body, file=file)
         )
         crash.point("reply:composed")
 
-    async def _collected_again(self, job: Job) -> Job:
-        streams = await asyncio.to_thread(self._recollect, job)
-        await self._spool.write(lambda tx: jobs.restream(tx, job.id, streams))
+    async def _bytes(self, plan: Planned, job: Job | None) -> tuple[bytes | None, int, str | None]:
+        """Build the letter; outputs that are not what was collected are collected again."""
+        tries = 0
+        while True:
+            try:
+                # Building MIME costs tens of milliseconds a MiB.
+                return await self._in_thread(partial(self._written, plan, job))
+            except Changed as error:
+                if job is None:
+                    raise
+                tries += 1
+                if tries <= _PATIENCE:
+                    job = await self._collected_again(plan, job, error)
+                elif self._hopes(plan):
+                    raise
+                else:
+                    job = await self._without(job, error)
+
+    def _hopes(self, plan: Planned) -> bool:
+        """Tell whether it is too early to send the letter without what it should carry."""
+        return self._failures.get(plan.id, 0) < _RESTS
+
+    async def _collected_again(self, plan: Planned, job: Job, error: Changed) -> Job:
+        streams, left_out = await self._in_thread(lambda: self._recollect(job))
+        if len(streams) < len(job.streams) and self._hopes(plan):
+            # What is gone may come back: a disk that is not there yet, say.
+            raise error
+        return await self._restreamed(job, streams, left_out, str(error))
+
+    async def _without(self, job: Job, error: Changed) -> Job:
+        streams = tuple(stream for stream in job.streams if stream.name != error.stream)
+        left_out = (*job.left_out, f"{error.stream}: {error.why}")
+        return await self._restreamed(job, streams, left_out, str(error))
+
+    async def _restreamed(
+        self, job: Job, streams: tuple[Stream, ...], left_out: tuple[str, ...], reason: str
+    ) -> Job:
+        log.event("recollected", job=job.id, reason=reason)
+        await self._spool.write(lambda tx: jobs.restream(tx, job.id, streams, left_out))
         return jobs.fetch(self._spool.view, job.id)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _written(self, plan: Planned, job: Job | None) -> tuple[bytes | None, int, str | None]:
         path = self._spool.folder.letters / f"{plan.id}.eml"

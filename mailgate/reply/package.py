@@ -16,7 +16,15 @@ LINE = 57
 
 
 class Changed(Transient):
-    """A stream is not what was recorded when its job ended: the outputs must be collected again."""
+    """A stream is not what was recorded when its job ended: the outputs must be collected again.
+
+    ``stream`` is its name and ``why`` says, in a few words, what it is now.
+    """
+
+    def __init__(self, public: str, *, stream: str, why: str, detail: str = "") -> None:
+        super().__init__(public, detail=detail)
+        self.stream = stream
+        self.why = why
 
 
 def choose(streams: Sequence[Stream], limit: int, reply: Reply) -> tuple[bool, ...]:

@@ -166,9 +166,10 @@ def put_streams(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
         )
 
 
-def restream(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
+def restream(tx: Tx, job: JobId, streams: Sequence[Stream], left_out: Sequence[str]) -> None:
     """Replace what is known of an ended job's outputs, after they changed under us."""
     tx.execute("DELETE FROM stream WHERE job = ?", job)
+    tx.execute("UPDATE job SET left_out = ? WHERE id = ?", codec.dump(tuple(left_out)), job)
     put_streams(tx, job, streams)
     tx.note("recollected", job=job)
 

@@ -127,6 +127,17 @@ def planned(view: View, *, besides: Collection[int], limit: int) -> list[Planned
     ]
 
 
+def unwritten(tx: Tx, letter: int, *, until: datetime, words: str) -> None:
+    """Note that a letter cannot be composed, why, and until when it rests."""
+    tx.execute(
+        "UPDATE letter SET next_try = ?, tries = tries + 1, last_words = ?"
+        " WHERE id = ? AND state = 'PLANNED'",
+        until.timestamp(),
+        words[:500],
+        letter,
+    )
+
+
 def composed(tx: Tx, letter: int, *, size: int, body: bytes | None, file: str | None) -> bool:
     """Keep a letter's bytes: from now on they never change. False if it was composed already."""
     hit = tx.execute(

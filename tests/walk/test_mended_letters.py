@@ -1,0 +1,53 @@
+"""Letters that cannot go as they were planned: none is lost, and none stops the others."""
+
+import json
+from pathlib import Path
+
+from tests.daemon import TRUE, attached, eventually, request, running, shell, text_of
+
+BOB = "bob@example.org"
+
+# Standard output never comes to rest: a process that outlives the job goes on writing, for as long
+# as the test's folder is there.
+RESTLESS = 'env -i setsid sh -c "while [ -e FOLDER ]; do echo late; done" & sleep 0.1'
+
+
+def test_a_result_whose_output_never_rests_goes_without_it_and_says_so(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    mark.touch()
+    with running(tmp_path) as gateway:
+        gateway.service("restless", shell(RESTLESS.replace("FOLDER", str(mark))))
+        gateway.service("true", TRUE)
+        gateway.start()
+        try:
+            gateway.send(request("restless"))
+            eventually(lambda: b"changed since it was collected" in gateway.run("queue").stdout)
+            gateway.send(request("true", sender=BOB), sender=BOB)
+            gateway.await_results(1, BOB)
+            assert gateway.results() == []
+            (result,) = gateway.await_results(1)
+            about = json.loads(attached(result)["job.json"])
+            assert [stream["role"] for stream in about["streams"]] == ["stderr"]
+            (why,) = about["left_out"]
+            assert why.startswith("stdout.txt: ")
+            assert "changed" in why
+            assert why in " ".join(text_of(result).split())
+        finally:
+            mark.unlink()
+        assert gateway.unsent() == 0
+
+
+def test_a_result_whose_folder_is_gone_says_so(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("big", shell("head -c 300000 /dev/zero"))
+        gateway.start(wait=False, MAILGATE_CRASH="reply:written")
+        eventually(gateway.ready)
+        gateway.send(request("big"))
+        assert gateway.died() == -9
+        for folder in (gateway.spool / "jobs").glob("*/*"):
+            folder.rename(tmp_path / folder.name)
+        gateway.start()
+        (result,) = gateway.await_results(1)
+        about = json.loads(attached(result)["job.json"])
+        assert about["streams"] == []
+        assert about["left_out"] == ["everything: the job's folder is gone"]
