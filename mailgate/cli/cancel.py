@@ -10,7 +10,9 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Leave the wish; the daemon acts on it. Exit 1 where there is no such job, or it has ended."""
     made = parser("cancel", __doc__)
-    made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
+    made.add_argument(
+        "id", metavar="ID", type=str.lower, help="the job's id, or its first characters"
+    )
     given = made.parse_args(words)
     config, _ = loaded(given.config)
     with spool_of(config) as connection, connection.transaction() as tx:

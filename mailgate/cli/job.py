@@ -14,7 +14,9 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Print a job; exit 1 where there is none of that id, or several."""
     made = parser("job", __doc__)
-    made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
+    made.add_argument(
+        "id", metavar="ID", type=str.lower, help="the job's id, or its first characters"
+    )
     made.add_argument("--json", action="store_true", help="one JSON object")
     given = made.parse_args(words)
     config, _ = loaded(given.config)

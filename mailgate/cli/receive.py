@@ -21,6 +21,11 @@ def run(words: list[str]) -> int:
     """
     try:
         _take(words)
+    except SystemExit as end:
+        # A slip in the mail server's own line for us: argparse has told it.
+        if not end.code:
+            raise
+        return Transient.exit_status
     except Refusal:
         raise
     except MailgateError as error:

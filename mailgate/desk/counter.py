@@ -10,7 +10,6 @@ from mailgate.desk.intake import Intake
 from mailgate.errors import (
     MailgateError,
     Refusal,
-    Transient,
 )
 from mailgate.model import Envelope
 from mailgate.spool import mail
@@ -54,7 +53,7 @@ class Sink:
         except Refusal as error:
             await self._refused(error)
             raise
-        except Transient as error:
+        except MailgateError as error:
             self._intake.discard()
             log.event(
                 "delayed",

@@ -16,7 +16,7 @@ from mailgate.errors import (
     UnknownRecipient,
 )
 from mailgate.model import Envelope, Identity
-from mailgate.parse.automatic import judge
+from mailgate.parse.automatic import MAX_HOPS, is_going_in_circles, judge
 from mailgate.parse.header import Header
 from mailgate.parse.sender import vouch
 from mailgate.services import Service
@@ -25,9 +25,6 @@ from mailgate.spool.database import Site, View
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
 
-# RFC 5321 section 6.3 counts Received fields against loops; a path of a person's mail has under
-# ten.
-HOPS = 20
 # Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
 POSTMASTER_MAILS = 1000
 POSTMASTER_SIZE = 1 << 20
@@ -154,8 +151,8 @@ class Desk:
         if header.overfull:
             message = "the header has too many fields: what stands in the last could not be seen"
             raise Refusal(message)
-        if len(header.received()) > HOPS:
-            message = f"over {HOPS} Received fields: this mail goes round in circles"
+        if is_going_in_circles(header):
+            message = f"over {MAX_HOPS} Received fields: this mail goes round in circles"
             raise Refusal(message)
         automatic = judge(header, self.config.gateway.address)
         if automatic is not None and automatic.sure:

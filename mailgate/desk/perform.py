@@ -89,7 +89,8 @@ def _errand(
         mail.settle(tx, errand.id, reason="duplicate")
         return Outcome(recipient=name, word="duplicate")
     if before is not None:
-        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": None})
+        job = mail.acted(tx, waiting, name)
+        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": job})
     service = desk.services.get(name)
     if errand.kind is Errand.DENIED or service is None or name not in reading.requests:
         sentence = f"{waiting.identity.address} may not use this service"

@@ -63,6 +63,11 @@ def _require_inside(
     address: str, header: Header, envelope: Envelope, networks: Sequence[Network]
 ) -> None:
     nobody = f"Nothing vouches for {address}"
+    if envelope.door == "pipe":
+        raise NotAllowed(
+            f"{nobody}: it came through a pipe, and this gateway believes no From there; its"
+            ' operator can change that with "[listen.pipe] trust".'
+        )
     if not networks:
         raise NotAllowed(f"{nobody}: this gateway trusts no network.")
     peer = _address(envelope.peer or "")

@@ -5,11 +5,12 @@ It writes to the spool by itself, so it works while the daemon is down, and besi
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from mailgate import crash
 from mailgate.config import Config
 from mailgate.desk import HEADER, Desk, Intake, header_end, refused, told
-from mailgate.errors import Refusal, TooBig, Transient
+from mailgate.errors import MailgateError, Refusal, TooBig, Transient, UnknownRecipient
 from mailgate.model import Envelope
 from mailgate.parse.address import mailboxes
 from mailgate.parse.header import Header
@@ -32,6 +33,7 @@ def take(
     folder = Folder(config.gateway.spool)
     with direct(folder, Site.of(config.gateway.address)) as connection:
         desk = Desk(config, services, folder, lambda: connection.view)
+        envelope = _without_unknown(desk, envelope)
         intake = Intake(desk, envelope)
         try:
             return _taken(config, connection, intake, blocks)
@@ -45,6 +47,26 @@ def take(
                     with connection.transaction() as tx:
                         tx.note("refused", key=key, detail=str(error))
             raise
+
+
+def _without_unknown(desk: Desk, envelope: Envelope) -> Envelope:
+    """Leave out recipients that do not exist, unless none does: the others get their mail."""
+    known: list[str] = []
+    unknown: list[tuple[str, UnknownRecipient]] = []
+    for address in envelope.recipients:
+        try:
+            desk.place(envelope, address)
+        except UnknownRecipient as stranger:
+            unknown.append((address, stranger))
+            continue
+        except MailgateError:
+            pass  # told when the whole mail is judged
+        known.append(address)
+    if not known or not unknown:
+        return envelope
+    for address, error in unknown:
+        refused(replace(envelope, recipients=(address,)), error, None)
+    return replace(envelope, recipients=tuple(known))
 
 
 def _taken(config: Config, connection: Connection, intake: Intake, blocks: Iterable[bytes]) -> int:

@@ -130,6 +130,12 @@ def test_a_client_outside_vouches_for_nothing(peer):
         vouch(header("From: a@b.c"), envelope(peer), INSIDE)
 
 
+def test_a_pipe_that_is_not_trusted_names_the_setting():
+    piped = Envelope(sender="a@b.c", recipients=("x@y.z",), door="pipe")
+    with pytest.raises(NotAllowed, match=r"operator .*\[listen\.pipe\] trust"):
+        vouch(header("From: a@b.c"), piped, INSIDE)
+
+
 def test_without_networks_nothing_vouches():
     with pytest.raises(NotAllowed, match="trusts no network"):
         vouch(header("From: a@b.c"), envelope("127.0.0.1"), ())

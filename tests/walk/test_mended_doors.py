@@ -1,0 +1,46 @@
+"""Doors and the operator's words: what each tells, and whom one bad word costs a mail."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import ECHO, TRUE, Gateway, request, running, text_of
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path) as made:
+        made.service("echo", ECHO)
+        made.service("true", TRUE)
+        yield made
+
+
+def piped(gateway: Gateway, *recipients: str) -> int:
+    words = [f"--recipient={name}@gate.example.org" for name in recipients]
+    mail = request("true").as_bytes()
+    return gateway.run("receive", "--sender=ada@example.org", *words, stdin=mail).returncode
+
+
+def test_a_slip_in_the_mail_servers_line_costs_no_mail(gateway: Gateway) -> None:
+    assert gateway.run("receive", "--no-such-option").returncode == 75
+    assert gateway.run("receive", "--help").returncode == 0
+
+
+def test_an_unknown_recipient_costs_the_known_ones_nothing(gateway: Gateway) -> None:
+    assert piped(gateway, "nobody", "true") == 0
+    assert piped(gateway, "nobody", "nobody2") == 65
+    gateway.start()
+    (letter,) = gateway.await_results(1)
+    assert "true" in str(letter["Subject"])
+
+
+def test_an_id_counts_in_capitals_and_the_copy_names_the_job(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request("true", message_id="<1@x>"))
+    gateway.await_results(1)
+    ((job),) = [str(job["id"]) for job in gateway.jobs()]
+    assert gateway.run("job", job.upper()).returncode == 0
+    gateway.send(request("true", "label: other", message_id="<1@x>"))
+    letters = gateway.await_letters(2)
+    assert any(job in text_of(letter) for letter in letters if not letter["Mailgate-Job"])
