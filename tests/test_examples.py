@@ -139,12 +139,14 @@ def test_postfix_understands_the_pipe(tmp_path: Path, mailgate: Path, config: Pa
 
 def test_postfix_understands_the_transport(tmp_path: Path) -> None:
     postconf = require("postconf")
-    shutil.copy(share.path("etc", "postfix", "main.cf"), tmp_path / "main.cf")
-    (tmp_path / "master.cf").write_text("")
+    for name in ("main.cf", "master.cf"):
+        shutil.copy(share.path("etc", "postfix", name), tmp_path / name)
     told = subprocess.run(
         [postconf, "-c", tmp_path, "-n"], capture_output=True, text=True, check=True
     )
     assert "transport_maps = hash:/etc/postfix/transport" in told.stdout
+    # Else Postfix hands pipe(8) several recipients at once, which "flags=D" never takes.
+    assert "mailgate_destination_recipient_limit = 1" in told.stdout
     assert "unused parameter" not in told.stderr
 
 
