@@ -6,9 +6,14 @@ from mailgate.cli.options import complain, loaded, parser, spool_of
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder
 
+_NOT_WHOLE = 74
+
 
 def run(words: list[str]) -> int:
-    """Copy database, mail, letters, inputs and the jobs' folders; exit 73 where it cannot."""
+    """Copy database, mail, letters, inputs and the jobs' folders; exit 73 where it cannot.
+
+    Exit 74 where a mail or an input that is still needed could not be read: each is named.
+    """
     made = parser("backup", __doc__)
     made.add_argument(
         "folder", metavar="DIR", type=Path, help="a folder that is empty or not there"
@@ -17,7 +22,11 @@ def run(words: list[str]) -> int:
     config, _ = loaded(given.config)
     with spool_of(config) as connection:
         left_out = backup(connection, Folder(config.gateway.spool), config.run.folder, given.folder)
-    if left_out:
-        complain(f"{left_out} files that jobs left could not be copied")
+    if left_out.of_jobs:
+        complain(f"{left_out.of_jobs} files that jobs left could not be copied")
+    for path in left_out.missing:
+        complain(f"{path} cannot be read: the copy is without it")
+    if left_out.missing:
+        return _NOT_WHOLE
     print(f"{given.folder} holds a copy of the spool: start a gateway with it as [gateway] spool")
     return 0

@@ -11,11 +11,14 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mailgate.errors import Permanent, Transient
-from mailgate.spool.database import Connection, View
+from mailgate.spool.database import Connection, Row, View
+from mailgate.spool.keep import NOT_ENDED
 from mailgate.spool.store import Folder, direct
 
 
@@ -23,10 +26,22 @@ class _Taken(Permanent):
     exit_status = 73
 
 
-def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What is not in a copy.
+
+    ``missing`` are paths of mails and inputs that the spool still needs: without them the copy is
+    not whole. ``of_jobs`` counts files that jobs left and that nobody could read or name.
+    """
+
+    missing: tuple[Path, ...]
+    of_jobs: int
+
+
+def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> LeftOut:
     """Copy the spool and the jobs' folders to ``target``, durably.
 
-    Returns how many of the files that jobs left could not be read, or not be named in the copy.
+    Returns what could not be copied.
 
     Raises
     ------
@@ -38,13 +53,16 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> i
         message = f"{target} is not empty: name a folder that is empty or not there"
         raise _Taken(message)
     try:
-        for place in (target, copy.mail, copy.staged, copy.letters):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # First of all nobody else may enter: the folder may have been there.
+        copy.make_places()
         connection.snapshot(copy.database)
         shutil.copy2(spool.secret, copy.secret)
         with direct(copy, connection.site) as copied:
-            _copy_named(copied.view, spool, copy)
-            left_out = _copy_jobs(copied.view, jobs, target / "jobs")
+            mails = _copy_mails(connection.view, copied.view, spool, copy)
+            gone = _copy_staged(copied.view, spool, copy)
+            _copy_letters(copied.view, spool, copy)
+            of_jobs = _copy_jobs(copied.view, jobs, target / "jobs")
+            inputs = _still_missing(connection.view, gone, spool, target / "jobs")
             _put_right(copied, copy)
         # One call for all of them: nobody is waiting for a single file.
         os.sync()
@@ -54,32 +72,70 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> i
     except OSError as error:
         message = f"cannot write {target}: {error.strerror or error}"
         raise _Taken(message) from error
-    return left_out
+    return LeftOut(missing=(*mails, *inputs), of_jobs=of_jobs)
 
 
-def _copy_named(view: View, spool: Folder, copy: Folder) -> None:
-    for place, target, statement in (
-        (spool.mail, copy.mail, "SELECT file FROM message WHERE file IS NOT NULL"),
-        (spool.staged, copy.staged, "SELECT path AS file FROM input WHERE path IS NOT NULL"),
-        (spool.letters, copy.letters, "SELECT file FROM letter WHERE file IS NOT NULL"),
-    ):
-        for row in view.each(statement):
-            _copied(place / row["file"], target / row["file"])
+def _copy_mails(live: View, view: View, spool: Folder, copy: Folder) -> list[Path]:
+    """Copy the big mails; return those that are not to be had although they are still needed."""
+    missing = []
+    for row in view.each("SELECT id, file FROM message WHERE file IS NOT NULL"):
+        if _copied(spool.mail / row["file"], copy.mail / row["file"]):
+            continue
+        # The sweep removes the file first.
+        if live.one("SELECT 1 FROM message WHERE id = ? AND purge <= ?", row["id"], time.time()):
+            continue
+        if live.one("SELECT 1 FROM message WHERE id = ? AND file IS NOT NULL", row["id"]):
+            missing.append(spool.mail / row["file"])
+    return missing
+
+
+def _copy_staged(view: View, spool: Folder, copy: Folder) -> list[Row]:
+    """Copy the big inputs of jobs that have not ended; return the rows of those not to be had."""
+    rows = view.each(
+        "SELECT job, file, path FROM input JOIN job ON job.id = job WHERE path IS NOT NULL"
+        f" AND {NOT_ENDED}"
+    )
+    return [r for r in rows if not _copied(spool.staged / r["path"], copy.staged / r["path"])]
+
+
+def _still_missing(live: View, gone: Iterable[Row], spool: Folder, jobs: Path) -> list[Path]:
+    """Of inputs that were not staged any more, return those that no job's folder has either."""
+    return [
+        spool.staged / row["path"]
+        for row in gone
+        if not (jobs / row["job"][:2] / row["job"] / "in" / row["file"]).exists()
+        and live.one(f"SELECT 1 FROM job WHERE id = ? AND {NOT_ENDED}", row["job"])
+    ]
+
+
+def _copy_letters(view: View, spool: Folder, copy: Folder) -> None:
+    for row in view.each("SELECT file FROM letter WHERE file IS NOT NULL"):
+        _copied(spool.letters / row["file"], copy.letters / row["file"])
 
 
 def _put_right(copied: Connection, copy: Folder) -> None:
-    """Have letters composed again whose bytes have gone: they were sent since the snapshot."""
-    waiting = copied.view.all(
-        "SELECT id, file FROM letter WHERE state = 'WAITING' AND file IS NOT NULL"
+    """Have letters composed again whose bytes have gone or changed since the snapshot.
+
+    Those that have gone were sent; those that are shorter were too big for the next hop.
+    """
+    kept = copied.view.all(
+        "SELECT id, file, size FROM letter WHERE state IN ('WAITING', 'HELD') AND file IS NOT NULL"
     )
-    gone = [row["id"] for row in waiting if not (copy.letters / row["file"]).exists()]
+    changed = [row["id"] for row in kept if _size(copy.letters / row["file"]) != row["size"]]
     with copied.transaction() as tx:
-        for letter in gone:
+        for letter in changed:
             tx.execute(
                 "UPDATE letter SET state = 'PLANNED', size = NULL, file = NULL, next_try = NULL"
                 " WHERE id = ?",
                 letter,
             )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 # --- the jobs' folders ----------------------------------------------------------------------------

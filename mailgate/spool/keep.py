@@ -22,7 +22,8 @@ BATCH = 200
 _UNSENT = "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state <> 'SENT'"
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
 _OF_LETTERS = "letter IN (SELECT id FROM letter WHERE"
-_NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
+NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
+"""A condition on a job: it waits or runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def raw_mail(view: View, *, now: float) -> list[Raw]:
         "SELECT id, file FROM message WHERE purge <= ? AND gone = 0"
         " AND NOT EXISTS (SELECT 1 FROM errand WHERE errand.message = message.id"
         "                 AND state <> 'DONE')"
-        f" AND NOT EXISTS (SELECT 1 FROM job WHERE job.message = message.id AND {_NOT_ENDED})"
+        f" AND NOT EXISTS (SELECT 1 FROM job WHERE job.message = message.id AND {NOT_ENDED})"
         " ORDER BY purge LIMIT ?",
         now,
         BATCH,

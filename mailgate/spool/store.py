@@ -49,14 +49,18 @@ class Folder:
             The disk is full or broken.
         """
         try:
-            for place in (self.root, self.mail, self.staged, self.letters):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for place in (self.root, self.database, *self._logs()):
-                _shut(place)
+            self.make_places()
             _make_secret(self.secret)
         except OSError as error:
             message = f"the spool {self.root} cannot be used: {error.strerror}"
             raise Permanent(message) from error
+
+    def make_places(self) -> None:
+        """Make the folders alone, and shut them; raises OSError."""
+        for place in (self.root, self.mail, self.staged, self.letters):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (self.root, self.database, *self._logs()):
+            _shut(place)
 
     def check(self) -> None:
         """See that there is a spool, and make none.

@@ -55,3 +55,26 @@ def test_a_mail_that_is_piped_in_makes_a_spool(gateway: Gateway) -> None:
     words = ("receive", "--sender", "ada@example.org", "--recipient", "echo@gate.example.org")
     assert gateway.run(*words, stdin=request().as_bytes()).returncode == 0
     assert gateway.run("jobs").returncode == 0
+
+
+def test_a_backup_names_the_mail_that_it_could_not_read(gateway: Gateway) -> None:
+    words = ("receive", "--sender", "ada@example.org", "--recipient", "echo@gate.example.org")
+    mail = request(attachments={"data.txt": b"much\n" * 100_000}).as_bytes()
+    assert gateway.run(*words, stdin=mail).returncode == 0
+    (file,) = (gateway.spool / "mail").iterdir()
+    file.unlink()
+    done = gateway.run("backup", "copy")
+    assert done.returncode == 74
+    assert f"mailgate: {file} cannot be read: the copy is without it" in done.stderr.decode()
+    assert gateway.run("backup", "copy").returncode == 73
+
+
+def test_a_purge_goes_past_what_it_cannot_remove(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request(attachments={"data.txt": b"x"}))
+    gateway.await_results(1)
+    (gateway.spool / "mail" / "a folder").mkdir()
+    os.utime(gateway.spool / "mail" / "a folder", (1, 1))
+    done = gateway.run("purge")
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"delayed what=clean" in done.stderr
