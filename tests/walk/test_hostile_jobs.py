@@ -310,6 +310,28 @@ def _alive(mark: str) -> bool:
     return False
 
 
+def test_outputs_that_go_on_growing_are_mailed_in_the_end_and_hold_up_no_other(
+    gate: Gateway, who: str
+) -> None:
+    # Without a sandbox: a process that threw its environment away outlives its job.
+    grows = "n=0; while [ $n -lt 100 ]; do echo more; sleep 0.05; n=$((n + 1)); done"
+    for number in range(6):
+        text = f"echo begun\nenv -i setsid sh -c '{grows}' &\nsleep 0.1"
+        ordered(gate, f"grower.{number}.{who}", f"grow{chr(97 + number)}", text)
+    eventually(lambda: len(_ended_jobs(gate, who)) == 6, 30, gate.logged)
+    assert run(gate, f"other.{who}", "echo well")["Mailgate-Exit"] == "0"
+    for number in range(6):
+        (letter,) = gate.await_results(1, f"grower.{number}.{who}")
+        assert attached(letter)["stdout.txt"].startswith(b"begun\nmore\n")
+
+
+def _ended_jobs(gateway: Gateway, who: str) -> list[str]:
+    found = hostile.rows(
+        gateway, "SELECT id FROM job WHERE owner LIKE ? AND phase = 'COMPLETED'", f"%{who}"
+    )
+    return [row["id"] for row in found]
+
+
 def test_a_job_that_ignores_term_ends_at_its_limit(either: Gateway, who: str) -> None:
     assert send(either, mail("short", who), to="short").startswith("250")
     (letter,) = either.await_results(1, who)
