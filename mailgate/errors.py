@@ -13,6 +13,7 @@
     │   └── Unreachable         our own next hop is away; its time does not count
     └── Permanent           the operator must look                   554 5.3.0   70
         ├── BadConfig                                                78
+        ├── LetterGone          a composed letter's bytes are not in the spool
         ├── Damaged             the sender's server keeps the mail   451 4.3.0   70
         └── OverSize            the next hop takes no letter so big
 
@@ -111,6 +112,10 @@ class Damaged(Permanent):
 
     smtp_code = 451
     smtp_status = "4.3.0"
+
+
+class LetterGone(Permanent):
+    """The bytes of a composed letter are gone from the spool; it is composed again."""
 
 
 class OverSize(Permanent):

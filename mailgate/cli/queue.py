@@ -1,4 +1,4 @@
-"""mailgate queue: list the letters that are not out yet; --retry ID tries one again at once."""
+"""mailgate queue: list the letters that are not out yet; try one again at once, or drop one."""
 
 from mailgate.cli.options import complain, line, loaded, parser, spool_of
 from mailgate.spool import letters
@@ -10,6 +10,7 @@ def run(words: list[str]) -> int:
     """Print one line a letter: id, state, recipient, kind, job, tries, next try, last words."""
     made = parser("queue", __doc__)
     made.add_argument("--retry", type=int, metavar="ID", help="try this letter again now")
+    made.add_argument("--drop", type=int, metavar="ID", help="never send this held letter")
     given = made.parse_args(words)
     config, _ = loaded(given.config)
     with spool_of(config) as connection:
@@ -18,6 +19,12 @@ def run(words: list[str]) -> int:
                 found = letters.retry_now(tx, given.retry)
             if not found:
                 complain(f"no letter {given.retry} waits or is held")
+                return _NONE
+        if given.drop is not None:
+            with connection.transaction() as tx:
+                found = letters.drop(tx, given.drop)
+            if not found:
+                complain(f"no letter {given.drop} is held")
                 return _NONE
         for letter in letters.queue(connection.view):
             line(

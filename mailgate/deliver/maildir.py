@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mailgate.deliver.source import blocks
@@ -45,6 +46,10 @@ def file_name(letter: Letter) -> str:
     return f"{int(letter.planned.timestamp())}.{letter.id}_{digest}{_OURS}"
 
 
+_SILENCE = 60.0
+"""Seconds after which a disk that does not answer counts as away."""
+
+
 class Maildir:
     """Writes each letter to ``<path>/<address>/new/``, durably.
 
@@ -56,8 +61,12 @@ class Maildir:
     at_once = 8
     one_hop = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, longest: float = _SILENCE) -> None:
         self._path = path
+        self._longest = longest
+        # Of its own: a disk that hangs takes no other room's threads.
+        self._threads = ThreadPoolExecutor(self.at_once, "maildir")
+        self._under_way: dict[int, asyncio.Future[str]] = {}
 
     async def deliver(self, letter: Letter) -> str:
         """Write it, and return where.
@@ -65,13 +74,26 @@ class Maildir:
         Raises
         ------
         Unreachable
-            It could not be written; nothing of it is in new/.
+            It could not be written, and nothing of it is in new/; or the disk has not answered
+            yet: the next try waits for the same write.
+        LetterGone
+            Its bytes are gone from the spool.
         """
-        # Waits for the disk.
-        return await asyncio.to_thread(self._deliver, letter)
+        writing = self._under_way.get(letter.id)
+        if writing is None:
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(self._threads, self._deliver, letter)
+            self._under_way[letter.id] = writing
+        done, _ = await asyncio.wait({writing}, timeout=self._longest)
+        if not done:
+            message = f"the Maildir of {letter.recipient} does not answer"
+            raise Unreachable(message, detail=f"{self._path}: {self._longest:.0f} s")
+        del self._under_way[letter.id]
+        return writing.result()
 
     def close(self) -> None:
-        """Let go of nothing: each letter opens its folders anew."""
+        """Begin no write any more; one that hangs is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, letter: Letter) -> str:
         name = folder_name(letter.recipient)

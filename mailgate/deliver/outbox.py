@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from mailgate import crash, log
 from mailgate.config import Deliver
-from mailgate.errors import OverSize, Permanent, Transient, Unreachable
+from mailgate.errors import LetterGone, MailgateError, OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
 from mailgate.spool import letters
 from mailgate.spool.database import Tx
@@ -79,6 +79,7 @@ class Outbox:
         self._away = 0.0
         self._away_until = 0.0
         self._draining = False
+        self._unnoted = 0
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -102,7 +103,7 @@ class Outbox:
         now = asyncio.get_running_loop().time()
         # While the next hop is away one letter goes ahead and finds out.
         room = (self._at_once if not self._away else 1) - len(self._busy)
-        if room <= 0 or self._draining or self._spool.clock.step:
+        if room <= 0 or self._draining or self._unnoted or self._spool.clock.step:
             return True
         if now < self._away_until:
             return False
@@ -149,6 +150,11 @@ class Outbox:
             await self._refused(letter, error)
         except OverSize as error:
             await self._too_big(letter, error)
+        except LetterGone as error:
+            words = str(error)
+            await self._noted(lambda tx: letters.lost(tx, letter.id, words))
+            log.event("lost", letter=letter.id, to=letter.recipient, reason=words)
+            return
         except Permanent as error:
             await self._hold(letter, str(error))
         else:
@@ -164,14 +170,22 @@ class Outbox:
         """Write down what became of a try, however long the spool cannot be written.
 
         What has happened has happened: a letter that is out must not go again because the disk was
-        full when it left.
+        full when it left, or the database damaged. No further letter is begun meanwhile.
         """
-        while True:
-            try:
-                return await self._spool.write(operation)
-            except Transient as error:
-                log.event("delayed", what="deliver", reason=str(error), detail=error.detail or None)
+        try:
+            return await self._spool.write(operation)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the letter has gone
+            _tell(error)
+        self._unnoted += 1
+        try:
+            while True:
                 await asyncio.sleep(self._again)
+                try:
+                    return await self._spool.write(operation)
+                except Exception as error:  # noqa: BLE001 - as above
+                    _tell(error)
+        finally:
+            self._unnoted -= 1
 
     async def _unreachable(self, letter: Letter, error: Unreachable, began: float) -> None:
         """Nobody refused anything: the letter keeps its place, and the time does not count."""
@@ -223,6 +237,11 @@ class Outbox:
     async def _hold(self, letter: Letter, words: str) -> None:
         await self._noted(lambda tx: letters.set_aside(tx, letter.id, words))
         log.event("held", letter=letter.id, to=letter.recipient, reason=words)
+
+
+def _tell(error: Exception) -> None:
+    detail = error.detail if isinstance(error, MailgateError) else repr(error)
+    log.event("delayed", what="deliver", reason=str(error), detail=detail or None)
 
 
 def _span(time: timedelta) -> str:

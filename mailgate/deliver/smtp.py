@@ -14,7 +14,7 @@ import aiosmtplib
 from mailgate import config
 from mailgate.deliver.source import blocks
 from mailgate.deliver.stuffing import stuffed
-from mailgate.errors import MailgateError, OverSize, Permanent, Transient, Unreachable
+from mailgate.errors import LetterGone, MailgateError, OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
 
 # What may stand between the angle brackets of MAIL and RCPT; nothing that could end them.
@@ -86,7 +86,7 @@ class SmtpCourier:
         try:
             words = await line.send(letter)
         except MailgateError as error:
-            if isinstance(error, Unreachable) or line.midway:
+            if isinstance(error, Unreachable | LetterGone) or line.midway:
                 line.drop()
             else:
                 self._keep(line)

@@ -257,6 +257,29 @@ def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
     return True
 
 
+def lost(tx: Tx, letter: int, words: str) -> None:
+    """Have a letter composed again whose bytes are gone, under the same Message-ID."""
+    tx.execute(
+        "UPDATE letter SET state = 'PLANNED', size = NULL, file = NULL, next_try = NULL,"
+        " last_words = ? WHERE id = ? AND state = 'WAITING'",
+        words[:500],
+        letter,
+    )
+    tx.ring("reply")
+
+
+def drop(tx: Tx, letter: int) -> bool:
+    """Forget a letter that is HELD, for good; False if there is none."""
+    cause = _cause(tx, letter)
+    row = tx.one("SELECT kind, recipient FROM letter WHERE id = ? AND state = 'HELD'", letter)
+    if row is None:
+        return False
+    tx.execute("DELETE FROM letter WHERE id = ?", letter)
+    tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
+    tx.note("dropped", **cause, detail=f"letter={letter} {row['kind']} to {row['recipient']}")
+    return True
+
+
 def retry_now(tx: Tx, letter: int) -> bool:
     """Let a letter that waits or is HELD be tried at once; False if it is neither.
 

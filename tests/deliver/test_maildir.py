@@ -7,6 +7,7 @@ import resource
 import signal
 import stat
 import tracemalloc
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.deliver.maildir import Maildir, file_name, folder_name, with_lf
-from mailgate.errors import Unreachable
+from mailgate.errors import LetterGone, Unreachable
+from mailgate.model import Letter
 from tests.deliver.letters import MAIL, letter
 
 LONG = "x" * 190 + "@mg.test.example"
@@ -210,11 +212,39 @@ async def test_a_write_that_fails_leaves_nothing(path: Path):
     assert len(files(path)) == 2
 
 
-async def test_a_letter_that_the_spool_cannot_give_is_unreachable(path: Path, tmp_path: Path):
+async def test_a_letter_that_the_spool_has_lost_is_named(path: Path, tmp_path: Path):
     there = tmp_path / "letter"
     there.write_bytes(MAIL)
     lost = letter(there)
     there.unlink()
-    with pytest.raises(Unreachable, match="letter 7 cannot be read from the spool"):
+    with pytest.raises(LetterGone, match="letter 7 is gone"):
         await Maildir(path).deliver(lost)
     assert files(path) == files(path, "tmp") == []
+
+
+# --- a disk that does not answer --------------------------------------------------------------------
+
+
+async def test_a_disk_that_hangs_is_away_and_the_letter_comes_once_when_it_answers(
+    path: Path,
+) -> None:
+    # Opening a pipe waits for its other end, as a network's file system does for its server.
+    pipe = path.parent / "letter.eml"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    courier = Maildir(path, longest=0.05)
+    hanging = Letter(
+        id=7, recipient="ann@mg.test", sender="", message_id="<7@gate.mg.test>",
+        planned=datetime(2026, 11, 21, tzinfo=UTC), size=len(MAIL), file=str(pipe),
+    )  # fmt: skip
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="does not answer"):
+            await courier.deliver(hanging)
+    await courier.deliver(letter(recipient="bob@mg.test", number=8))
+    with pipe.open("wb") as end:
+        end.write(MAIL)
+    await courier.deliver(hanging)
+    (came,) = files(path)
+    assert came.read_bytes() == MAIL.replace(b"\r\n", b"\n")
+    assert not files(path, "tmp")
+    courier.close()

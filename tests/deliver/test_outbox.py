@@ -326,3 +326,59 @@ async def test_draining_waits_no_longer_than_it_may(spool: Spool) -> None:
             await until(lambda: script.mails)
             async with asyncio.timeout(10):
                 await post.drain(0.1)
+
+
+# --- what goes wrong at home ------------------------------------------------------------------------
+
+
+async def test_a_letter_that_is_out_never_goes_again_because_the_spool_cannot_note_it(
+    spool: Spool,
+) -> None:
+    trigger = (
+        "CREATE TRIGGER torn BEFORE UPDATE ON letter WHEN NEW.state = 'SENT'"
+        " BEGIN SELECT RAISE(ABORT, 'torn'); END"
+    )
+    await spool.write(lambda tx: tx.execute(trigger))
+    async with relay({}) as script, outbox(spool, script):
+        first = await posted(spool)
+        await until(lambda: script.mails)
+        second = await posted(spool, "bob@mg.test")
+        await asyncio.sleep(0.5)
+        assert len(script.mails) == 1
+        assert row(spool, second)["tries"] == 0
+        await spool.write(lambda tx: tx.execute("DROP TRIGGER torn"))
+        await until(lambda: row(spool, second)["state"] == "SENT")
+        assert row(spool, first)["state"] == "SENT"
+    assert len(script.mails) == 2
+
+
+async def test_a_letter_whose_file_is_gone_is_composed_again_and_the_relay_is_not_away(
+    spool: Spool,
+) -> None:
+    async with relay({}) as script, outbox(spool, script):
+
+        def answer(tx) -> int:
+            message = mail.accept(tx, accepted("<gone@mg.test>"))
+            letters.answer(tx, message=message, recipient=ANN, kind=LetterKind.REFUSED, facts={})
+            (plan,) = letters.planned(tx, besides=(), limit=1000)
+            letters.composed(tx, plan.id, size=100, body=None, file="gone.eml")
+            return plan.id
+
+        number = await spool.write(answer)
+        spool.ring("deliver")
+        await until(lambda: row(spool, number)["state"] == "PLANNED")
+        assert "is gone" in row(spool, number)["last_words"]
+        await composed(spool, number, 300)
+        await until(lambda: row(spool, number)["state"] == "SENT")
+    assert len(script.mails) == 1
+
+
+async def test_the_operator_drops_a_held_letter_and_no_other(spool: Spool) -> None:
+    async with relay({"RCPT": "550 5.1.1 unknown"}) as script, outbox(spool, script):
+        number = await posted(spool)
+        await until(lambda: row(spool, number)["state"] == "HELD")
+    waits = await posted(spool, "bob@mg.test")
+    assert not await spool.write(lambda tx: letters.drop(tx, waits))
+    assert await spool.write(lambda tx: letters.drop(tx, number))
+    assert [letter.id for letter in letters.queue(spool.view)] == [waits]
+    assert "dropped" in decisions(spool)

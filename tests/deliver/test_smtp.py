@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailgate.config import Tls
-from mailgate.errors import OverSize, Permanent, Transient, Unreachable
+from mailgate.errors import LetterGone, OverSize, Permanent, Transient, Unreachable
 from tests.deliver.letters import MAIL, letter
 from tests.deliver.relay import DROP, HANG, Script, relay
 from tests.servers import certificate, free_port
@@ -303,7 +303,7 @@ async def test_a_letter_that_the_spool_cannot_give_ends_no_data(tmp_path: Path):
         file.write_bytes(MAIL)
         lost = letter(file)
         file.unlink()
-        with pytest.raises(Unreachable, match="cannot be read from the spool"):
+        with pytest.raises(LetterGone, match="is gone"):
             await script.courier().deliver(lost)
         await asyncio.wait_for(script.ended.wait(), 20)
     assert script.mails == []
