@@ -51,7 +51,7 @@ class Retry:
     on: tuple[Reason, ...] = key(
         listed(word(Reason, besides=(Reason.CANCELLED,))),
         ["lost", "node-failure"],
-        doc="the reasons to try again",
+        doc="the reasons to try again; the engine local tells no memory, node-failure or preempted",
     )
 
 
@@ -137,6 +137,8 @@ def warnings(service: Service) -> Iterator[str]:
         yield "[access] allow is empty: nobody may use it"
     if service.limits.work is None:
         yield "[limits] work is not set: a job may run for ever"
+    if service.retry.times and Reason.MEMORY in service.retry.on:
+        yield '[retry] on: the engine local never tells "memory"; there it is an exit or a signal'
     for name in sorted(service.parameters.keys() - set(service.used)):
         yield f"parameter.{name}: the command does not use it"
     for option, element in argv.left_behind(service.command, _droppable(service)):

@@ -340,6 +340,13 @@ def test_what_is_often_not_meant_is_warned_about(tmp_path: Path) -> None:
     ]
 
 
+def test_a_retry_for_want_of_memory_is_warned_about_as_the_local_engine_never_tells_it(
+    tmp_path: Path,
+) -> None:
+    service = written(tmp_path, 'command = ["tool"]\n[retry]\ntimes = 1\non = ["memory"]\n')
+    assert any("never tells" in warning for warning in warnings(service))
+
+
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "folder.toml").mkdir()

@@ -1,7 +1,7 @@
 """What the runner asks of an engine, local or a cluster's."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from mailgate.model import Attempt, NativeId, Token
@@ -44,6 +44,9 @@ class Engine(Protocol):
         Transient
             Nothing can be seen now.
         """
+
+    async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
+        """Leave no process of attempts that are over; ``over`` says which of some tokens are."""
 
     async def cancel(self, folder: Folder, attempt: Attempt) -> None:
         """Have the attempt ended, TERM first; sights tell when it has. None such is no error.

@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from mailgate.run import jobdir
 from mailgate.run.files import make_folder, writing
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.process import is_locked, is_script, locked, start_script
-from mailgate.run.remains import end_remains
+from mailgate.run.remains import end_recent, end_remains, strays
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import default_signals, write_attempt
 from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
@@ -38,7 +38,8 @@ _STARTED_AFTER = 0.05
 _UNWATCHED = 1.0
 # Of the files that this process may have open, watches take at most one in so many.
 _SHARE = 4
-# What ended normally may have left a daemon behind: one search of /proc serves all of so long.
+# What slipped through when a job ended (it was just being started): one search of /proc serves all
+# of so long.
 _SWEEP = 1.0
 
 
@@ -145,6 +146,14 @@ class Local:
         # Reads files, and waits for what it kills.
         await asyncio.to_thread(self._stop, folder, attempt)
 
+    async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
+        """End what attempts that are over left running, as a gateway that was killed could not."""
+        # Reads /proc.
+        found = await asyncio.to_thread(strays)
+        ended = over(found) if found else ()
+        if ended and not await asyncio.to_thread(end_remains, ended):
+            log.event("lingers", attempts=" ".join(sorted(ended)))
+
     async def close(self) -> None:
         """Let go of everything; jobs live on."""
         for timer in self._timers.values():
@@ -153,6 +162,9 @@ class Local:
             self._unwatch(token)
         if self._sweeping is not None:
             await self._sweeping
+        if self._swept:
+            # What was to be swept soon; nobody would know of it later.
+            await asyncio.to_thread(end_remains, self._swept)
 
     # --- starting (in a thread) -------------------------------------------------------------------
 
@@ -197,9 +209,25 @@ class Local:
             if not (alive and isinstance(sight, NotStarted)):
                 seen[attempt.token] = sight
         wiped = {token for token, sight in seen.items() if _is_wiped(sight)}
+        if not self._confinement.holds:
+            wiped |= self._left_behind(attempts, seen)
         if wiped and not end_remains(wiped):
             log.event("lingers", attempts=" ".join(sorted(wiped)))
         return seen
+
+    def _left_behind(
+        self, attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]
+    ) -> set[Token]:
+        """End what short jobs left running; return those for which all of /proc has to be read."""
+        unsure = set()
+        for folder, attempt in attempts:
+            if isinstance(seen.get(attempt.token), Ended):
+                with suppress(OSError):
+                    process = jobdir.script_process(folder, attempt.number)
+                    if process is not None and end_recent(attempt.token, process):
+                        continue
+                unsure.add(attempt.token)
+        return unsure
 
     def _complain(self, attempt: Attempt, error: OSError) -> None:
         """Say once that an attempt's folder cannot be read; it stays unknown."""

@@ -78,6 +78,7 @@ class Runner:
         self._working.clear()
         if self._open:
             log.event("resumed", attempts=len(self._open))
+        await self._engine.sweep(lambda tokens: attempts.over(self._spool.view, tokens))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:

@@ -27,7 +27,10 @@ _PROBE_PATIENCE = 10  # seconds; it takes some milliseconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unconfined:
-    """No sandbox: jobs have the gateway's own rights. ``sentence`` says so, and why."""
+    """No sandbox: jobs have the gateway's own rights. ``sentence`` says so, and why.
+
+    What such a job leaves running is known by its environment alone.
+    """
 
     sentence: str
     holds = False
@@ -121,7 +124,7 @@ def probe(
         bubblewrap is asked for and does not work.
     """
     if setting == "none":
-        return Unconfined(sentence="Local jobs share the gateway's rights: sandbox is none.")
+        return _unconfined("sandbox is none")
     program = shutil.which("bwrap")
     if program is None:
         return _without(setting, "bwrap is not installed")
@@ -137,7 +140,12 @@ def probe(
 def _without(setting: str, fault: str) -> Unconfined:
     if setting == "bwrap":
         raise BadConfig(f'run.local.sandbox is "bwrap", but {fault}.')
-    return Unconfined(sentence=f"Local jobs share the gateway's rights: {fault}.")
+    return _unconfined(fault)
+
+
+def _unconfined(why: str) -> Unconfined:
+    escape = "What one leaves running without its environment, nobody ends."
+    return Unconfined(sentence=f"Local jobs share the gateway's rights: {why}. {escape}")
 
 
 def _prefixes(path: str) -> Iterator[Path]:

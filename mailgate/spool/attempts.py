@@ -234,6 +234,12 @@ def drops(view: View, job: JobId) -> int:
     )
 
 
+def over(view: View, tokens: Iterable[Token]) -> set[Token]:
+    """Return those of ``tokens`` that are attempts of ours, and have ended."""
+    one = "SELECT 1 FROM attempt WHERE token = ? AND ended IS NOT NULL"
+    return {token for token in tokens if view.one(one, token) is not None}
+
+
 def open_attempts(view: View) -> list[Attempt]:
     """Return every attempt that has not ended."""
     return [

@@ -301,6 +301,7 @@ def test_none_is_none_and_says_what_it_means() -> None:
     box = probe("none", path=PATH)
     assert not box.holds
     assert "share the gateway's rights" in box.sentence
+    assert "leaves running without its environment" in box.sentence
 
 
 def test_auto_takes_bubblewrap_where_it_works() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.model import Exit, Plan, Reason
+from mailgate.model import Exit, Plan, Reason, Token
 from mailgate.run.sandbox import Confinement, Unconfined
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
-from tests.run.yard import Handle, Yard, handle, under, until
+from tests.run.yard import Handle, Yard, handle, job_id, under, until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -151,6 +151,21 @@ async def test_a_cancel_never_reaches_a_process_that_only_has_the_number(bare: Y
             stranger.kill()
             await bare.engine.cancel(job.folder, job.attempt)
             await bare.end(job)
+
+
+async def test_what_a_killed_gateway_left_of_ended_attempts_is_ended_and_nothing_else(
+    bare: Yard,
+) -> None:
+    over, other = (Token(f"m{job_id()}") for _ in range(2))
+    with (
+        subprocess.Popen(["sleep", "600"], env={"MAILGATE_TOKEN": over}) as left,
+        subprocess.Popen(["sleep", "600"], env={"MAILGATE_TOKEN": other}) as alive,
+    ):
+        until(lambda: under(over) and under(other), "they never began")
+        await bare.engine.sweep(lambda tokens: {over} & set(tokens))
+        assert left.wait(10) == -signal.SIGKILL
+        assert alive.poll() is None
+        alive.kill()
 
 
 # --- without pidfds -------------------------------------------------------------------------------

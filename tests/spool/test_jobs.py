@@ -113,6 +113,18 @@ def test_a_dropped_attempt_is_no_error_and_its_job_stays_queued(spool: Connectio
     assert attempts.queued(spool.view, limit=5, besides=()) == [job]
 
 
+def test_only_attempts_of_ours_that_have_ended_are_over(spool: Connection) -> None:
+    first, second = a_job(spool), a_job(spool)
+    with spool.transaction() as tx:
+        done = attempts.intend(tx, first, engine="local")
+        runs = attempts.intend(tx, second, engine="local")
+        assert done is not None
+        assert runs is not None
+        attempts.ended(tx, done, DONE, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+    asked = {done.token, runs.token, attempts.new_token()}
+    assert attempts.over(spool.view, asked) == {done.token}
+
+
 def test_a_job_that_is_worked_on_is_not_offered_again(spool: Connection) -> None:
     first, second = a_job(spool), a_job(spool)
     assert attempts.queued(spool.view, limit=1, besides={first}) == [second]

@@ -1,0 +1,65 @@
+"""Ends that nobody asked the gateway for, and what jobs leave behind them."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.daemon import eventually, request, running, shell, text_of
+
+STAYS = 'echo "$MAILGATE_TOKEN" >token; exec sleep 600'
+LEAVES = 'setsid sh -c "echo \\$\\$ >$0/left; exec sleep 600" >/dev/null 2>&1 & sleep 0.3'
+
+
+def runs(process: int) -> bool:
+    """Whether a process lives: one that nobody fetches does not."""
+    try:
+        return ") Z" not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_a_job_that_somebody_else_told_to_end_is_lost_and_not_cancelled(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("stays", shell(STAYS))
+        gateway.start()
+        gateway.send(request("stays"))
+        (claim,) = eventually(
+            lambda: [
+                path
+                for token in gateway.spool.glob("jobs/*/*/work/token")
+                for path in token.parent.parent.glob("run/1/claim")
+            ]
+        )
+        script = int(claim.read_text().split()[1])
+        assert gateway.stop() == 0
+        os.kill(script, signal.SIGTERM)
+        gateway.start()
+        (letter,) = gateway.await_results(1)
+        assert letter["Mailgate-Exit"] == "lost"
+        assert "ended by SIGTERM" in text_of(letter)
+
+
+def test_what_a_job_left_running_is_gone_before_its_result_is_there(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("leaves", shell(LEAVES.replace("$0", str(tmp_path))))
+        gateway.start()
+        gateway.send(request("leaves"))
+        (letter,) = gateway.await_results(1)
+        assert letter["Mailgate-Exit"] == "0"
+        assert not runs(int((tmp_path / "left").read_text()))
+
+
+def test_what_an_ended_job_left_running_is_ended_by_the_next_start(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("leaves", shell('echo "$MAILGATE_TOKEN"'))
+        gateway.start()
+        gateway.send(request("leaves"))
+        (letter,) = gateway.await_results(1)
+        (stdout,) = gateway.spool.glob("jobs/*/*/out/stdout")
+        gateway.kill()
+        token = stdout.read_text().strip()
+        left = os.posix_spawnp("sleep", ["sleep", "600"], {**os.environ, "MAILGATE_TOKEN": token})
+        gateway.start()
+        _, status = os.waitpid(left, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert letter["Mailgate-Exit"] == "0"
