@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from mailgate.cli.options import parser
+from mailgate.cli.options import parser, services_of
 from mailgate.config import Config, Tls, examine
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.reply.compose import Writer
-from mailgate.services import Service, load_all, warnings
+from mailgate.services import Service, warnings
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,15 +90,10 @@ def look(file: Path) -> Found:
 
 def _look_at_services(found: Found, config: Config) -> None:
     try:
-        found.services = load_all(config.gateway.services)
+        found.services = services_of(config)
     except BadConfig as error:
         found.mistakes += str(error).splitlines()
         return
-    own = config.gateway.address.partition("@")[0]
-    if own in found.services:
-        file = found.services[own].file
-        what = f'the service "{own}" has the gateway\'s own address'
-        found.mistakes.append(f"{file}:1: {what}; expected another name for either")
     if not found.services:
         found.warnings.append(f"there is no service in {config.gateway.services}")
     for service in found.services.values():

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mailgate.config import Config, load
+from mailgate.errors import BadConfig
 from mailgate.log import escaped
 from mailgate.model import Job, JobId
 from mailgate.services import Service, load_all
@@ -44,7 +45,23 @@ def loaded(file: Path) -> tuple[Config, Mapping[str, Service]]:
         With every mistake, a line each.
     """
     config = load(file)
-    return config, load_all(config.gateway.services)
+    return config, services_of(config)
+
+
+def services_of(config: Config) -> Mapping[str, Service]:
+    """Return the services.
+
+    Raises
+    ------
+    BadConfig
+        With every mistake, a line each; also where one has the gateway's own address.
+    """
+    services = load_all(config.gateway.services)
+    own = config.gateway.address.partition("@")[0]
+    if own in services:
+        what = f'the service "{own}" has the gateway\'s own address'
+        raise BadConfig(f"{services[own].file}:1: {what}; expected another name for either")
+    return services
 
 
 @contextmanager

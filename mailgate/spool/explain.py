@@ -37,16 +37,21 @@ def _message(view: View, message: Row) -> Iterator[Decision]:
         for row in view.all("SELECT * FROM event WHERE job = ? ORDER BY id", job["id"]):
             yield moment(row["at"]), f"job {job['id']} {row['verb']} {row['detail']}".rstrip()
     for letter in view.all("SELECT * FROM letter WHERE message = ? ORDER BY id", message["id"]):
-        yield from _letter(letter)
+        yield from _letter(view, letter)
 
 
-def _letter(letter: Row) -> Iterator[Decision]:
+def _letter(view: View, letter: Row) -> Iterator[Decision]:
     name = f"letter {letter['id']} ({letter['kind']}) to {letter['recipient']}"
     yield moment(letter["planned"]), f"{name} planned as {letter['message_id']}"
     if letter["sent"] is not None:
         yield moment(letter["sent"]), f"{name} sent: {letter['last_words'] or 'delivered'}"
     elif letter["tries"]:
-        at = letter["composed"] or letter["planned"]
+        last = view.one(
+            "SELECT MAX(at) AS at FROM event WHERE verb IN ('deferred', 'held', 'shortened')"
+            " AND detail GLOB ?",
+            f"letter={letter['id']} *",
+        )
+        at = (last and last["at"]) or letter["composed"] or letter["planned"]
         yield (
             moment(at),
             f"{name} {letter['state']} after {letter['tries']} tries: {letter['last_words']}",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailgate.model import How, Identity
-from mailgate.spool import holds, mail
+from mailgate.model import How, Identity, LetterKind
+from mailgate.spool import holds, letters, mail
 from mailgate.spool.database import Connection, Tx
 from mailgate.spool.explain import explain
 from mailgate.spool.store import Folder
@@ -94,3 +94,32 @@ def test_explain_tells_every_decision_in_order(spool: Connection) -> None:
     assert told[1].startswith("accepted as message 1: through smtp, 5 bytes, from ada@example.org")
     assert told[2] == "DONE for align: duplicate"
     assert explain(spool.view, "<2@example.org>") == []
+
+
+def test_mail_that_is_held_later_is_explained_with_that_time(spool: Connection) -> None:
+    waiting = take(spool, accepted())
+    with spool.transaction() as tx:
+        mail.hold(tx, waiting.id, "it cannot be read")
+    (taken, _), (held, words) = explain(spool.view, waiting.key)
+    assert "it cannot be read" in words
+    assert held > taken
+
+
+def test_a_held_letter_is_explained_with_the_time_of_its_holding(spool: Connection) -> None:
+    waiting = take(spool, accepted())
+    with spool.transaction() as tx:
+        letters.answer(
+            tx, message=waiting.id, recipient=ADA.address, kind=LetterKind.TEST, facts={}
+        )
+    with spool.transaction() as tx:
+        (row,) = tx.all("SELECT id FROM letter")
+        number = int(row["id"])
+        tx.execute(
+            "UPDATE letter SET tries = 1, state = 'WAITING', size = 1, next_try = 0 WHERE id = ?",
+            number,
+        )
+    with spool.transaction() as tx:
+        letters.set_aside(tx, number, "550 no")
+    (at,) = [at for at, words in explain(spool.view, waiting.key) if "HELD after" in words]
+    (event,) = spool.view.all("SELECT at FROM event WHERE verb = 'held'")
+    assert at.timestamp() == pytest.approx(event["at"], abs=0.001)

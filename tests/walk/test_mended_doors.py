@@ -44,3 +44,11 @@ def test_an_id_counts_in_capitals_and_the_copy_names_the_job(gateway: Gateway) -
     gateway.send(request("true", "label: other", message_id="<1@x>"))
     letters = gateway.await_letters(2)
     assert any(job in text_of(letter) for letter in letters if not letter["Mailgate-Job"])
+
+
+def test_a_service_with_the_gateways_own_name_is_refused_by_every_command(gateway: Gateway) -> None:
+    gateway.service("jobs", TRUE)
+    for words, status in (("check", 78), ("jobs", 78), ("receive", 75)):
+        done = gateway.run(words)
+        assert done.returncode == status
+        assert b'the service "jobs" has the gateway\'s own address' in done.stderr
