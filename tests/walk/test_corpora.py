@@ -150,7 +150,7 @@ def test_every_mail_goes_through_the_smtp_door(believing: Gateway, corpora: Path
 
 
 def test_a_sample_goes_through_real_processes(believing: Gateway, corpora: Path) -> None:
-    sample = mails(corpora)[::30]
+    sample = mails(corpora)[::45]
     words = ("receive", "--recipient", TO)
     done = [believing.run(*words, stdin=path.read_bytes()) for path in sample]
     assert {one.returncode for one in done} <= {0, 65, 77}
