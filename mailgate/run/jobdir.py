@@ -32,11 +32,12 @@ from pathlib import Path
 
 from mailgate.errors import Permanent
 from mailgate.log import escaped
-from mailgate.model import Exit, JobId, Plan, Progress, Reason, Staged, Token
+from mailgate.model import Attempt, Exit, JobId, Plan, Progress, Reason, Staged, Token
 from mailgate.run.files import (
     make_folder,
     move_whole,
     read_little,
+    remove_tree,
     write_whole,
     writing,
 )
@@ -136,6 +137,15 @@ def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
             _put_in(folder.inputs / one.file, one)
         if staged:
             write_whole(folder.inputs / _MANIFEST, _manifest(plan, staged), mode=0o400)
+
+
+def lay_out(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
+    """Lay the folder out; a further attempt finds the work of the one before it gone."""
+    if start.number > 1:
+        with writing():
+            for place in (folder.work, folder.out):
+                remove_tree(place)
+    prepare(folder, start.plan, staged)
 
 
 def _put_in(place: Path, one: Staged) -> None:
@@ -275,6 +285,12 @@ def progress(folder: Folder, number: int) -> Progress | None:
             words = escaped((said[2] or "").strip())[:_PROGRESS_WORDS]
             return Progress(percent=float(said[1]), words=words)
     return None
+
+
+def all_progress(attempts: Sequence[tuple[Folder, Attempt]]) -> dict[JobId, Progress]:
+    """Read what each attempt says of its progress, if anything."""
+    said = {a.job: progress(folder, a.number) for folder, a in attempts}
+    return {job: one for job, one in said.items() if one is not None}
 
 
 def _record(path: Path) -> tuple[dict[str, str], float] | None:

@@ -7,9 +7,7 @@ attempt is alive while its lock is held, and a signal goes only to a process see
 
 import asyncio
 import os
-import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +20,7 @@ from mailgate.model import Attempt, NativeId, Reason, Token
 from mailgate.run import jobdir
 from mailgate.run.files import make_folder, writing
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.process import is_locked, is_script, locked, start_script
+from mailgate.run.process import is_locked, is_script, locked, most_files, start_script
 from mailgate.run.remains import end_recent, end_remains, strays
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import default_signals, write_attempt
@@ -75,7 +73,7 @@ class Local:
         self._children: set[int] = set()
         self._swept: set[Token] = set()
         self._unseen: set[Token] = set()
-        self._most_watched = _most_files() // _SHARE
+        self._most_watched = most_files() // _SHARE
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sweeping: asyncio.Future[bool] | None = None
 
@@ -377,12 +375,6 @@ class Local:
         loop = asyncio.get_running_loop()
         # Reads /proc. Kept, so that close() can wait for it.
         self._sweeping = loop.run_in_executor(None, end_remains, tokens)
-
-
-def _most_files() -> int:
-    """Return how many files this process may have open."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if most == resource.RLIM_INFINITY else most
 
 
 def _is_wiped(sight: Sight) -> bool:

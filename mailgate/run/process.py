@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +72,12 @@ def start_script(attempt: Path, *, lock: int, token: Token) -> int:
         if not os.access(_SHELL, os.X_OK):
             raise Permanent(f"There is no {_SHELL} on this machine.") from error
         raise Transient("No process can be started now.", detail=str(error)) from error
+
+
+def most_files() -> int:
+    """Return how many files this process may have open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
 
 
 def is_locked(folder: Folder, number: int) -> bool:

@@ -14,7 +14,7 @@ _VARIABLE = b"MAILGATE_TOKEN="
 _PATIENCE = 2.0
 _PAUSE = 0.005
 # Fewer processes than this are asked one by one rather than sought in all of /proc.
-_FEW = 1000
+_FEW = 200
 
 
 def end_remains(tokens: Collection[Token]) -> bool:

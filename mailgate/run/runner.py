@@ -16,7 +16,6 @@ from mailgate.model import (
     Job,
     JobId,
     Plan,
-    Progress,
     Reason,
     Staged,
     Token,
@@ -25,7 +24,6 @@ from mailgate.phases import ACTIVE
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
-from mailgate.run.files import remove_tree, writing
 from mailgate.run.jobdir import Folder, Start
 from mailgate.spool import attempts, jobs
 from mailgate.spool.store import Spool
@@ -178,7 +176,7 @@ class Runner:
             limit=attempt.limit,
         )
         # Files, on a disk that may be slow.
-        await asyncio.to_thread(_prepare, folder, start, staged)
+        await asyncio.to_thread(jobdir.lay_out, folder, start, staged)
         crash.point("run:prepared")
         native = await self._engine.submit(folder, start)
         crash.point("run:submitted")
@@ -330,7 +328,7 @@ class Runner:
         if not running:
             return
         # Reads a small file of each.
-        said = await asyncio.to_thread(_progress, running)
+        said = await asyncio.to_thread(jobdir.all_progress, running)
         view = self._spool.view
         news = {job: one for job, one in said.items() if jobs.fetch(view, job).progress != one}
         if not news:
@@ -388,21 +386,6 @@ def _told(attempt: Attempt) -> None:
         native=attempt.native,
         attempt=attempt.number,
     )
-
-
-def _progress(attempts: Sequence[tuple[Folder, Attempt]]) -> dict[JobId, Progress]:
-    """Read what each attempt says of its progress, if anything."""
-    said = {a.job: jobdir.progress(folder, a.number) for folder, a in attempts}
-    return {job: one for job, one in said.items() if one is not None}
-
-
-def _prepare(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
-    """Lay the folder out; a further attempt finds the work of the one before it gone."""
-    if start.number > 1:
-        with writing():
-            for place in (folder.work, folder.out):
-                remove_tree(place)
-    jobdir.prepare(folder, start.plan, staged)
 
 
 def located(plan: Plan, folder: Folder) -> Plan:
