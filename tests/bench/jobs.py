@@ -44,7 +44,8 @@ def start_delay(gateway: Gateway, count: int = 15) -> float:
     with sqlite3.connect(gateway.spool / "spool.db") as database:
         rows = database.execute(
             "SELECT message.taken, attempt.started FROM job JOIN message ON message.id = job.message"
-            " JOIN attempt ON attempt.job = job.id ORDER BY job.created DESC LIMIT ?",
+            " JOIN attempt ON attempt.job = job.id AND attempt.state = 'ENDED'"
+            " ORDER BY job.created DESC LIMIT ?",
             (count,),
         ).fetchall()
     delays = sorted(started - taken for taken, started in rows)
