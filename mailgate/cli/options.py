@@ -92,6 +92,9 @@ def shown(field: object) -> str:
 
 def the_job(view: View, beginning: str) -> JobId | None:
     """Return the one job whose id begins so; complain and return None where there is not one."""
+    if not beginning:
+        complain("name a job, or its first characters")
+        return None
     found = jobs.alike(view, beginning)
     if len(found) == 1:
         return found[0]

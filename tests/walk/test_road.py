@@ -371,6 +371,13 @@ def test_a_queued_job_can_be_cancelled(gateway: Gateway) -> None:
     assert (letter["Mailgate-Job"], letter["Mailgate-Exit"]) == (name, "cancelled")
 
 
+def test_nothing_is_cancelled_by_no_name(gateway: Gateway) -> None:
+    gateway.configure(paused=True)
+    gateway.start()
+    done = gateway.run("cancel", "")
+    assert (done.returncode, b"name a job" in done.stderr) == (1, True)
+
+
 def test_a_second_daemon_on_the_same_spool_is_refused(gateway: Gateway) -> None:
     gateway.start()
     second = gateway.run("serve")
