@@ -75,6 +75,8 @@ class Desk:
             It may not; the sentence says why.
         """
         local, at, domain = address.lower().rpartition("@")
+        # A domain with the dot of the root behind it is the same domain.
+        domain = domain.removesuffix(".")
         if not at and domain == "postmaster":
             return self._postmaster()
         if domain != self.site.domain:
@@ -87,8 +89,9 @@ class Desk:
             return self._returned(address, detail.removeprefix("bounce."))
         if own == self.site.local and (not plus or detail.startswith("job.")):
             message = (
-                f"commands by mail are not switched on at this gateway: write to a service,"
-                f" as in {self._example()}"
+                f"this address takes no mail, commands by mail are not switched on: send a request"
+                f" to a service, as in {self._example()}, and a question to"
+                f" postmaster@{self.site.domain}"
             )
             raise NotAllowed(message)
         return self._service(envelope, address, detail if own == self.site.local else local)
@@ -168,7 +171,7 @@ class Desk:
 
     def _is_ours(self, address: str) -> bool:
         """Whether an answer to that address would come back to this gateway."""
-        local, _, domain = address.rpartition("@")
+        local, _, domain = address.lower().rpartition("@")
         if domain != self.site.domain:
             return False
         return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}

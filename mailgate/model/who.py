@@ -17,10 +17,19 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """An address (bare, lower-cased) and how it is known."""
+    """A bare address and how it is known.
+
+    ``address`` has its local part as the sender wrote it, for answers; the domain is lower-cased.
+    Who it is, whatever the spelling, is ``key``: identities are compared by that alone.
+    """
 
     address: str
     how: How
+
+    @property
+    def key(self) -> str:
+        """The address as it is compared and looked up."""
+        return self.address.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

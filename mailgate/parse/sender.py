@@ -13,7 +13,9 @@ Address = IPv4Address | IPv6Address
 
 
 def sender(header: Header) -> str:
-    """Return the one From address, lower-cased.
+    """Return the one From address: the local part as written, the domain in its plain form.
+
+    That is lower-cased and without the dot of the root: ``example.org.`` is ``example.org``.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def sender(header: Header) -> str:
         raise Refusal("The From header holds characters that cannot be printed.")
     if boxes[0].flaw:
         raise Refusal(f"The From address cannot be believed: {boxes[0].flaw}.")
-    return boxes[0].address.lower()
+    local, _, domain = boxes[0].address.rpartition("@")
+    return f"{local}@{domain.lower().removesuffix('.')}"
 
 
 def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Identity:

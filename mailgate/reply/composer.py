@@ -232,7 +232,7 @@ class Composer:
 
     def _reply_to(self, job: JobId, recipient: str) -> str:
         """``jobs+job.ID.KEY@...``: the KEY shows that we gave the address to this recipient."""
-        proof = hmac.digest(self._secret, f"{job}\0{recipient}".encode(), "sha256")
+        proof = hmac.digest(self._secret, f"{job}\0{recipient.lower()}".encode(), "sha256")
         key = base64.b32encode(proof[:10]).decode().lower()
         local, _, domain = self._config.gateway.address.rpartition("@")
         return f"{local}+job.{job}.{key}@{domain}"

@@ -132,7 +132,7 @@ def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: st
     Returns None when it is ours, else the content digest of the message that acted before. One that
     was known by a weaker way never stands in the way of a stronger.
     """
-    address, how = waiting.identity.address, waiting.identity.how
+    address, how = waiting.identity.key, waiting.identity.how
     rows = tx.all(
         "SELECT how, content, errand FROM act WHERE recipient = ? AND address = ? AND key = ?",
         recipient,
@@ -160,7 +160,7 @@ def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
         "SELECT errand.job FROM act JOIN errand ON errand.id = act.errand WHERE act.recipient = ?"
         " AND address = ? AND key = ? AND errand.job IS NOT NULL ORDER BY errand.id LIMIT 1",
         recipient,
-        waiting.identity.address,
+        waiting.identity.key,
         waiting.key,
     )
     return JobId(row["job"]) if row else None

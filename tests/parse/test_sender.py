@@ -27,7 +27,8 @@ def envelope(peer: str | None = "10.0.0.1", *, trusted: bool = False) -> Envelop
     ("value", "address"),
     [
         ("ann@example.org", "ann@example.org"),
-        ("Ann@Example.ORG", "ann@example.org"),
+        ("Ann.Lee@Example.ORG", "Ann.Lee@example.org"),
+        ("Ann <ann@example.org.>", "ann@example.org"),
         ("<ann@example.org>", "ann@example.org"),
         ("Ann <ann@example.org>", "ann@example.org"),
         ('"Ann, the first" <ann@example.org>', "ann@example.org"),
@@ -43,7 +44,7 @@ def envelope(peer: str | None = "10.0.0.1", *, trusted: bool = False) -> Envelop
         ("ann+tag.x_y@sub.example.org", "ann+tag.x_y@sub.example.org"),
     ],
 )
-def test_the_one_from_address_is_found_lower_cased(value, address):
+def test_the_one_from_address_is_found_with_its_domain_in_its_plain_form(value, address):
     assert sender(header(f"From: {value}")) == address
 
 
@@ -107,7 +108,7 @@ def test_a_believed_sender_is_a_plain_address_that_stands_in_the_header(value):
         address = sender(fields)
     except Refusal:
         return
-    assert address in value.replace(" ", "").replace("\t", "").lower()
+    assert address in value.replace(" ", "").replace("\t", "")
     assert address.count("@") == 1
 
 

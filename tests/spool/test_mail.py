@@ -38,6 +38,16 @@ def test_a_message_acts_once_for_each_recipient_and_identity(spool: Connection) 
         assert mail.first_act(tx, hers, hers.errands[0][0], "align", "c3") is None
 
 
+def test_an_identity_acts_once_however_its_address_is_spelled(spool: Connection) -> None:
+    first = take(spool, accepted())
+    loud = Identity(address="Ada@example.org", how=How.NETWORK)
+    again = take(spool, accepted(identity=loud))
+    assert again.identity.address == "Ada@example.org"
+    with spool.transaction() as tx:
+        mail.first_act(tx, first, first.errands[0][0], "align", "c1")
+        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == "c1"
+
+
 def test_the_same_errand_may_claim_its_act_again_after_a_crash(spool: Connection) -> None:
     waiting = take(spool, accepted())
     with spool.transaction() as tx:

@@ -208,7 +208,23 @@ def test_addresses_that_take_no_request_are_refused_at_rcpt(
     gateway: Gateway, to: str, code: str
 ) -> None:
     gateway.start()
-    assert code in refused(gateway, request(), to=to)
+    said = refused(gateway, request(), to=to)
+    assert code in said
+    if "commands" in code:
+        # Whoever answers a result reads this in a bounce: where requests and questions go instead.
+        assert "@gate.example.org, and a question to postmaster@gate.example.org" in said
+
+
+def test_an_answer_goes_to_the_address_as_its_sender_spells_it(gateway: Gateway) -> None:
+    gateway.service("true", TRUE)
+    gateway.start()
+    mail = request("true", message_id="<once@example.org>", sender="Ann.Lee@EXAMPLE.org.")
+    gateway.send(mail, sender="ann.lee@example.org")
+    gateway.send(mail.as_bytes().replace(b"Ann.Lee", b"ann.lee"), to="true@gate.example.org")
+    (result,) = gateway.await_results(1, "ann.lee@example.org")
+    assert result["To"] == "Ann.Lee@example.org"
+    eventually(lambda: gateway.logged("read").count("message=") == 2, tell=gateway.logged)
+    assert len(gateway.jobs()) == 1
 
 
 @pytest.mark.parametrize(
