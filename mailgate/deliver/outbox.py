@@ -235,8 +235,8 @@ class Outbox:
         log.event("shortened", letter=letter.id, to=letter.recipient, limit=limit, reason=words)
 
     async def _hold(self, letter: Letter, words: str) -> None:
-        await self._noted(lambda tx: letters.set_aside(tx, letter.id, words))
-        log.event("held", letter=letter.id, to=letter.recipient, reason=words)
+        if await self._noted(lambda tx: letters.set_aside(tx, letter.id, words)):
+            log.event("held", letter=letter.id, to=letter.recipient, reason=words)
 
 
 def _tell(error: Exception) -> None:

@@ -200,6 +200,7 @@ def _finish(
     put_streams(tx, job.id, streams)
     tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
     letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
+    letters.overtaken(tx, job)
     forget_after(tx, job.message, keep_mail)
     return new
 

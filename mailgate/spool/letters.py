@@ -14,6 +14,8 @@ from mailgate.spool.database import Row, Tx, View, moment
 # A mail server says that a letter is late and, hours later, that it failed.
 _SELDOM = timedelta(hours=1)
 
+_EARLIER = "kind IN ('receipt', 'started', 'progress') AND state IN ('PLANNED', 'WAITING', 'HELD')"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
@@ -95,6 +97,24 @@ def answer(
         tx.at,
     )
     tx.ring("reply")
+
+
+def overtaken(tx: Tx, job: Job) -> None:
+    """Let every letter about a job's beginning and progress go that has not left: it has ended.
+
+    To be called after its result is planned, whose number is then the higher one: a letter's number
+    is never given to another while somebody may still be composing or sending it. One that is just
+    being sent may arrive.
+    """
+    rows = tx.all(
+        f"SELECT id, kind, state FROM letter WHERE job = ? AND {_EARLIER} ORDER BY id", job.id
+    )
+    for row in rows:
+        tx.execute("DELETE FROM letter WHERE id = ?", row["id"])
+        tx.execute("DELETE FROM letter_body WHERE letter = ?", row["id"])
+        tx.note(
+            "overtaken", job=job.id, detail=f"letter={row['id']} {row['kind']} was {row['state']}"
+        )
 
 
 def _message_id(tx: Tx, name: str) -> str:
@@ -210,7 +230,7 @@ def put_off(
     tx: Tx, letter: Letter, *, until: datetime, words: str, refused: bool, waited: timedelta
 ) -> None:
     """Try again at ``until``. Only a refusal counts towards giving up; so does only ``waited``."""
-    tx.execute(
+    hit = tx.execute(
         "UPDATE letter SET next_try = ?, tries = tries + 1, refusals = refusals + ?, waited = ?,"
         " last_words = ? WHERE id = ? AND state = 'WAITING'",
         until.timestamp(),
@@ -219,19 +239,24 @@ def put_off(
         words[:500],
         letter.id,
     )
-    if refused:
+    if hit and refused:
         tx.note("deferred", **_cause(tx, letter.id), detail=f"letter={letter.id} {words}")
 
 
-def set_aside(tx: Tx, letter: int, words: str) -> None:
-    """Give up trying: the letter is HELD with the server's words, for the operator."""
-    tx.execute(
+def set_aside(tx: Tx, letter: int, words: str) -> bool:
+    """Give up trying: the letter is HELD with the server's words, for the operator.
+
+    False if it does not wait any more: the result of its job has overtaken it.
+    """
+    hit = tx.execute(
         "UPDATE letter SET state = 'HELD', next_try = NULL, tries = tries + 1, last_words = ?"
         " WHERE id = ? AND state = 'WAITING'",
         words[:500],
         letter,
     )
-    tx.note("held", **_cause(tx, letter), detail=f"letter={letter} {words}")
+    if hit:
+        tx.note("held", **_cause(tx, letter), detail=f"letter={letter} {words}")
+    return bool(hit)
 
 
 def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:

@@ -13,20 +13,21 @@ import pytest
 from mailgate.config import Courier, Deliver
 from mailgate.deliver.outbox import Outbox, next_try
 from mailgate.model import LetterKind
-from mailgate.spool import letters, mail
+from mailgate.spool import jobs, letters, mail
 from mailgate.spool.database import Row, Site
-from mailgate.spool.store import Folder, Spool
+from mailgate.spool.store import Folder, Spool, direct
 from tests.deliver.relay import DROP, HANG, Script, relay
 from tests.servers import free_port
-from tests.spool.made import accepted
+from tests.spool.made import a_job, accepted, ended
 
 MOMENT = timedelta(milliseconds=20)
 ANN = "ann@mg.test"
+SITE = Site.of("jobs@gate.mg.test")
 
 
 @pytest.fixture
 async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
-    opened = Spool(Folder(tmp_path / "spool"), Site.of("jobs@gate.mg.test"), busy=0.2)
+    opened = Spool(Folder(tmp_path / "spool"), SITE, busy=0.2)
     opened.open()
     yield opened
     opened.close()
@@ -144,6 +145,26 @@ async def test_a_refusal_5xx_is_held_at_once_and_keeps_nobody_waiting(spool: Spo
         await until(lambda: row(spool, gone)["state"] == "HELD")
     assert row(spool, gone)["tries"] == 1
     assert row(spool, gone)["last_words"] == "550 5.1.1 no such user"
+
+
+async def test_a_receipt_that_was_put_off_does_not_follow_its_result(spool: Spool) -> None:
+    says = {"RCPT": "451 4.7.1 greylisted"}
+    with direct(spool.folder, SITE) as connection:
+        job = a_job(connection)
+        with connection.transaction() as tx:
+            tx.execute("UPDATE job SET receipt_due = ?", tx.at)
+            jobs.plan_receipts(tx, limit=1)
+    async with relay(says) as script, outbox(spool, script, retry=(timedelta(seconds=1),)):
+        await composed(spool, 1, 300)
+        await until(lambda: row(spool, 1)["refusals"])
+        says.clear()
+        with direct(spool.folder, SITE) as connection:
+            ended(connection, job)
+        await composed(spool, 2, 300)
+        await until(lambda: row(spool, 2)["state"] == "SENT")
+        assert letters.next_due(spool.view, besides=()) is None
+    (sent,) = script.mails
+    assert row(spool, 2)["message_id"].encode() in sent
 
 
 # --- a relay that is away ---------------------------------------------------------------------------

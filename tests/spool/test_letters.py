@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from mailgate.model import LetterKind, LetterState
-from mailgate.spool import jobs, keep, letters, mail
-from mailgate.spool.database import Connection
-from tests.spool.made import a_job, accepted, ended
+import pytest
+
+from mailgate.model import Attempt, LetterKind, LetterState, Notify, Progress
+from mailgate.spool import attempts, jobs, keep, letters, mail
+from mailgate.spool.database import Connection, Tx
+from tests.spool.made import DONE, WEEK, a_job, accepted, ended
 
 SOON = timedelta(seconds=10)
 
@@ -93,6 +95,89 @@ def test_a_letter_too_big_is_composed_again_under_its_message_id(spool: Connecti
     (plan,) = letters.planned(spool.view, besides=(), limit=5)
     assert before is not None
     assert (plan.id, plan.limit, plan.message_id) == (number, 100, before["message_id"])
+
+
+# --- letters that the result overtakes ------------------------------------------------------------
+
+
+def a_chatty_job(spool: Connection) -> Attempt:
+    """A job that runs; its receipt is put off by a refusal, its start mail is held, 50 % planned."""
+    job = a_job(spool, notify=frozenset({Notify.START, Notify.PROGRESS}))
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        tx.execute("UPDATE job SET receipt_due = ? WHERE id = ?", tx.at, job)
+        jobs.plan_receipts(tx, limit=9)
+        attempts.begun(tx, attempt, tx.now)
+        of_this = [plan.id for plan in letters.planned(tx, besides=(), limit=9) if plan.job == job]
+        for number in of_this:
+            letters.composed(tx, number, size=3, body=b"abc", file=None)
+        jobs.progressed(tx, jobs.fetch(tx, job), Progress(percent=50, words=""))
+        due = letters.due(tx, now=tx.now, limit=9, besides=())
+        receipt, started = [letter for letter in due if letter.id in of_this]
+        letters.put_off(tx, receipt, until=tx.now, words="451", refused=True, waited=SOON)
+        letters.set_aside(tx, started.id, "550")
+    return attempt
+
+
+def finish(tx: Tx, attempt: Attempt) -> None:
+    attempts.ended(tx, attempt, DONE, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+
+
+def test_what_has_not_left_when_the_result_is_planned_never_leaves(spool: Connection) -> None:
+    attempt = a_chatty_job(spool)
+    kinds = [(queued.kind, queued.state) for queued in letters.queue(spool.view)]
+    assert kinds == [("receipt", "WAITING"), ("started", "HELD"), ("progress", "PLANNED")]
+    with spool.transaction() as tx:
+        finish(tx, attempt)
+    assert [queued.kind for queued in letters.queue(spool.view)] == [LetterKind.RESULT]
+    assert spool.view.count("SELECT COUNT(*) FROM letter_body") == 0
+    told = [what for _, verb, what in jobs.history(spool.view, attempt.job) if verb == "overtaken"]
+    assert told == [
+        "letter=1 receipt was WAITING",
+        "letter=2 started was HELD",
+        "letter=3 progress was PLANNED",
+    ]
+
+
+def test_letters_are_overtaken_only_with_the_jobs_end(spool: Connection) -> None:
+    attempt = a_chatty_job(spool)
+    before = letters.queue(spool.view)
+    with spool.transaction() as tx:
+        tx.execute(
+            "CREATE TRIGGER torn AFTER INSERT ON event WHEN NEW.verb = 'overtaken'"
+            " BEGIN SELECT RAISE(ABORT, 'torn'); END"
+        )
+    with pytest.raises(Exception, match="torn"), spool.transaction() as tx:
+        finish(tx, attempt)
+    assert letters.queue(spool.view) == before
+
+
+def test_letters_that_left_and_other_jobs_letters_are_not_overtaken(spool: Connection) -> None:
+    attempt, other = a_chatty_job(spool), a_chatty_job(spool)
+    with spool.transaction() as tx:
+        letters.sent(tx, 1, "250")
+        finish(tx, attempt)
+    rows = spool.view.all("SELECT job, kind FROM letter ORDER BY id")
+    assert [row["kind"] for row in rows if row["job"] == attempt.job] == ["receipt", "result"]
+    assert len([row for row in rows if row["job"] == other.job]) == 3
+
+
+def test_what_becomes_of_an_overtaken_letter_on_its_way_touches_no_other(spool: Connection) -> None:
+    attempt = a_chatty_job(spool)
+    (receipt,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    with spool.transaction() as tx:
+        finish(tx, attempt)
+        history = len(tx.all("SELECT * FROM event"))
+        letters.put_off(tx, receipt, until=tx.now, words="451", refused=True, waited=SOON)
+        assert not letters.set_aside(tx, receipt.id, "550")
+        assert not letters.too_big(tx, receipt.id, limit=1, words="552")
+        assert not letters.composed(tx, receipt.id, size=3, body=b"abc", file=None)
+        letters.sent(tx, receipt.id, "250")
+        assert len(tx.all("SELECT * FROM event")) == history
+    (result,) = letters.queue(spool.view)
+    assert (result.kind, result.state, result.tries) == ("result", "PLANNED", 0)
+    assert result.id > receipt.id
 
 
 def appointment(spool: Connection) -> float:

@@ -325,7 +325,10 @@ def test_a_receipt_comes_when_a_job_takes_long_or_when_asked_for(gateway: Gatewa
     assert receipt["Mailgate-Phase"] == "EXECUTING"
     (gateway.folder / "go").touch()
     gateway.await_results(1)
-    gateway.send(request("true", "notify: receipt, start\n"))
+    (gateway.folder / "go").unlink()
+    gateway.send(request("waits", "notify: receipt, start\n"))
+    gateway.await_letters(4)
+    (gateway.folder / "go").touch()
     gateway.await_letters(5)
 
 
