@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import os
 import ssl
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,11 @@ from tests.deliver.relay import DROP, HANG, Script, relay
 from tests.servers import certificate, free_port
 
 SHORT = timedelta(seconds=0.1)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return certificate(tmp_path_factory.mktemp("tls"))
 
 
 # --- sending ----------------------------------------------------------------------------------------
@@ -56,7 +63,11 @@ async def test_bare_line_ends_leave_as_crlf():
     assert script.mails == [b"a\r\n.\r\nMAIL FROM:<x@y>\r\n.\r\nb\r\n"]
 
 
-async def test_a_big_letter_streams_in_little_memory(tmp_path: Path):
+@pytest.mark.parametrize("tls", [Tls.NONE, Tls.TLS])
+@pytest.mark.real("openssl")
+async def test_a_big_letter_streams_in_little_memory(
+    tmp_path: Path, pair: tuple[Path, Path], tls: Tls
+):
     big = tmp_path / "letter"
     line = b".UJD" * 19 + b"\r\n"
     with big.open("wb") as file:
@@ -83,8 +94,12 @@ async def test_a_big_letter_streams_in_little_memory(tmp_path: Path):
         ended.set()
 
     ended = asyncio.Event()
-    server = await asyncio.start_server(sink, "127.0.0.1", 0)
-    way = Script(port=server.sockets[0].getsockname()[1]).courier()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*pair)
+    secure = None if tls is Tls.NONE else context
+    server = await asyncio.start_server(sink, "127.0.0.1", 0, ssl=secure)
+    known = ssl.create_default_context(cafile=pair[0])
+    way = Script(port=server.sockets[0].getsockname()[1]).courier(tls=tls, context=known)
     tracemalloc.start()
     try:
         await way.deliver(letter(big))
@@ -309,6 +324,52 @@ async def test_a_letter_that_the_spool_cannot_give_ends_no_data(tmp_path: Path):
     assert script.mails == []
 
 
+async def test_a_disk_that_hangs_holds_up_neither_the_relay_nor_other_rooms(tmp_path: Path):
+    # Nobody writes into it: whoever opens it hangs.
+    hanging = tmp_path / "letter"
+    os.mkfifo(hanging)
+    lost = letter(hanging)
+    async with relay() as script:
+        way = script.courier(timeout=SHORT)
+        tries = [way.deliver(lost) for _ in range(2 * way.at_once)]
+        found = await asyncio.gather(*tries, return_exceptions=True)
+        assert {str(each) for each in found} == {
+            "letter 7 cannot be read from the spool: no answer in time"
+        }
+        assert all(isinstance(each, Unreachable) for each in found)
+        await way.deliver(letter())
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(os.getpid)
+        os.close(os.open(hanging, os.O_RDWR | os.O_NONBLOCK))
+    assert script.mails == [MAIL]
+
+
+@pytest.mark.parametrize("tls", [Tls.NONE, Tls.TLS])
+@pytest.mark.real("openssl")
+async def test_other_rooms_threads_are_not_used(tmp_path: Path, pair: tuple[Path, Path], tls: Tls):
+    nobody = ThreadPoolExecutor(1)
+    nobody.shutdown()
+    asyncio.get_running_loop().set_default_executor(nobody)
+    stored, password = tmp_path / "letter", tmp_path / "password"
+    stored.write_bytes(MAIL)
+    password.write_text("s3cret")
+    says = {"EHLO": "250-relay\r\n250 AUTH PLAIN"}
+    async with relay(says, certificate=pair if tls is Tls.TLS else None) as script:
+        way = script.courier(host="localhost", tls=tls, user="x", password_file=password)
+        if tls is Tls.TLS:
+            # The system's certificates were read; ours is none of them.
+            with pytest.raises(Unreachable, match="certificate verify failed"):
+                await way.deliver(letter(stored))
+        else:
+            await way.deliver(letter(stored))
+            assert script.mails == [MAIL]
+
+
+async def test_a_relay_whose_name_nobody_knows_is_unreachable():
+    with pytest.raises(Unreachable, match=r"relay nowhere\.invalid:25 cannot be used: "):
+        await Script(port=25).courier(host="nowhere.invalid").deliver(letter())
+
+
 async def test_a_cancelled_delivery_leaves_no_connection():
     async with relay({"DOT": HANG}) as script:
         delivery = asyncio.create_task(script.courier().deliver(letter()))
@@ -321,11 +382,6 @@ async def test_a_cancelled_delivery_leaves_no_connection():
 
 
 # --- TLS and passwords ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.real("openssl")
@@ -351,12 +407,13 @@ async def test_a_relay_without_the_wanted_starttls_is_not_used():
 async def test_the_password_is_read_at_each_connection(tmp_path: Path):
     file = tmp_path / "password"
     file.write_text("s3cret ü\nsecond line\n")
-    async with relay({"EHLO": "250-relay\r\n250 AUTH PLAIN"}) as script:
+    says = {"EHLO": "250-relay\r\n250 AUTH PLAIN"}
+    async with relay(says) as script:
         way = script.courier(user="gateway", password_file=file)
         await way.deliver(letter())
         file.unlink()
         await way.deliver(letter())
-        way.close()
+        says["RSET"] = "421 4.4.2 idle too long"
         with pytest.raises(Unreachable) as told:
             await way.deliver(letter())
     assert str(told.value) == "the file of the relay's password cannot be read"
