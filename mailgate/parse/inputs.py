@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from mailgate.model import Attachment, Input
 from mailgate.parse.keys import Finding, fine, shown, wrong
+from mailgate.said import size as said_size
 from mailgate.services import Service
 from mailgate.settings.rules import InputRule, Origin, last_part
-from mailgate.settings.units import said_size
 
 # What mail programs attach by themselves: no input, unless a service asks for such files by name or
 # there is nothing else.

@@ -8,11 +8,13 @@ from datetime import timedelta
 
 from mailgate.log import escaped
 from mailgate.model import Notify, Reply, Understood
+from mailgate.said import counted
+from mailgate.said import duration as said_duration
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean, nearest, one_of
-from mailgate.settings.parameters import Flag, Parameter, is_yes
+from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes
 from mailgate.settings.rules import GENERAL, InputRule, Origin, folded
-from mailgate.settings.units import duration, said_duration
+from mailgate.settings.units import duration
 
 LABEL = 100
 """Characters of a label that are kept."""
@@ -26,24 +28,10 @@ _LINE = re.compile(
 _QUOTES = re.compile("[\"'“”‘’„«»]")
 _DASHES = re.compile("[‐-―−]")
 
-# What a person writes around a request, with a name or a few empty words: nothing of it is asked.
-_NAMES = r"((?:[ ,]+[\w.'-]+){0,5})[ ,.!]*"
-_GREETING = re.compile(
-    rf"(?:hello|hi|hey|dear|greetings|good (?:morning|day|afternoon|evening))\b{_NAMES}",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(
-    r"(?:thanks|thank you|many thanks|cheers|regards|(?:best|kind|warm)(?: (?:regards|wishes))?"
-    rf"|sincerely|yours(?: sincerely| faithfully| truly)?|bye)\b{_NAMES}",
-    re.IGNORECASE,
-)
-_EMPTY = (
-    "a advance again all and everybody everyone folks for help in lot madam much or sir so team"
-)
-_EMPTY_WORDS = frozenset([*_EMPTY.split(), "there", "to", "very", "you", "your"])
-
 # So many wrong lines are told one by one.
 _TOLD = 20
+# A label of more words may as well be a sentence.
+_FEW = 4
 # What is asked for is added to a date; no computer or address lives as long.
 _LONGEST = timedelta(days=3650)
 
@@ -102,28 +90,40 @@ def key_line(line: str) -> KeyLine | None:
     return KeyLine(key=folded(plain), written=plain.strip(), value=line[found.end() :].strip())
 
 
-def is_greeting(line: str) -> bool:
-    """Tell whether a line plainly greets, perhaps with a name, and says no more."""
-    return _says_only(_GREETING, line)
-
-
-def is_closing(line: str) -> bool:
-    """Tell whether a line plainly thanks or takes leave, perhaps with a name, and says no more."""
-    return _says_only(_CLOSING, line)
-
-
-def _says_only(courtesy: re.Pattern[str], line: str) -> bool:
-    found = courtesy.fullmatch(line.strip()) if len(line) <= _HEAD else None
-    if found is None:
-        return False
-    words = found[1].replace(",", " ").split()
-    return all(word.lower() in _EMPTY_WORDS or word[0].isupper() for word in words)
-
-
 def known_keys(service: Service) -> dict[str, str]:
     """Map every key that a request to the service may hold, as compared, to its proper form."""
     names = [*GENERAL, *service.parameters, *service.inputs]
     return {folded(name): name for name in names}
+
+
+def sample(name: str, service: Service) -> str:
+    """Return a value that the key ``name``, a parameter or a plain general one, takes."""
+    parameter = service.parameters.get(name)
+    if parameter is not None:
+        return parameter.sample()
+    return said_duration(_some_time(service)) if name == "work-limit" else "yes"
+
+
+def suits(name: str, value: str, service: Service) -> bool:
+    """Tell whether words after the key ``name`` are plainly a value for it, and no sentence."""
+    parameter = service.parameters.get(name)
+    if parameter is not None:
+        return not isinstance(parameter, Text) and parameter.fault(value) is None
+    if name in service.inputs:
+        return "." in value.strip(".") and not value.split()[1:]
+    try:
+        _GENERAL[name][0](General(), value, service)
+    except _WrongError:
+        return False
+    return name != "label" or len(value.split()) <= _FEW
+
+
+def suits_nearly(name: str, value: str, service: Service) -> bool:
+    """Tell whether words after a key that is nearly ``name`` may be a value for it."""
+    parameter = service.parameters.get(name)
+    if isinstance(parameter, Choice) and nearest(value, parameter.choices):
+        return True
+    return name != "label" and suits(name, value, service)
 
 
 def read_keys(lines: Iterable[str], service: Service) -> Asked:
@@ -137,7 +137,8 @@ def read_keys(lines: Iterable[str], service: Service) -> Asked:
             continue
         asked.findings.append(finding)
     if left:
-        asked.findings.append(wrong(f"and {left} more lines", "are wrong too", None))
+        more = counted(left, "more line")
+        asked.findings.append(wrong(f"and {more}", "wrong too", None))
     return asked
 
 
@@ -180,10 +181,8 @@ def _no_key(line: str, service: Service) -> Finding:
         right = shown(f"{known}: {rest.strip()}")
         meaning = f'is no "key: value" line; did you mean "{right}"?'
         return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
-    if service.body_input is not None:
-        meaning = f'is no "key: value" line; the text for "{service.body_input.name}" begins'
-        return wrong(line, f"{meaning} below a blank line", "a blank line between keys and text")
-    return wrong(line, 'is no "key: value" line', f'the line "{shown(line)}" left out')
+    meaning = 'is no "key: value" line; the text begins below a blank line'
+    return wrong(line, meaning, "a blank line between keys and text")
 
 
 def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
@@ -319,8 +318,16 @@ def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
     return replace(general, dry_run=yes), "only say what would run" if yes else "run it"
 
 
-def _any_span(most: timedelta) -> str:
-    return f'a duration such as "30 min", at most {said_duration(most)}'
+def _any_span(some: timedelta, most: timedelta) -> str:
+    return f'a duration such as "{said_duration(min(some, most))}", at most {said_duration(most)}'
+
+
+def _some_time(service: Service) -> timedelta:
+    return min(timedelta(minutes=30), service.limits.work or _LONGEST)
+
+
+def _work_span(service: Service) -> str:
+    return _any_span(_some_time(service), service.limits.work or _LONGEST)
 
 
 Read = Callable[[General, str, Service], tuple[General, str]]
@@ -328,8 +335,8 @@ Read = Callable[[General, str, Service], tuple[General, str]]
 _GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
     "service": (_service, lambda service: f'"{service.name}"'),
     "label": (_label, lambda _: "a few words"),
-    "work-limit": (_work_limit, lambda service: _any_span(service.limits.work or _LONGEST)),
-    "keep": (_keep, lambda service: _any_span(service.limits.keep_max)),
+    "work-limit": (_work_limit, _work_span),
+    "keep": (_keep, lambda service: _any_span(timedelta(days=30), service.limits.keep_max)),
     "notify": (_notify, lambda _: f"{one_of(list(Notify))}, or several with commas"),
     "reply": (_reply, lambda _: one_of(list(Reply))),
     "dry-run": (_dry_run, lambda _: '"yes" or "no"'),

@@ -3,51 +3,60 @@
 The rules, in the order in which a sender meets them:
 
 - Blank lines at the very top are passed over.
-- The lines down to the first blank one are the request: ``key: value`` or ``key = value`` each. The
-  keys are the general ones, the service's parameters, and the names of its attachments' inputs, by
-  which one of several attachments is chosen. A line there that is none is wrong; there is no guess.
+- Lines ``key: value`` or ``key = value`` are the request, up to the first blank line below. Keys
+  are the general ones, the service's parameters, and the names of its attachments' inputs, by which
+  one of several attachments is chosen. Another key is wrong; there is no guess.
 - For a service with a body input, that is what stands below the first blank line. If the text does
-  not begin with a ``key: value`` line, all of it is the body input.
-- For the others, greetings ("Hello,", "Dear Jane,") are passed over, and a closing ("Thanks, Jane",
-  "Best regards") ends the request as a blank line does. What stands below is not read, and listed
-  as ignored; but a line there with one of the service's keys is wrong, since its writer meant it,
-  unless it stands below a closing, where people sign.
+  not begin with a ``key: value`` line, all of it is the body input. Every line above it is a key's.
+- For the others, sentences are not read, and listed as ignored; greetings ("Hello,", "Dear Jane,")
+  are not even listed, and a closing ("Thanks, Jane", "Best regards") ends the mail. But a line that
+  its writer seems to mean as a setting is wrong: nothing runs with a setting that was not seen.
 - A body input of which something was lost on the way, or in telling quotes and signatures from what
   was meant, is wrong; so is an attachment that is used and arrived damaged.
 - Values are taken as sent, without the blanks around them. A key that is given twice is wrong.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mailgate.model import Message, Request, Unclear, Understood
 from mailgate.parse.inputs import Binding, bind_attachments, bind_body
 from mailgate.parse.keys import (
     Asked,
     Finding,
-    is_closing,
-    is_greeting,
     key_line,
     known_keys,
     read_keys,
     shown,
+    suits,
+    suits_nearly,
     wrong,
 )
 from mailgate.parse.message import MAX_TEXT
+from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
+from mailgate.said import counted
+from mailgate.said import size as said_size
 from mailgate.services import Service
+from mailgate.settings.kinds import nearest
 from mailgate.settings.rules import folded
-from mailgate.settings.units import said_size
 
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""
 
-# So many misplaced lines are told one by one; and so many mends fit in a sentence.
+# So many lines beside the request are told one by one; and so many mends fit in a sentence.
 _TOLD, _MENDS = 5, 3
 # Whoever misplaces a key does so near the top; a text may have a million lines.
 _LOOKED_AT = 1000
-# In a longer text courtesies do not matter.
-_SHORT = 20
-
+# So many sentences are looked at for settings that they may mean.
+_READ = 200
+# In a longer text courtesies do not matter; so many characters of a line tell which it is.
+_SHORT, _QUOTED = 20, 60
+# Mail programs break lines at 72 columns or so, between words: what follows may be torn off.
+_BROKEN = 60
+# A list is a way to write keys, too.
+_BULLET = re.compile(r"\A\s*(?:[-–—*•·+]|--)\s*(?=\w)")
 
 _TOO_LONG_A_TEXT = wrong(
     "(the text)",
@@ -72,7 +81,7 @@ def read_request(message: Message, service: Service) -> Request | Unclear:
     if service.body_input is not None:
         binding.findings += _losses(message)
         bind_body(page.body, service.body_input, binding)
-    findings = [*asked.findings, *_misplaced(page, service), *missing, *binding.findings]
+    findings = [*asked.findings, *_beside(page, service, asked), *missing, *binding.findings]
     if any(finding.told.wrong for finding in findings):
         return _unclear(findings, asked, page, binding, service)
     signature = _signature(message) if service.body_input is not None else ()
@@ -87,23 +96,20 @@ def _losses(message: Message) -> Iterator[Finding]:
         meaning = f"arrived damaged: {message.text_damage}"
         yield wrong("(the text)", meaning, f"the text undamaged, {_OR_AS_A_FILE}")
     if message.quoted:
-        meaning = f"taken for a quoted mail and left out of it: {_counted(message.quoted)}"
+        meaning = f"taken for a quoted mail and left out of it: {counted(message.quoted, 'line')}"
         mend = f"the text in a new mail that answers and quotes none, {_OR_AS_A_FILE}"
         yield wrong("(the text)", meaning, mend)
     if message.dashed:
-        meaning = f'taken for a signature below "--" and left out of it: {_counted(message.dashed)}'
+        lost = counted(message.dashed, "line")
+        meaning = f'taken for a signature below "--" and left out of it: {lost}'
         yield wrong("(the text)", meaning, f'no line "--" in the text, {_OR_AS_A_FILE}')
 
 
 _OR_AS_A_FILE = "or with the text attached as a file if the service takes files"
 
 
-def _counted(lines: int) -> str:
-    return f"{lines} line{'s' if lines > 1 else ''}"
-
-
 def _signature(message: Message) -> tuple[str, ...]:
-    return (f"the signature, {_counted(message.signed)}",) if message.signed else ()
+    return (f"the signature, {counted(message.signed, 'line')}",) if message.signed else ()
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -111,34 +117,56 @@ def _signature(message: Message) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """A text taken apart; ``implicit``: it begins with the body input, without any key."""
+    """A text taken apart.
+
+    ``top`` has the keys' lines, ``text`` the body input; ``implicit``: the page begins with it.
+    Where there is none ``prose`` is what stands above and between the keys, ``torn`` what may
+    be the end of a long line there, ``below`` what follows the first blank line after them, and
+    ``signed`` a closing and what follows it.
+    """
 
     top: Sequence[str]
-    below: Sequence[str]
+    text: Sequence[str] = ()
+    below: Sequence[str] = ()
+    prose: Sequence[str] = ()
+    torn: Sequence[str] = ()
+    signed: Sequence[str] = ()
     implicit: bool = False
 
     @property
     def body(self) -> str:
-        lines = _without_blank_ends(self.below)
+        lines = _without_blank_ends(self.text)
         return "\n".join([*lines, ""]) if lines else ""
 
 
 def _page(lines: Sequence[str], service: Service) -> _Page:
     if service.body_input is not None:
         return _page_with_body(_without_blank_ends(lines))
-    start = _first(
-        lines, lambda line: line.strip() and not is_greeting(line) and not is_closing(line)
-    )
-    rest = lines[start:]
-    end = _first(rest, lambda line: not line.strip() or is_closing(line))
-    return _Page(top=[line for line in rest[:end] if not is_greeting(line)], below=rest[end:])
+    start = _first(lines, lambda line: line.strip() and not _is_courtesy(line))
+    end = start + _first(lines[start:], is_closing)
+    said = [_BULLET.sub("", line, count=1) for line in lines[start:end]]
+    begin = _first(said[:_LOOKED_AT], lambda line: is_key(line, service))
+    stop = begin + _first(said[begin:], lambda line: not line.strip())
+    top, prose, torn = list[str](), list(said[:begin]), list[str]()
+    for above, line in pairwise(["", *said[begin:stop]]):
+        if is_key(line, service):
+            top.append(line)
+        elif is_key(above, service) and len(above) >= _BROKEN:
+            torn.append(line)
+        else:
+            prose.append(line)
+    return _Page(top=top, prose=prose, torn=torn, below=said[stop:], signed=lines[end:])
+
+
+def _is_courtesy(line: str) -> bool:
+    return is_greeting(line) or is_closing(line)
 
 
 def _page_with_body(lines: Sequence[str]) -> _Page:
     if lines and key_line(lines[0]) is None:
-        return _Page(top=(), below=lines, implicit=True)
+        return _Page(top=(), text=lines, implicit=True)
     end = _first(lines, lambda line: not line.strip())
-    return _Page(top=lines[:end], below=lines[end:])
+    return _Page(top=lines[:end], text=lines[end:])
 
 
 def _first(lines: Sequence[str], wanted: Callable[[str], object]) -> int:
@@ -152,35 +180,68 @@ def _without_blank_ends(lines: Sequence[str]) -> Sequence[str]:
     return lines[start:end]
 
 
-def _misplaced(page: _Page, service: Service) -> list[Finding]:
-    """Find the service's keys below the first blank line, where nobody reads them."""
-    if service.body_input is not None and not page.implicit:
-        return []
-    known, found = known_keys(service), list[str]()
-    near = page.below[:_LOOKED_AT]
-    signed = len(near) if page.implicit else _first(near, is_closing)
-    for line in near[:signed]:
+def _beside(page: _Page, service: Service, asked: Asked) -> list[Finding]:
+    """Find what is no key's line above the first blank one, and seems to mean a setting."""
+    if service.body_input is not None:
+        found = _within_text(page, service) if page.implicit else ()
+    else:
+        found = _unread_settings(page, service, asked)
+    findings = list(found)
+    told = findings[:_TOLD]
+    if findings[_TOLD:]:
+        more = counted(len(findings) - _TOLD, "more such line")
+        told.append(wrong(f"and {more}", "wrong too", None))
+    return told
+
+
+def _within_text(page: _Page, service: Service) -> Iterator[Finding]:
+    body, known = service.body_input, known_keys(service)
+    assert body  # noqa: S101 - the caller has seen it
+    meaning = f'stands in the text for "{body.name}", which has no lines of keys above it'
+    for line in page.text[:_LOOKED_AT]:
         keyed = key_line(line)
         if keyed is not None and keyed.key in known:
-            found.append(line)
-    findings = [_misplaced_line(line, service) for line in found[:_TOLD]]
-    if found[_TOLD:]:
-        told = f"and {len(found) - _TOLD} more such lines"
-        findings.append(wrong(told, "stand below the first blank line", None))
-    return findings
+            mend = (
+                f'"{shown(line)}" at the very top and a blank line below it, or, if it belongs to'
+                f' the text, with "service: {service.name}" and a blank line above the text'
+            )
+            yield wrong(line, meaning, mend)
 
 
-def _misplaced_line(line: str, service: Service) -> Finding:
-    body = service.body_input
-    if body is None:
-        meaning = "stands below the first blank line, where nothing is read"
-        return wrong(line, meaning, f'the line "{shown(line)}" above the first blank line')
-    meaning = f'stands in the text for "{body.name}", which has no lines of keys above it'
-    mend = (
-        f'"{shown(line)}" at the very top and a blank line below it, or, if it belongs to the text,'
-        f' with "service: {service.name}" and a blank line above the text'
+def _unread_settings(page: _Page, service: Service, asked: Asked) -> Iterator[Finding]:
+    for line in page.torn:
+        meaning = "may be the end of the line above it, or not: it is not read"
+        yield wrong(line, meaning, f'"{shown(line)}" on one line with what it belongs to')
+    for line in page.below[:_LOOKED_AT]:
+        right = _key_meant(line, service)
+        if right is not None:
+            meaning = "stands below the first blank line, where nothing is read"
+            yield wrong(line, meaning, f'the line "{shown(right)}" above the first blank line')
+    sentences = [*page.prose[:_READ], *page.below[:_READ]]
+    yield from meant(
+        (line for line in sentences if _key_meant(line, service) is None), service, asked
     )
-    return wrong(line, meaning, mend)
+    for line in page.signed[:_LOOKED_AT]:
+        # People sign with "Service: Bioinformatics" and the like.
+        keyed = key_line(line)
+        name = known_keys(service).get(keyed.key) if keyed else None
+        if keyed and name and suits(name, keyed.value, service):
+            meaning = "stands below a closing, where nothing is read"
+            yield wrong(line, meaning, f'the line "{shown(line)}" at the top')
+
+
+def _key_meant(line: str, service: Service) -> str | None:
+    """Return a line with a known key, or nearly so, as it should be; None for any other."""
+    keyed = key_line(line)
+    if keyed is None:
+        return None
+    known = known_keys(service)
+    if keyed.key in known:
+        return line
+    near = nearest(keyed.key, list(known))
+    if near is None or not suits_nearly(known[near], keyed.value, service):
+        return None
+    return f"{known[near]}: {keyed.value}"
 
 
 def _fill_in(asked: Asked, service: Service) -> list[Finding]:
@@ -208,7 +269,12 @@ def _request(
         service=service.name,
         parameters=asked.parameters,
         inputs=tuple(binding.inputs),
-        ignored=(*binding.ignored, *_unread(page, service), *signature),
+        ignored=(
+            *binding.ignored,
+            *(f'"{line}"' for line in _unread(page)),
+            *_rest(page),
+            *signature,
+        ),
         label=general.label,
         work_limit=general.work_limit,
         keep=general.keep,
@@ -218,26 +284,36 @@ def _request(
     )
 
 
-def _unread(page: _Page, service: Service) -> tuple[str, ...]:
-    if service.body_input is not None:
-        return ()
-    said = [line for line in page.below if line.strip()]
-    if len(said) < _SHORT:
-        said = [line for line in said if not is_greeting(line) and not is_closing(line)]
-    count = len(said)
-    if not count:
-        return ()
-    return (f"the text below the first blank line, {_counted(count)}",)
+def _unread(page: _Page) -> list[str]:
+    """Return the sentences that were not read: the first of them."""
+    return [shown(line, _QUOTED) for line in _sentences(page)[:_TOLD]]
+
+
+def _rest(page: _Page) -> Iterator[str]:
+    """Yield what else was not read, counted."""
+    more = len(_sentences(page)) - _TOLD
+    if more > 0:
+        yield f"and {counted(more, 'more line')} of text"
+    below = [line for line in page.signed if line.strip() and not _is_courtesy(line)]
+    if below:
+        yield f'what stands below "{shown(page.signed[0], _QUOTED)}", {counted(len(below), "line")}'
+
+
+def _sentences(page: _Page) -> list[str]:
+    said = [line for line in (*page.prose, *page.below) if line.strip()]
+    # In a longer text courtesies do not matter.
+    return said if len(said) > _SHORT else [line for line in said if not _is_courtesy(line)]
 
 
 def _unclear(
     findings: Sequence[Finding], asked: Asked, page: _Page, binding: Binding, service: Service
 ) -> Unclear:
     ignored = [Understood(quoted=name, meaning="fits nothing, ignored") for name in binding.ignored]
-    unread = [Understood(quoted=text, meaning="not read") for text in _unread(page, service)]
+    unread = [Understood(quoted=line, meaning="not read") for line in _unread(page)]
+    rest = [Understood(quoted=said, meaning="not read") for said in _rest(page)]
     return Unclear(
         service=service.name,
-        lines=(*(finding.told for finding in findings), *ignored, *unread),
+        lines=(*(finding.told for finding in findings), *ignored, *unread, *rest),
         example=_example(asked, service),
         mend=_mend(findings),
     )

@@ -27,7 +27,7 @@ from mailgate.reply.package import Changed, choose, part_size
 from mailgate.reply.plain import plain_page
 from mailgate.reply.samples import samples
 from mailgate.reply.templates import BadTemplateError, Page, Templates
-from mailgate.reply.words import counted
+from mailgate.said import counted
 
 __all__ = ["Changed", "Draft", "Writer"]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar, assert_never
 
+from mailgate import said
 from mailgate.model import (
     Exit,
     Job,
@@ -22,7 +23,6 @@ from mailgate.model import (
     Unclear,
 )
 from mailgate.phases import Phase
-from mailgate.reply import words
 from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.excerpt import ABSENT, Excerpt
 from mailgate.reply.layout import cut, fact, printable, wrapped
@@ -180,7 +180,7 @@ def _running(draft: Draft) -> Facts:
     return {
         **_job(job, draft),
         "ran": _ran(job.started, draft.now),
-        "percent": fact(words.percent(progress.percent)) if progress else "",
+        "percent": fact(said.percent(progress.percent)) if progress else "",
         "progress_words": printable(cut(progress.words, 300)).strip() if progress else "",
     }
 
@@ -196,9 +196,9 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "completed": job.phase is Phase.COMPLETED,
         "brief": job.reply is Reply.BRIEF,
         "ran": _ran(job.started, job.ended),
-        "memory": fact(words.size(job.plan.memory)) if job.plan.memory else "",
+        "memory": fact(said.size(job.plan.memory)) if job.plan.memory else "",
         "kept_until": _moment(job.destruction),
-        "letter_limit": fact(words.size(draft.limit)),
+        "letter_limit": fact(said.size(draft.limit)),
         "attached_most": MOST if len(job.streams) > MOST else 0,
         "outputs": _listing(outputs, _output),
         "kept": _listing(kept, _output),
@@ -216,7 +216,7 @@ def _output(entry: tuple[Stream, bool]) -> Output:
     stream, goes = entry
     return Output(
         name=fact(stream.name, 200),
-        size=fact(words.size(stream.size)),
+        size=fact(said.size(stream.size)),
         sha256=fact(stream.sha256),
         attached=goes,
     )
@@ -227,7 +227,7 @@ def _exit(end: Exit) -> Facts:
         "reason": str(end.reason),
         "code": end.code if end.code is not None else "",
         "signal": end.signal if end.signal is not None else 0,
-        "signal_name": fact(words.signal(end.signal)) if end.signal is not None else "",
+        "signal_name": fact(said.signal(end.signal)) if end.signal is not None else "",
         "engine_words": printable(cut(end.words, 300)).strip(),
     }
 
@@ -238,7 +238,7 @@ def _more_time(job: Job, most: timedelta | None) -> str:
         return ""
     if most is None or job.work_limit is None or most <= job.work_limit:
         return ""
-    return words.sendable(min(2 * job.work_limit, most))
+    return said.sendable(min(2 * job.work_limit, most))
 
 
 def _name_of(job: Job, role: StreamRole) -> str:
@@ -301,7 +301,7 @@ def _dry_run(draft: Draft, given: Given) -> Facts:
             lambda bound: Bound(
                 name=fact(bound.name),
                 filename=fact(bound.filename, 200),
-                size=fact(words.size(bound.size)),
+                size=fact(said.size(bound.size)),
                 sha256=fact(bound.sha256),
             ),
         ),
@@ -348,11 +348,11 @@ def _settings(parameters: Mapping[str, str]) -> Listing:
 
 
 def _span(span: timedelta | None) -> str:
-    return _fact_of(words.duration, span)
+    return _fact_of(said.duration, span)
 
 
 def _moment(at: datetime | None) -> str:
-    return _fact_of(words.moment, at)
+    return _fact_of(said.moment, at)
 
 
 def _ran(started: datetime | None, ended: datetime | None) -> str:

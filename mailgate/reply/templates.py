@@ -17,9 +17,8 @@ from jinja2 import (
     TemplateError,
 )
 
-from mailgate import share
+from mailgate import said, share
 from mailgate.model import LetterKind
-from mailgate.reply import words
 from mailgate.reply.layout import laid_out, shown, table
 
 SUFFIX = ".txt.j2"
@@ -57,7 +56,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters["table"] = table
-        self._environment.globals["counted"] = words.counted
+        self._environment.globals["counted"] = said.counted
 
     def page(self, kind: LetterKind, facts: Mapping[str, object]) -> Page:
         """Fill in the template of ``kind``.

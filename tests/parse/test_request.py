@@ -160,13 +160,11 @@ def test_the_general_keys_are_read(align: Service) -> None:
         ("tree:", "is empty"),
         ("tree: -x", 'begins with "-"'),
         ("tree upgma", 'did you mean "tree: upgma"?'),
-        ("please use upgma", 'is no "key: value" line'),
-        ("Hello, please align these", 'is no "key: value" line'),
         ("service: blast", 'this mail went to the service "align"'),
-        ("work-limit: 2h", "2 h is over the service's limit of 1 h"),
-        ("work-limit: 30", "is no duration"),
+        ("work-limit: 2h", "2 hours is over the service's limit of 1 hour"),
+        ("work-limit: 30", 'such as "30 minutes", at most 1 hour'),
         ("work-limit: 0s", "under a second"),
-        ("keep: 91d", "91 d is over the service's limit of 90 d"),
+        ("keep: 91d", "91 days is over the service's limit of 90 days"),
         ("keep: 999999999999 weeks", "is no duration"),
         ("notify: strat", 'did you mean "start"?'),
         ("notify:", "is no event"),
@@ -195,7 +193,7 @@ def test_every_line_is_accounted_for_and_what_was_right_is_in_the_example(align:
         ("globins.fa", False), ("me.vcf, 2 KiB", False),
     ]  # fmt: skip
     assert answer.lines[1].meaning == 'there is no parameter "tre"; did you mean "tree"?'
-    assert answer.lines[3].meaning == '10 B as "sequences"'
+    assert answer.lines[3].meaning == '10 bytes as "sequences"'
     assert answer.mend == 'Send it again with "tree: upgma" instead of "tre: upgma".'
     assert answer.example == ("service: align", "label: x", "tree: sl")
 
@@ -303,6 +301,13 @@ def test_the_example_works_when_it_is_sent(align: Service, count: Service, plain
         "Good morning",
         "Hey there",
         "Dear Dr. Müller,",
+        "Sehr geehrte Damen und Herren,",
+        "Sehr geehrter Herr Dr. Weiß,",
+        "Guten Tag",
+        "Hallo zusammen,",
+        "Liebe Ann!",
+        "Bonjour à tous,",
+        "Estimada Ann:",
     ],
 )
 def test_a_greeting_is_passed_over(align: Service, greeting: str) -> None:
@@ -312,21 +317,33 @@ def test_a_greeting_is_passed_over(align: Service, greeting: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "closing", ["Thanks,", "Best regards", "Cheers, Jane", "Many thanks in advance!"]
+    "closing",
+    [
+        "Thanks,",
+        "Best regards",
+        "Cheers, Jane",
+        "Many thanks in advance!",
+        "Mit freundlichen Grüßen",
+        "Viele Grüße, Ann",
+        "MfG",
+        "Vielen Dank im Voraus",
+        "Cordialement",
+        "Un saludo",
+    ],
 )
 def test_a_closing_ends_the_request(align: Service, closing: str) -> None:
     request = clear(
         align, "tree: upgma", closing, "Jane Doe", "Service: Bioinformatics Core", files=(FA,)
     )
     assert request.parameters == {"tree": "upgma"}
-    assert request.ignored == ("the text below the first blank line, 2 lines",)
+    assert request.ignored == (f'what stands below "{closing}", 2 lines',)
 
 
 def test_prose_below_the_first_blank_line_is_not_read_and_listed(align: Service) -> None:
     request = clear(
         align, "tree: sl", "", "These came from the freezer.", "Phone: 1234", files=(FA,)
     )
-    assert request.ignored == ("the text below the first blank line, 2 lines",)
+    assert request.ignored == ('"These came from the freezer."', '"Phone: 1234"')
 
 
 def test_a_key_of_the_service_below_the_first_blank_line_is_wrong(align: Service) -> None:
@@ -337,9 +354,121 @@ def test_a_key_of_the_service_below_the_first_blank_line_is_wrong(align: Service
     assert answer.mend == 'Send it again with the line "tree: upgma" above the first blank line.'
 
 
-def test_prose_before_the_request_is_not_guessed_at(align: Service) -> None:
-    answer = unclear(align, "Please align the attached sequences.", "", "tree: upgma", files=(FA,))
-    assert len(faults(answer)) == 2
+PROSE = [
+    ["Sehr geehrte Damen und Herren,", "", "anbei die Sequenzen.", "", "Mit freundlichen Grüßen", "Ann"],
+    ["Hi,", "please align these, thanks!", "Ann"],
+    ["Dear all", "could you align the attached globins for me?"],
+    ["Guten Tag,", "", "im Anhang finden Sie 45 Sequenzen;", "vielen Dank im Voraus!", "", "MfG", "Ann Lee"],
+    ["Please make a tree of these. Keep up the good work!"],
+    ["Bonjour,", "voici mes séquences (globins-upgma.fa).", "", "Cordialement", "Ann"],
+    ["The file has HBA, HBB and MYG; the e-mail of Tuesday had others: see there."],
+    ["Label the columns as you like, I do not mind.", "Service is what we are here for, reply when you can."],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", PROSE, ids=lambda lines: lines[-1])
+def test_sentences_around_what_is_needed_do_not_keep_a_request_from_running(
+    align: Service, lines: list[str]
+) -> None:
+    request = clear(align, *lines, files=(FA,))
+    assert request.parameters == {"tree": "sl"}
+    assert any(line.startswith('"') for line in request.ignored)
+
+
+def test_the_letter_says_which_lines_were_not_read(align: Service) -> None:
+    request = clear(align, *PROSE[0], files=(FA,))
+    assert request.ignored == (
+        '"anbei die Sequenzen."', 'what stands below "Mit freundlichen Grüßen", 1 line',
+    )  # fmt: skip
+    answer = unclear(align, *PROSE[0])
+    assert [line.quoted for line in answer.lines if line.meaning == "not read"] == [
+        "anbei die Sequenzen.", 'what stands below "Mit freundlichen Grüßen", 1 line',
+    ]  # fmt: skip
+
+
+def test_keys_are_read_wherever_the_sentences_stand(align: Service) -> None:
+    for lines in (
+        ["Hello,", "please align these by upgma:", "", "tree: upgma", "", "Thanks", "Ann"],
+        ["Please align these.", "tree: upgma", "This is for the paper.", "label: x", "", "More."],
+        ["- tree: upgma", "* label: x"],
+    ):
+        assert clear(align, *lines, files=(FA,)).parameters == {"tree": "upgma"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("please use upgma", 'only in a line "tree: upgma"'),
+        ("Bitte mit UPGMA rechnen.", 'only in a line "tree: upgma"'),
+        ("tre upgma", 'did you mean "tree: upgma"?'),
+        ("tree wpgma", 'did you mean "tree: wpgma"?'),
+        ("tree should be upgma", 'did you mean "tree: should be upgma"?'),
+        ("--tree upgma", 'did you mean "tree: upgma"?'),
+        ("--tree=wpgma", 'expected "sl" or "upgma"'),
+        ("# tree: wpgma", 'did you mean "tree: wpgma"?'),
+        ("Dear Ann, tree: wpgma", '"tree" is read only where it begins a line'),
+        ("please take tree=wpgma", '"tree" is read only where it begins a line'),
+        ("with the tree -> wpgma", '"tree" is read only where it begins a line'),
+        ("work limit 30 min", 'did you mean "work-limit: 30 min"?'),
+        ("keep 30 days", 'did you mean "keep: 30 days"?'),
+        ("reply brief", 'did you mean "reply: brief"?'),
+        ("Only a dry run, please.", 'only in a line "dry-run: yes"'),
+        ("sequences other.fa", 'did you mean "sequences: other.fa"?'),
+        ("foo: bar", 'there is no parameter "foo"'),
+        ("my foo = bar", 'there is no parameter "my foo"'),
+        ("- foo: bar", 'there is no parameter "foo"'),
+    ],
+)
+def test_a_sentence_that_may_mean_a_setting_is_never_run_without_it(
+    align: Service, line: str, said: str
+) -> None:
+    for lines in ([line], ["Hello,", line], ["Please align these.", line, "", "Ann"]):
+        answer = unclear(align, *lines, files=(FA,))
+        assert any(said in fault for fault in faults(answer)), faults(answer)
+
+
+def test_a_parameter_in_a_sentence_is_asked_about_unless_a_line_sets_it(tmp_path: Path) -> None:
+    words = 'command = ["x", "{gap-cost}"]\n[parameter.gap-cost]\ntype = "integer"\ndefault = 3'
+    fold = service(tmp_path, words, "fold")
+    answer = unclear(fold, "Use a gap cost of 10.")
+    assert faults(answer) == [
+        'Use a gap cost of 10. | sounds like a setting: "gap-cost" is read only in a line'
+        ' "gap-cost: 3"'
+    ]
+    assert clear(fold, "The gap cost is high:", "gap-cost: 10").parameters == {"gap-cost": "10"}
+
+
+def test_a_long_line_that_a_mail_program_broke_is_asked_about(
+    count: Service, align: Service
+) -> None:
+    answer = unclear(align, f"label: {'word ' * 14}".strip(), "and the end of it", files=(FA,))
+    assert faults(answer) == [
+        "and the end of it | may be the end of the line above it, or not: it is not read"
+    ]
+    assert clear(align, "label: words", "and a sentence", files=(FA,)).label == "words"
+
+
+@pytest.mark.parametrize("line", ["tre: upgma", "tree: wpgma"])
+def test_a_mistyped_key_below_the_first_blank_line_is_wrong(align: Service, line: str) -> None:
+    assert faults(unclear(align, "label: x", "", line, files=(FA,)))[0].startswith(line)
+
+
+def test_a_setting_below_a_closing_is_wrong_and_a_signature_is_not(align: Service) -> None:
+    answer = unclear(align, "Please align these.", "Thanks!", "", "tree: upgma", files=(FA,))
+    assert faults(answer) == ["tree: upgma | stands below a closing, where nothing is read"]
+    clear(
+        align,
+        "Please align these.",
+        "Thanks!",
+        "Service: Core",
+        "Label: Prof. Ann Lee of the house",
+        files=(FA,),
+    )
+
+
+def test_sentences_in_a_request_with_a_body_input_are_not_passed_over(count: Service) -> None:
+    answer = unclear(count, "level: 1", "please count these", "", "the text")
+    assert 'is no "key: value" line; the text begins below a blank line' in faults(answer)[0]
 
 
 # --- the body input -------------------------------------------------------------------------------
@@ -398,8 +527,8 @@ def test_attachments_that_fit_nothing_are_ignored_and_listed(align: Service) -> 
     assert [item.filename for item in request.inputs] == ["globins.fa"]
     assert request.ignored == (
         "smime.p7s, 4 KiB",
-        "(an attachment without a name), 3 B",
-        "a\\r\\nb.txt, 10 B",
+        "(an attachment without a name), 3 bytes",
+        "a\\r\\nb.txt, 10 bytes",
     )
 
 
@@ -407,13 +536,13 @@ def test_two_that_fit_are_asked_about_and_a_line_chooses(align: Service) -> None
     files = (attached("a.fa", 100), attached("B.FASTA", 200))
     answer = unclear(align, files=files)
     assert faults(answer) == [
-        'a.fa | 100 B, one of 2 that fit "sequences": which?',
-        'B.FASTA | 200 B, one of 2 that fit "sequences": which?',
+        'a.fa | 100 bytes, one of 2 that fit "sequences": which?',
+        'B.FASTA | 200 bytes, one of 2 that fit "sequences": which?',
     ]
     assert 'with a line "sequences: a.fa"' in answer.mend
     request = clear(align, "sequences: b.fasta", files=files)
     assert request.inputs[0].filename == "B.FASTA"
-    assert request.ignored == ("a.fa, 100 B",)
+    assert request.ignored == ("a.fa, 100 bytes",)
 
 
 def test_two_named_alike_are_asked_about_and_no_line_can_choose(align: Service) -> None:
@@ -454,7 +583,7 @@ def test_an_input_without_patterns_takes_anything_but_signatures(tmp_path: Path)
     card = attached("me.vcf", 5, "text/vcard")
     request = clear(any_file, files=(card, attached(None, 7)))
     assert (request.inputs[0].filename, request.inputs[0].size) == ("", 7)
-    assert request.ignored == ("me.vcf, 5 B",)
+    assert request.ignored == ("me.vcf, 5 bytes",)
     assert clear(any_file, files=(card,)).inputs[0].filename == "me.vcf"
 
 
@@ -497,7 +626,7 @@ def test_ten_thousand_parameters_get_one_short_answer(align: Service) -> None:
 def test_many_wrong_lines_are_summed_up(align: Service) -> None:
     answer = unclear(align, *(f"p{n}: {n}" for n in range(150)), "tree: sl", files=(FA,))
     assert len(answer.lines) == 20 + 1 + 1 + 1
-    assert "and 130 more lines | are wrong too" in faults(answer)
+    assert "and 130 more lines | wrong too" in faults(answer)
 
 
 def test_a_long_line_is_quoted_in_short(align: Service) -> None:

@@ -1,0 +1,218 @@
+"""What people write around a request: courtesies, and sentences that may mean a setting.
+
+A service without a body input reads its keys and no sentences. So that nothing runs with a setting
+which its writer meant and nobody read, a sentence that sounds like one is found here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mailgate.parse.keys import (
+    Asked,
+    Finding,
+    key_line,
+    known_keys,
+    sample,
+    shown,
+    suits,
+    suits_nearly,
+    wrong,
+)
+from mailgate.services import Service
+from mailgate.settings.kinds import nearest
+from mailgate.settings.parameters import Choice, Flag
+from mailgate.settings.rules import folded
+
+# A longer line says more than a courtesy; and so much of a line is looked at for what it may mean.
+_HEAD, _LOOKED_AT = 120, 500
+# So many words after a key are still its value; more are a sentence that begins with such a word.
+_VALUE = 4
+
+_NAMES = r"((?:[ ,]+[\w.'-]+){0,5})[ ,.!:]*"
+_GREETING = re.compile(
+    r"(?:hello|hi|hey|dear|greetings|good (?:morning|day|afternoon|evening)"
+    r"|sehr geehrte[rs]?|liebe[rs]?|werte[rs]?|hallo|guten (?:tag|morgen|abend)|moin|servus"
+    r"|gr[uü]ezi|bonjour|bonsoir|ch[eè]re?s?|salut|madame|monsieur|hola"
+    r"|buen[oa]s (?:d[ií]as|tardes|noches)|estimad[oa]s?|querid[oa]s?|ciao|salve"
+    r"|buon ?giorno|buona ?sera|gentil[ei]|car[oai]|ol[aá]|bom dia|boa (?:tarde|noite)"
+    rf"|beste|geachte|hej|hei|goede(?:morgen|middag|ndag))\b{_NAMES}",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"(?:(?:many |with )?thanks|thank you|cheers|regards|with (?:best|kind) (?:regards|wishes)"
+    r"|(?:best|kind|warm)(?:est)?(?: (?:regards|wishes))?|all the best|sincerely"
+    r"|yours(?: sincerely| faithfully| truly)?|bye"
+    r"|(?:mit )?(?:(?:freundlich|best|herzlich|viel|lieb|sch[oö]n)(?:en?|em)? )+"
+    r"gr(?:u|ü|ue)(?:ß|ss)e?n?"
+    r"|gr(?:u|ü|ue)(?:ß|ss)e?|hochachtungsvoll|mfg|lg|vg|(?:vielen |besten |herzlichen )?dank|danke"
+    r"|merci|cordialement|bien (?:à vous|cordialement)|(?:meilleures |sinc[eè]res )?salutations"
+    r"|(?:muchas )?gracias|(?:un )?(?:cordial )?saludos?|atentamente"
+    r"|grazie|(?:cordiali |distinti )?saluti|obrigad[oa]|atenciosamente|cumprimentos"
+    rf"|(?:met )?(?:vriendelijke|hartelijke) groet(?:en)?|groet(?:en|jes)?|bedankt|mvh)\b{_NAMES}",
+    re.IGNORECASE,
+)
+_EMPTY = (
+    "a advance again all and everybody everyone folks for help in lot madam much or sir so team"
+    " there to very you your damen und herren zusammen alle voraus im sehr schön aus für ihre hilfe"
+    " à tous toutes avance et madame monsieur por todos a equipo mille tutti allen dank"
+)
+_EMPTY_WORDS = frozenset(_EMPTY.split())
+
+# Words that services may have among their choices, and people in every second sentence.
+_COMMON = frozenset(
+    "a all am an and any as at be best both by can do fast few first for from full get go good he"
+    " high i if in is it last less low me more most my new no none normal not of off old on one or"
+    " other out please run safe short slow so some than that the this to two up us use we yes you"
+    " your".split()
+)
+# Of the general keys those that nobody writes without meaning them.
+_PLAIN = ("work-limit", "dry-run")
+
+_FIRST = re.compile(r"[\W_]*([^\W_][\w‐-]*)[\W_]*(.*)")
+_SIGN = re.compile(
+    r"(?<![\w‐-])([\w‐-]{1,60})(?:[ \t]([\w‐-]{1,60}))?"
+    r"""["'“”‘’„«»]{0,3}[ \t]{0,3}(?:[:=：＝]|->|→)"""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    """A word that means a setting, how a sentence may spell it, and the line that would say so."""
+
+    word: str
+    pattern: re.Pattern[str]
+    line: str
+
+
+def is_greeting(line: str) -> bool:
+    """Tell whether a line plainly greets, perhaps with a name, and says no more."""
+    return _says_only(_GREETING, line)
+
+
+def is_closing(line: str) -> bool:
+    """Tell whether a line plainly thanks or takes leave, perhaps with a name, and says no more."""
+    return _says_only(_CLOSING, line)
+
+
+def _says_only(courtesy: re.Pattern[str], line: str) -> bool:
+    found = courtesy.fullmatch(line.strip()) if len(line) <= _HEAD else None
+    if found is None:
+        return False
+    words = found[1].replace(",", " ").split()
+    return all(word.lower() in _EMPTY_WORDS or word[0].isupper() for word in words)
+
+
+def is_key(line: str, service: Service) -> bool:
+    """Tell whether a line is meant as ``key: value``: its key is known, or nearly, or short."""
+    found = key_line(line)
+    if found is None or is_greeting(line):
+        return False
+    known = known_keys(service)
+    return (
+        found.key in known
+        or len(found.written.split()) <= 2
+        or nearest(found.key, list(known)) is not None
+    )
+
+
+def meant(lines: Iterable[str], service: Service, asked: Asked) -> Iterator[Finding]:
+    """Find the sentences that seem to mean a setting.
+
+    ``asked`` has what the key lines gave, and the defaults of the rest: who mentions what is set
+    anyway asks for nothing more.
+    """
+    settings = list(_settings(service, asked))
+    for whole in lines:
+        line = whole[:_LOOKED_AT]
+        finding = (
+            _begins_with_key(line, service)
+            or _holds_key(line, service)
+            or _mentions(line, settings)
+        )
+        if finding is not None:
+            yield finding
+
+
+def _begins_with_key(line: str, service: Service) -> Finding | None:
+    """Find ``tree upgma``, ``--tree upgma``, ``tre upgma`` or ``work limit 30 min``."""
+    for word, rest in _beginnings(line):
+        name = _key_meant(word, rest, service)
+        if name is not None:
+            right = shown(f"{name}: {rest or 'yes'}")
+            meaning = f'is no "key: value" line; did you mean "{right}"?'
+            return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
+    return None
+
+
+def _beginnings(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the line's first two words, then its first, each with what follows."""
+    first = _FIRST.match(line)
+    if first is None:
+        return
+    second = _FIRST.match(first[2])
+    if second is not None:
+        yield folded(f"{first[1]} {second[1]}"), second[2].strip()
+    yield folded(first[1]), first[2].strip()
+
+
+def _key_meant(word: str, rest: str, service: Service) -> str | None:
+    known = known_keys(service)
+    name = known.get(word)
+    parameter = service.parameters.get(name or "")
+    if isinstance(parameter, Flag) and not rest:
+        return name
+    if name is None:
+        near = nearest(word, list(known))
+        return known[near] if near and rest and suits_nearly(known[near], rest, service) else None
+    if parameter is None:
+        return name if rest and suits(name, rest, service) else None
+    return name if rest and (len(rest.split()) <= _VALUE or suits(name, rest, service)) else None
+
+
+def _holds_key(line: str, service: Service) -> Finding | None:
+    """Find a known key and its sign within a sentence: ``please take tree=upgma``."""
+    known = known_keys(service)
+    for found in _SIGN.finditer(line):
+        words = [word for word in found.groups() if word]
+        name = known.get(folded(" ".join(words))) or known.get(folded(words[-1]))
+        if name is not None:
+            meaning = f'"{name}" is read only where it begins a line'
+            return wrong(line, meaning, f'"{name}" at the beginning of a line of its own')
+    return None
+
+
+def _mentions(line: str, settings: Iterable[_Setting]) -> Finding | None:
+    """Find the name or the value of a setting in a sentence, unless it is set so anyway."""
+    for setting in settings:
+        if setting.pattern.search(line):
+            said, right = setting.word, setting.line
+            meaning = f'sounds like a setting: "{said}" is read only in a line "{right}"'
+            mend = f'a line "{right}" if that is meant, and without "{said}" in the text'
+            return wrong(line, meaning, mend)
+    return None
+
+
+def _settings(service: Service, asked: Asked) -> Iterator[_Setting]:
+    set_so = {value.lower() for value in asked.parameters.values()}
+    for name, parameter in service.parameters.items():
+        if isinstance(parameter, Choice):
+            for choice in parameter.choices:
+                if choice.lower() not in _COMMON | set_so and re.search(r"[^\W\d_]{2}", choice):
+                    yield _setting(choice, re.escape(choice), f"{name}: {choice}")
+        elif folded(name) not in asked.seen and len(name) > 1:
+            yield _named(name, service)
+    for name in _PLAIN:
+        if name not in asked.seen:
+            yield _named(name, service)
+
+
+def _named(name: str, service: Service) -> _Setting:
+    spelled = r"[\s_-]+".join(re.escape(part) for part in folded(name).split("-"))
+    return _setting(name, spelled, f"{name}: {sample(name, service)}")
+
+
+def _setting(word: str, spelled: str, line: str) -> _Setting:
+    # Neither within a longer word, nor as a part of a file's name.
+    pattern = re.compile(rf"(?<![\w.-]){spelled}(?![\w-]|\.\w)", re.IGNORECASE)
+    return _Setting(word=word, pattern=pattern, line=line)
