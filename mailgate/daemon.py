@@ -28,6 +28,7 @@ from mailgate.run import runner, sandbox
 from mailgate.run.collect import open_stream
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.local import Local
+from mailgate.run.place import Place
 from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
@@ -88,6 +89,8 @@ def _allow_files() -> None:
 async def _served(
     config: Config, services: Mapping[str, Service], spool: Spool, stop: asyncio.Event
 ) -> None:
+    place = Place(config.run.folder, spool, min_free=config.gateway.min_free)
+    await place.take()
     desk = Desk(config, services, spool.folder, lambda: spool.view)
     counter = Counter(desk, spool)
     courier = courier_of(config)
@@ -99,7 +102,8 @@ async def _served(
         one_hop=config.deliver.courier is Courier.SMTP,
     )
     engine = engine_of(config, services, spool.folder)
-    loops = _loops(config, desk, spool, post, engine)
+    loops = _loops(config, desk, spool, post, place)
+    loops["run"] = lambda: Runner(config, spool, engine, place).run()
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
         stack.callback(courier.close)
@@ -118,20 +122,19 @@ async def _served(
 
 
 def _loops(
-    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, engine: Local
+    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, place: Place
 ) -> dict[str, Callable[[], Awaitable[None]]]:
-    """Every room's loop by its name; each call starts it afresh."""
+    """Every room's loop by its name, but the runner's; each call starts it afresh."""
     writer = Writer(config.gateway.templates)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
-        "run": lambda: Runner(config, spool, engine).run(),
         "reply": lambda: Composer(
             config,
             desk.services,
             spool,
             writer,
-            opened=_opener(config),
-            recollect=_recollector(config),
+            opened=_opener(config, place),
+            recollect=_recollector(config, place),
         ).run(),
         "deliver": post.run,
         "clean": lambda: janitor.run(spool),
@@ -143,15 +146,24 @@ def _loops(
     return loops
 
 
-def _opener(config: Config) -> Callable[[Job, Stream], BinaryIO]:
-    return lambda job, stream: open_stream(JobFolder(config.run.folder, job.id), stream)
+def _opener(config: Config, place: Place) -> Callable[[Job, Stream], BinaryIO]:
+    def opened(job: Job, stream: Stream) -> BinaryIO:
+        try:
+            return open_stream(JobFolder(config.run.folder, job.id), stream)
+        except Permanent:
+            # Gone only where the folder of all jobs is there.
+            place.check()
+            raise
+
+    return opened
 
 
 def _recollector(
-    config: Config,
+    config: Config, place: Place
 ) -> Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]:
     def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
         found = runner.outputs(config, job)
+        place.check()
         return found.streams, found.left_out
 
     return recollect

@@ -1,7 +1,6 @@
 """The loop that sweeps: what has expired, and what a crash left behind. Also `mailgate purge`."""
 
 import asyncio
-import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.run.files import make_folder, make_once, remove_tree
+from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
-from mailgate.spool import keep
+from mailgate.run.place import is_marked
+from mailgate.spool import house, keep
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -116,27 +116,19 @@ class Janitor:
         strays += [self._folder.staged / name for name in staged]
         strays += [self._folder.letters / f"{number}.eml" for number in letters]
         swept = sum(map(_swept, strays))
-        return swept + (self._stray_jobs(view) if self._is_ours(self._config.run.folder) else 0)
+        return swept + (self._stray_jobs(view) if self._is_ours(view) else 0)
 
-    def _is_ours(self, jobs: Path) -> bool:
-        """Whether the folder of jobs is this gateway's alone: what it does not know is a stray.
-
-        In the spool it is. Elsewhere every gateway that sweeps leaves a file that names its spool.
-        """
-        root = self._folder.root.resolve()
-        if jobs.resolve().is_relative_to(root):
-            return True
-        mark = jobs / f"gateway.{hashlib.sha256(bytes(root)).hexdigest()[:12]}"
+    def _is_ours(self, view: View) -> bool:
+        """Whether the folder of jobs is this gateway's: then what it does not know is a stray."""
+        jobs = self._config.run.folder
         try:
-            make_folder(jobs)
-            make_once(mark, bytes(root) + b"\n")
-            others = [path.name for path in jobs.glob("gateway.*") if path != mark]
+            if not jobs.exists() or is_marked(jobs, house.known(view)):
+                return True
         except OSError as error:
             _put_off(jobs, error)
             return False
-        if others:
-            log.event("delayed", what="clean", file=others[0], reason="another gateway's jobs here")
-        return not others
+        log.event("delayed", what="clean", file=jobs.name, reason="not marked as this gateway's")
+        return False
 
     def _stray_jobs(self, view: View) -> int:
         jobs = self._config.run.folder

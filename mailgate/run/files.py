@@ -51,6 +51,13 @@ def make_folder(path: Path) -> None:
             raise
 
 
+def reopen(path: Path) -> None:
+    """Give ourselves back the rights to a folder that a command took away; follow no link."""
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_mode & 0o700 != 0o700:
+        path.chmod(stat.S_IMODE(found.st_mode) | 0o700)
+
+
 def make_once(path: Path, content: bytes) -> None:
     """Write ``content`` unless there is such a file already; that one is left as it is."""
     try:

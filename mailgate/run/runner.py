@@ -25,14 +25,14 @@ from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
 from mailgate.run.jobdir import Folder, Start
+from mailgate.run.news import News
+from mailgate.run.place import Place
 from mailgate.spool import attempts, jobs
 from mailgate.spool.store import Spool
 
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
 _LOOK_BUSY = 1.0
 _LOOK_IDLE = 2.0
-# What jobs say of their progress is read so often.
-_PROGRESS = 5.0
 # So many jobs are started or ended at the same time: each holds a thread for its files.
 _AT_ONCE = 8
 # An attempt that never begins is replaced at once; what happens so often (a full process table, a
@@ -43,8 +43,6 @@ _LONGEST_REST = 60.0
 _AGAIN = 5.0
 # An engine without slots of its own gets so many at a time.
 _HANDFUL = 32
-# Receipts are planned so many in one transaction.
-_RECEIPTS = 100
 
 Step = Callable[[], Awaitable[None]]
 
@@ -57,15 +55,16 @@ class Runner:
     ``_rests``: until when (loop time) jobs are not started whose attempts never began, or failed.
     """
 
-    def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
+    def __init__(self, config: Config, spool: Spool, engine: Engine, place: Place) -> None:
         self._config = config
+        self._place = place
         self._spool = spool
         self._engine = engine
         self._open: dict[Token, Attempt] = {}
         self._working: set[JobId] = set()
         self._told: set[Token] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._progress_at = 0.0
+        self._news = News(spool)
         self._rest_until = 0.0
         self._rests: dict[JobId, float] = {}
 
@@ -80,10 +79,11 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:
-                await self._grant_wishes(group)
-                await self._watch(group)
-                self._start(group)
-                await self._tell_receipts()
+                if await self._place.settle():
+                    await self._grant_wishes(group)
+                    await self._watch(group)
+                    self._start(group)
+                await self._news.tell_receipts()
                 busy = self._open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 
@@ -133,7 +133,7 @@ class Runner:
     def _start(self, group: asyncio.TaskGroup) -> None:
         """Start what waits longest in every free slot."""
         now = asyncio.get_running_loop().time()
-        if self._config.run.paused or now < self._rest_until:
+        if self._config.run.paused or self._place.tight or now < self._rest_until:
             return
         self._rests = {job: until for job, until in self._rests.items() if until > now}
         running = {attempt.job for attempt in self._open.values()}
@@ -176,7 +176,7 @@ class Runner:
             limit=attempt.limit,
         )
         # Files, on a disk that may be slow.
-        await asyncio.to_thread(jobdir.lay_out, folder, start, staged)
+        await asyncio.to_thread(self._lay_out, folder, start, staged)
         crash.point("run:prepared")
         native = await self._engine.submit(folder, start)
         crash.point("run:submitted")
@@ -190,6 +190,10 @@ class Runner:
             native=native,
             attempt=attempt.number,
         )
+
+    def _lay_out(self, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
+        self._place.check()
+        jobdir.lay_out(folder, start, staged)
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:
@@ -209,12 +213,17 @@ class Runner:
             # Unknown is not ended.
             log.event("unseen", attempts=len(asked), reason=str(error), detail=error.detail or None)
             return
+        missed = any(isinstance(sight, Gone | NotStarted) for sight in sights.values())
+        # What is not there says nothing where the folder itself is away.
+        if missed and not await self._place.settle(anew=True):
+            return
         for attempt in asked:
             sight = sights.get(attempt.token)
             step = self._answer(attempt, sight) if sight is not None else None
             if step is not None:
                 self._take(group, attempt.job, step)
-        await self._read_progress(asked)
+        started = [a for a in asked if a.state is AttemptState.STARTED]
+        await self._news.read_progress([(self._folder(a.job), a) for a in started])
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
         """Return what is to be done about what was seen of an attempt."""
@@ -255,7 +264,7 @@ class Runner:
         job = jobs.fetch(self._spool.view, attempt.job)
         collected = Collected(streams=(), left_out=())
         if job.phase in ACTIVE:
-            collected = await asyncio.to_thread(collect, folder, job.plan, attempt.number)
+            collected = await asyncio.to_thread(self._collect, folder, job.plan, attempt.number)
         crash.point("run:collected")
         keep = self._config.keep.mail
         phase = await self._spool.write(
@@ -280,6 +289,12 @@ class Runner:
             words=end.words or None,
             attempt=attempt.number,
         )
+
+    def _collect(self, folder: Folder, plan: Plan, number: int) -> Collected:
+        collected = collect(folder, plan, number)
+        # What is missing is so only where the folder itself is there.
+        self._place.check()
+        return collected
 
     async def _lost(self, attempt: Attempt, started: datetime) -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
@@ -317,31 +332,7 @@ class Runner:
         self._open.pop(attempt.token, None)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
 
-    # --- what jobs and commands say ---------------------------------------------------------------
-
-    async def _read_progress(self, asked: Sequence[Attempt]) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._progress_at:
-            return
-        self._progress_at = now + _PROGRESS
-        running = [(self._folder(a.job), a) for a in asked if a.state is AttemptState.STARTED]
-        if not running:
-            return
-        # Reads a small file of each.
-        said = await asyncio.to_thread(jobdir.all_progress, running)
-        view = self._spool.view
-        news = {job: one for job, one in said.items() if jobs.fetch(view, job).progress != one}
-        if not news:
-            return
-        try:
-            # One transaction, however many jobs say something.
-            await self._spool.write(lambda tx: jobs.progressed_all(tx, news))
-        except MailgateError as error:
-            # Read again next time.
-            log.event("delayed", what="progress", reason=str(error), detail=error.detail or None)
-            return
-        for job, one in news.items():
-            log.event("progressed", job=job, percent=one.percent, words=one.words or None)
+    # --- what commands say ------------------------------------------------------------------------
 
     async def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
         for job, wish in jobs.wishes(self._spool.view):
@@ -361,20 +352,6 @@ class Runner:
         keep = self._config.keep.mail
         if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
             log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
-
-    async def _tell_receipts(self) -> None:
-        due = jobs.next_receipt(self._spool.view)
-        if self._spool.clock.step:
-            # Somebody has just set the clock: appointments move first.
-            return
-        if due is not None and due <= datetime.now(UTC).timestamp():
-            try:
-                await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
-            except MailgateError as error:
-                # Still due at the next look.
-                log.event(
-                    "delayed", what="receipts", reason=str(error), detail=error.detail or None
-                )
 
 
 def _told(attempt: Attempt) -> None:

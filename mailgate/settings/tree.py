@@ -91,7 +91,10 @@ class Gateway:
         path(), None, doc="a folder whose templates override the shipped ones, each by its name"
     )
     min_free: int = key(
-        size("0"), "1 GiB", doc="with less free disk under the spool mail is answered 452"
+        size("0"),
+        "1 GiB",
+        doc="with less free disk under the spool mail is answered 452, and with less under it or"
+        " run.folder no job is started",
     )
 
 

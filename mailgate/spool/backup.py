@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mailgate.errors import Permanent, Transient
 from mailgate.spool.database import Connection, Row, View
+from mailgate.spool.house import MARK
 from mailgate.spool.keep import NOT_ENDED
 from mailgate.spool.store import Folder, direct
 
@@ -61,6 +62,7 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> L
             mails = _copy_mails(connection.view, copied.view, spool, copy)
             gone = _copy_staged(copied.view, spool, copy)
             _copy_letters(copied.view, spool, copy)
+            _copy_mark(jobs, target / "jobs")
             of_jobs = _copy_jobs(copied.view, jobs, target / "jobs")
             inputs = _still_missing(connection.view, gone, spool, target / "jobs")
             _put_right(copied, copy)
@@ -139,6 +141,13 @@ def _size(path: Path) -> int | None:
 
 
 # --- the jobs' folders ----------------------------------------------------------------------------
+
+
+def _copy_mark(jobs: Path, target: Path) -> None:
+    """Copy what tells that the folder is this gateway's."""
+    if (jobs / MARK).exists():
+        target.mkdir(mode=0o700)
+        _copied(jobs / MARK, target / MARK)
 
 
 def _copy_jobs(view: View, jobs: Path, target: Path) -> int:

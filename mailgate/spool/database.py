@@ -183,7 +183,7 @@ class Connection:
         return View(self._raw)
 
     def prepare(self) -> None:
-        """Make the tables where there are none.
+        """Make the tables where there are none, and those that an older version had not.
 
         Raises
         ------
@@ -203,6 +203,8 @@ class Connection:
                 raise Permanent(message)
             if found == 0:
                 tables.create(self._database)
+            elif found < tables.VERSION:
+                tables.upgrade(self._database)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Tx]:

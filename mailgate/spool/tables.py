@@ -26,7 +26,7 @@ from peewee import (
 from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason
 from mailgate.phases import ENDED, Phase
 
-VERSION = 1
+VERSION = 2
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -299,6 +299,16 @@ class EventRow(Model):
         table_name = "event"
 
 
+class HouseRow(Model):
+    """The gateway: its own name, and the mark of the folder of jobs that it uses. One row."""
+
+    name = CharField(primary_key=True)
+    mark = CharField(null=True)
+
+    class Meta:
+        table_name = "house"
+
+
 TABLES = (
     MessageRow,
     BodyRow,
@@ -312,6 +322,7 @@ TABLES = (
     LetterRow,
     LetterBodyRow,
     EventRow,
+    HouseRow,
 )
 
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
@@ -349,4 +360,11 @@ def create(database: SqliteDatabase) -> None:
         database.create_tables(TABLES, safe=False)
         for statement in INDEXES:
             database.execute_sql(statement)
+        database.execute_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def upgrade(database: SqliteDatabase) -> None:
+    """Make of a database of format 1 what `create` makes, within the caller's transaction."""
+    with database.bind_ctx([HouseRow]):
+        database.create_tables([HouseRow], safe=False)
         database.execute_sql(f"PRAGMA user_version = {VERSION}")

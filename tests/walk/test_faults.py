@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_while_a_mail_is_read_delays_it(gateway: Gateway, di
 def test_a_disk_that_is_full_when_a_job_starts_delays_it(gateway: Gateway) -> None:
     # The jobs' disk alone: what is to happen can be committed, but not done.
     with small_disk(gateway.folder / "jobs", "2m") as disk:
-        gateway.configure()
+        gateway.configure(min_free="0")
         gateway.config.write_text(
             gateway.config.read_text().replace("[run]", '[run]\nfolder = "jobs"')
         )
@@ -224,6 +224,22 @@ def test_a_disk_that_is_full_when_a_job_starts_delays_it(gateway: Gateway) -> No
         prove_once(gateway, 1)
         gateway.kill()
     assert "The disk of the job folders is full." in gateway.logged("delayed")
+
+
+def test_no_job_is_started_under_min_free_on_the_jobs_own_disk(gateway: Gateway) -> None:
+    with small_disk(gateway.folder / "jobs", "2m") as disk:
+        gateway.config.write_text(
+            gateway.config.read_text().replace("[run]", '[run]\nfolder = "jobs"')
+        )
+        gateway.start()
+        disk.fill(leave=500_000)
+        eventually(lambda: "no job is started" in gateway.logged("delayed"), 30, gateway.logged)
+        gateway.send(posted(), to="once@gate.example.org")
+        eventually(lambda: [job["phase"] for job in gateway.jobs()] == ["QUEUED"])
+        assert gateway.logged("delayed").count("what=run") == 1
+        disk.clear()
+        prove_once(gateway, 1)
+        gateway.kill()
 
 
 def test_a_job_that_fills_the_disk_fails_by_itself_and_is_answered_when_there_is_room(

@@ -39,6 +39,31 @@ def test_a_job_that_somebody_else_told_to_end_is_lost_and_not_cancelled(tmp_path
         assert "ended by SIGTERM" in text_of(letter)
 
 
+def test_jobs_whose_folder_is_not_mounted_are_not_lost_and_not_run_twice(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        more = '[retry]\ntimes = 3\non = ["lost"]'
+        gateway.service("stays", shell(f'echo >>"{tmp_path}/ran"; cat "{tmp_path}/gate"', more))
+        os.mkfifo(tmp_path / "gate")
+        gateway.start()
+        gateway.send(request("stays"))
+        eventually(lambda: "EXECUTING" in gateway.logged("advanced"), tell=gateway.logged)
+        assert gateway.stop() == 0
+        jobs = gateway.spool / "jobs"
+        jobs.rename(gateway.spool / "unmounted")
+        gateway.start()
+        gateway.send(request("stays"))
+        (said,) = eventually(lambda: gateway.logged("unseen").splitlines(), tell=gateway.logged)
+        assert "mount or configure that one" in said
+        eventually(lambda: len(gateway.jobs()) == 2)
+        (gateway.spool / "unmounted").rename(jobs)
+        for count in (1, 2):
+            (tmp_path / "gate").write_text("")
+            results = gateway.await_results(count)
+        assert [x["Mailgate-Exit"] for x in results] == ["0", "0"]
+        assert (tmp_path / "ran").read_text() == "\n\n"
+        assert [job["attempts"] for job in gateway.jobs()] == [1, 1]
+
+
 def test_what_a_job_left_running_is_gone_before_its_result_is_there(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         gateway.service("leaves", shell(LEAVES.replace("$0", str(tmp_path))))

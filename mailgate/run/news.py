@@ -1,0 +1,63 @@
+"""What is to be told while jobs run: how far they say they are, and receipts that fall due."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mailgate import log
+from mailgate.errors import MailgateError
+from mailgate.model import Attempt
+from mailgate.run import jobdir
+from mailgate.run.jobdir import Folder
+from mailgate.spool import jobs
+from mailgate.spool.store import Spool
+
+# What jobs say of their progress is read so often (seconds).
+_PROGRESS = 5.0
+# Receipts are planned so many in one transaction.
+_RECEIPTS = 100
+
+
+class News:
+    """What is told of running jobs. What cannot be written now is read or planned again later."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._progress_at = 0.0
+
+    async def read_progress(self, running: Sequence[tuple[Folder, Attempt]]) -> None:
+        """Note what jobs say of their progress, unless that was just done."""
+        now = asyncio.get_running_loop().time()
+        if now < self._progress_at or not running:
+            return
+        self._progress_at = now + _PROGRESS
+        # Reads a small file of each.
+        said = await asyncio.to_thread(jobdir.all_progress, running)
+        view = self._spool.view
+        news = {job: one for job, one in said.items() if jobs.fetch(view, job).progress != one}
+        if not news:
+            return
+        try:
+            # One transaction, however many jobs say something.
+            await self._spool.write(lambda tx: jobs.progressed_all(tx, news))
+        except MailgateError as error:
+            # Read again next time.
+            log.event("delayed", what="progress", reason=str(error), detail=error.detail or None)
+            return
+        for job, one in news.items():
+            log.event("progressed", job=job, percent=one.percent, words=one.words or None)
+
+    async def tell_receipts(self) -> None:
+        """Plan the receipts that are due."""
+        due = jobs.next_receipt(self._spool.view)
+        if self._spool.clock.step:
+            # Somebody has just set the clock: appointments move first.
+            return
+        if due is not None and due <= datetime.now(UTC).timestamp():
+            try:
+                await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
+            except MailgateError as error:
+                # Still due at the next look.
+                log.event(
+                    "delayed", what="receipts", reason=str(error), detail=error.detail or None
+                )

@@ -1,0 +1,215 @@
+"""The folder of all jobs: whether it is there and is this gateway's, and whether there is room.
+
+A file ``gateway`` in it holds a mark that the spool knows too. Where that is missing or another's
+while jobs run, the folder is not the one that they were started in (a disk that is not mounted, a
+slip in the configuration): nothing of them is concluded, nothing is started, until it is back.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mailgate import log
+from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
+from mailgate.model import JobId
+from mailgate.run.files import read_little, reopen
+from mailgate.run.jobdir import Folder
+from mailgate.settings.units import said_size
+from mailgate.spool import house
+from mailgate.spool.files import free
+from mailgate.spool.house import MARK, House
+from mailgate.spool.store import Spool
+
+_MARK_READ = 200
+# It is looked so often (seconds), and anew before anything is concluded from what is not there.
+_EVERY = 1.0
+
+
+class Place:
+    """The folder of jobs of one gateway. `settle` first; the rest says how that stands.
+
+    ``away`` says why nothing may be concluded or started, ``tight`` why nothing may be started.
+    """
+
+    def __init__(self, jobs: Path, spool: Spool, *, min_free: int) -> None:
+        self._jobs = jobs
+        self._spool = spool
+        self._min_free = min_free
+        self._looked_at = 0.0
+        self._mark: str | None = None
+        self.away: str | None = None
+        self.tight: str | None = None
+
+    async def take(self) -> None:
+        """Make the folder this gateway's at its start, or go on with it.
+
+        Raises
+        ------
+        BadConfig
+            It is the root of the file system.
+        Permanent
+            It is another gateway's, or cannot be used, and nothing of ours goes on in it.
+        """
+        if self._jobs == Path(self._jobs.anchor):
+            message = "[run] folder is the root of the file system; expected a folder of its own"
+            raise BadConfig(message)
+        await self.settle()
+        if self.away is not None and not house.needs_folder(self._spool.view):
+            raise Permanent(self.away)
+
+    async def settle(self, *, anew: bool = False) -> bool:
+        """Look at the folder, unless that was just done (but ``anew``); True: it is ours."""
+        now = time.monotonic()
+        if not anew and now < self._looked_at + _EVERY:
+            return self.away is None
+        # Reads small files, on a disk that may be slow.
+        fault, tight = await asyncio.to_thread(self._looked)
+        if fault is not None:
+            try:
+                fault = await self._mended()
+            except MailgateError as error:
+                # A locked database, say.
+                fault = str(error)
+        self._looked_at = time.monotonic()
+        self._tell(fault, tight)
+        return fault is None
+
+    def check(self) -> None:
+        """See, in a thread, that the folder is there right now.
+
+        Raises
+        ------
+        Transient
+            It is not.
+        """
+        try:
+            there = _read(self._jobs)
+        except OSError as error:
+            raise Transient("The folder of the jobs cannot be read.", detail=str(error)) from error
+        if there is None or there != self._mark:
+            raise Transient("The folder of the jobs is not there.", detail=str(self._jobs))
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def _looked(self) -> tuple[str | None, str | None]:
+        """Say what is wrong with the mark, and that there is no room (in a thread)."""
+        try:
+            with suppress(OSError):
+                reopen(self._jobs)
+            self.check()
+        except Transient as error:
+            return str(error), None
+        return None, self._crowded()
+
+    def _crowded(self) -> str | None:
+        for place in (self._jobs, self._spool.folder.root):
+            try:
+                left = free(place)
+            except OSError:
+                continue
+            if left < self._min_free:
+                return (
+                    f"only {said_size(left)} are free on the disk of {place}, less than min_free"
+                    f" ({said_size(self._min_free)}): no job is started until there is more"
+                )
+        return None
+
+    def _tell(self, away: str | None, tight: str | None) -> None:
+        """Say in the log what has changed."""
+        if away is not None and self.away is None:
+            log.event("unseen", folder=str(self._jobs), reason=away)
+        if away is None and self.away is not None:
+            log.event("resumed", folder=str(self._jobs))
+        if tight is not None and self.tight is None:
+            log.event("delayed", what="run", reason=tight)
+        self.away, self.tight = away, tight
+
+    # --- the mark ---------------------------------------------------------------------------------
+
+    async def _mended(self) -> str | None:
+        """Mark the folder where it may be marked; else say why not, and what to do."""
+        ours = house.known(self._spool.view)
+        if ours is None:
+            ours = await self._spool.write(house.named)
+        self._mark = ours.mark
+        live = [JobId(job) for job in house.live_jobs(self._spool.view)]
+        needed = house.needs_folder(self._spool.view)
+        try:
+            there, alive = await asyncio.to_thread(self._found, live)
+            if there is not None and there == ours.mark:
+                return None
+            if there is not None and there.split()[:1] != [ours.name]:
+                return self._anothers()
+            if there is not None and not needed:
+                await self._adopt(there)
+            elif there is None and alive and ours.mark is not None:
+                # Somebody deleted the mark alone.
+                await asyncio.to_thread(_write, self._jobs, ours.mark)
+            elif there is None and (not needed or ours.mark is None):
+                await self._mark_anew(ours)
+            else:
+                return self._gone(ours)
+            there = await asyncio.to_thread(_read, self._jobs)
+        except OSError as error:
+            said = error.strerror or str(error)
+            return (
+                f"the folder {self._jobs} cannot be used: {said}; make [run] folder one that the"
+                " gateway's user can write"
+            )
+        # Another gateway that was faster.
+        return None if there == self._mark else self._anothers()
+
+    def _found(self, live: Sequence[JobId]) -> tuple[str | None, bool]:
+        """Return the mark that is there, and whether jobs that run have their folders there."""
+        there = _read(self._jobs)
+        return there, any(Folder(self._jobs, job).root.is_dir() for job in live)
+
+    async def _mark_anew(self, ours: House) -> None:
+        mark = house.new_mark(ours)
+        await asyncio.to_thread(self._jobs.mkdir, 0o700, parents=True, exist_ok=True)
+        # First the database: of a mark without its row nobody would know whose it is.
+        await self._adopt(mark)
+        await asyncio.to_thread(_write, self._jobs, mark)
+
+    async def _adopt(self, mark: str) -> None:
+        await self._spool.write(lambda tx: house.marked(tx, mark))
+        self._mark = mark
+
+    def _anothers(self) -> str:
+        return (
+            f"the folder {self._jobs} holds the jobs of another gateway: give each gateway a"
+            f" [run] folder of its own; where the other one is no more, delete {self._jobs / MARK}"
+        )
+
+    def _gone(self, ours: House) -> str:
+        return (
+            f"{self._jobs} is not the folder that the running jobs were started in: mount or"
+            " configure that one. If it is lost for good, they are given up after: echo"
+            f" '{ours.mark}' > {self._jobs / MARK}"
+        )
+
+
+def is_marked(jobs: Path, ours: House | None) -> bool:
+    """Tell whether the folder of jobs is this gateway's; raises OSError."""
+    return ours is not None and ours.mark is not None and _read(jobs) == ours.mark
+
+
+def _read(jobs: Path) -> str | None:
+    found = read_little(jobs / MARK, _MARK_READ)
+    return found[0].decode("utf-8", "replace").strip() if found is not None else None
+
+
+def _write(jobs: Path, mark: str) -> None:
+    """Write the mark, whole, unless another gateway has just done so."""
+    part = jobs / f".{MARK}.{os.getpid()}"
+    part.write_text(f"{mark}\n", encoding="ascii")
+    try:
+        os.link(part, jobs / MARK)
+    except FileExistsError:
+        # Somebody was faster: the next look tells who.
+        return
+    finally:
+        part.unlink()

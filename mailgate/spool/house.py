@@ -1,0 +1,65 @@
+"""Whose spool it is, and which folder of jobs is its own: a name for life, a mark for the folder.
+
+The mark stands in the database and in a file in the folder (`mailgate.run.place`): a folder without
+it is not the one that the jobs were started in, a disk that is not mounted, say.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from mailgate.spool.database import Tx, View
+
+MARK = "gateway"
+"""The name of the file in the folder of jobs; no job's folder can have it."""
+
+_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """``name`` moves with the spool wherever it goes; ``mark`` is None until a folder has one."""
+
+    name: str
+    mark: str | None = None
+
+
+def known(view: View) -> House | None:
+    """Return what is written down; None before the daemon's first start."""
+    row = view.one("SELECT name, mark FROM house")
+    return House(name=row["name"], mark=row["mark"]) if row is not None else None
+
+
+def named(tx: Tx) -> House:
+    """Return what is written down; at the first time a name is drawn."""
+    found = known(tx)
+    if found is not None:
+        return found
+    made = House(name=secrets.token_hex(_BYTES))
+    tx.insert("house", name=made.name)
+    return made
+
+
+def marked(tx: Tx, mark: str) -> None:
+    """Note the mark of the folder of jobs that is used from now on."""
+    tx.execute("UPDATE house SET mark = ?", mark)
+
+
+def new_mark(house: House) -> str:
+    """Draw a mark; its first word is whose it is."""
+    return f"{house.name} {secrets.token_hex(_BYTES)}"
+
+
+def needs_folder(view: View) -> bool:
+    """Tell whether something goes on in the folder of jobs: attempts, results to be composed."""
+    open_ = "SELECT 1 FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+    unwritten = (
+        "SELECT 1 FROM letter JOIN stream ON stream.job = letter.job"
+        " WHERE letter.state = 'PLANNED' AND letter.kind = 'result' AND stream.size > 0"
+    )
+    return view.one(f"{open_} LIMIT 1") is not None or view.one(f"{unwritten} LIMIT 1") is not None
+
+
+def live_jobs(view: View) -> list[str]:
+    """Return the jobs of which an attempt is known to have begun."""
+    rows = view.all("SELECT job FROM attempt WHERE state = 'STARTED' LIMIT 100")
+    return [row["job"] for row in rows]
