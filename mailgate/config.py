@@ -56,6 +56,7 @@ __all__ = [
     "describe",
     "examine",
     "load",
+    "load_places",
 ]
 
 T = TypeVar("T")
@@ -94,10 +95,14 @@ def describe() -> list[Described]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """A file as far as it could be read: defaults stand in ``config`` for what is wrong."""
+    """A file as far as it could be read: defaults stand in ``config`` for what is wrong.
+
+    ``misplaced`` are those of the mistakes that leave it open where the spool and the jobs lie.
+    """
 
     config: Config
     mistakes: tuple[str, ...]
+    misplaced: tuple[str, ...]
 
 
 def load(file: Path) -> Config:
@@ -114,6 +119,22 @@ def load(file: Path) -> Config:
     return examined.config
 
 
+def load_places(file: Path) -> Config:
+    """Read a configuration for [gateway] and [run] folder alone; what else is in it may be wrong.
+
+    An operator looks into the spool also while a relay's password file cannot be read, say.
+
+    Raises
+    ------
+    BadConfig
+        With every mistake that matters here, one a line.
+    """
+    examined = examine(file)
+    if examined.misplaced:
+        raise BadConfig("\n".join(examined.misplaced))
+    return examined.config
+
+
 def examine(file: Path) -> Examined:
     """Read a configuration as far as it goes, for a check that also looks at what it names.
 
@@ -127,7 +148,14 @@ def examine(file: Path) -> Examined:
     _check_folders(sheet, config)
     if config.deliver.smtp is not None:
         _check_relay(sheet, config.deliver.smtp)
-    return Examined(config=config, mistakes=sheet.mistakes)
+    return Examined(
+        config=config, mistakes=sheet.mistakes, misplaced=sheet.mistakes_at(_tells_a_place)
+    )
+
+
+def _tells_a_place(place: Place) -> bool:
+    """Whether it may be a key of [gateway] or [run], or a table that was meant to be one."""
+    return len(place) <= 1 or place[0] == "gateway" or (place[0] == "run" and len(place) == 2)
 
 
 def _tree(sheet: Sheet) -> Config:
@@ -197,11 +225,21 @@ def _check_folders(sheet: Sheet, config: Config) -> None:
         first = seen.setdefault(os.path.realpath(folder), place)
         if first != place:
             sheet.wrong(place, f"is the same folder as {'.'.join(first)}", "a folder of its own")
-        if folder.exists() and not folder.is_dir():
-            sheet.wrong(place, f"{folder} is a file", "a folder")
-    templates = config.gateway.templates
-    if templates is not None and not templates.exists():
-        sheet.wrong(("gateway", "templates"), f"{templates} does not exist", "a folder")
+        if fault := _folder_fault(folder, needed=place == ("gateway", "templates")):
+            sheet.wrong(place, f"{folder} {fault}", "a folder")
+
+
+def _folder_fault(folder: Path, *, needed: bool) -> str:
+    """Say why it is no folder that can be used.
+
+    One that is not needed may be made later; whoever may not enter it is told by what wants to.
+    """
+    try:
+        return "" if stat.S_ISDIR(folder.stat().st_mode) else "is a file"
+    except FileNotFoundError:
+        return "does not exist" if needed else ""
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})" if needed else ""
 
 
 def _folders(config: Config) -> Iterator[tuple[Place, Path]]:

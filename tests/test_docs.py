@@ -55,6 +55,7 @@ def test_every_option_is_documented_and_every_documented_option_exists(
     for name in sorted(_commands()):
         with pytest.raises(SystemExit):
             main.command(name)(["--help"])
+    assert main._main(["--help"]) == 0
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
     assert set(re.findall(r"--[a-z]+", _page(OPERATING))) == options
 
@@ -159,7 +160,7 @@ def test_every_option_of_accat_is_documented() -> None:
         text=True,
         check=True,
     )
-    options = set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help"}
+    options = set(re.findall(r"--[a-z-]+", told.stdout)) - {"--help", "--version"}
     assert options
     assert [option for option in sorted(options) if option not in _page(REQUESTS)] == []
 

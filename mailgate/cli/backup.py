@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mailgate.cli.options import complain, loaded, parser, spool_of
+from mailgate.cli.options import complain, parser, spool_of
+from mailgate.config import load_places
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder
 
@@ -19,7 +20,7 @@ def run(words: list[str]) -> int:
         "folder", metavar="DIR", type=Path, help="a folder that is empty or not there"
     )
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         left_out = backup(connection, Folder(config.gateway.spool), config.run.folder, given.folder)
     if left_out.of_jobs:

@@ -1,6 +1,7 @@
 """mailgate cancel: end a job, by its id or the beginning of one; its sender hears of it."""
 
-from mailgate.cli.options import complain, loaded, parser, spool_of, the_job
+from mailgate.cli.options import complain, parser, spool_of, the_job
+from mailgate.config import load_places
 from mailgate.phases import ACTIVE
 from mailgate.spool import jobs
 
@@ -10,11 +11,9 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Leave the wish; the daemon acts on it. Exit 1 where there is no such job, or it has ended."""
     made = parser("cancel", __doc__)
-    made.add_argument(
-        "id", metavar="ID", type=str.lower, help="the job's id, or its first characters"
-    )
+    made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection, connection.transaction() as tx:
         job = the_job(tx, given.id)
         if job is None:

@@ -1,6 +1,7 @@
 """mailgate check: read the configuration, every service and every template; tell every mistake."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ def _look_at_services(found: Found, config: Config) -> None:
 
 def _look_at_templates(found: Found, config: Config) -> None:
     folder = config.gateway.templates
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - it raises nothing
         return  # told already
     try:
         Writer(folder).check()

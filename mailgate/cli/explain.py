@@ -1,6 +1,7 @@
 """mailgate explain: every decision taken about a mail, with times, by its Message-ID or SHA-256."""
 
-from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.cli.options import complain, line, parser, spool_of, text
+from mailgate.config import load_places
 from mailgate.spool.explain import explain
 
 _NONE = 1
@@ -9,9 +10,11 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Print one line a decision; exit 1 where nothing is known of such a mail."""
     made = parser("explain", __doc__)
-    made.add_argument("key", metavar="MESSAGE-ID", help="with or without its angle brackets")
+    made.add_argument(
+        "key", metavar="MESSAGE-ID", type=text, help="with or without its angle brackets"
+    )
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         for key in _keys(given.key):
             if found := explain(connection.view, key):

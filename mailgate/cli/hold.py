@@ -5,7 +5,8 @@ A line each: id, time, sender, Message-ID or SHA-256, reason.
 
 import sys
 
-from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.cli.options import add_config, complain, line, parser, spool_of, whole
+from mailgate.config import load_places
 from mailgate.log import escaped
 from mailgate.spool import holds
 from mailgate.spool.database import Connection
@@ -18,15 +19,17 @@ def run(words: list[str]) -> int:
     """List, show, release or delete held mail; exit 1 where there is none of that id."""
     made = parser("hold", __doc__)
     actions = made.add_subparsers(dest="action", required=True, metavar="list|show|release|delete")
-    actions.add_parser("list", help="every held mail")
+    add_config(actions.add_parser("list", help="every held mail"))
     for name, told in (
         ("show", "its raw bytes on standard output; on a terminal with control characters escaped"),
         ("release", "read it and act on it, whatever it was held for"),
         ("delete", "let it go"),
     ):
-        actions.add_parser(name, help=told).add_argument("id", type=int, metavar="ID")
+        action = actions.add_parser(name, help=told)
+        action.add_argument("id", type=whole, metavar="ID")
+        add_config(action)
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         if given.action == "list":
             return _list(connection)

@@ -3,7 +3,8 @@
 import json
 import shlex
 
-from mailgate.cli.options import iso, job_facts, line, loaded, parser, shown, spool_of, the_job
+from mailgate.cli.options import iso, job_facts, line, parser, shown, spool_of, the_job
+from mailgate.config import load_places
 from mailgate.model import INPUTS, Job
 from mailgate.spool import jobs
 from mailgate.spool.database import View
@@ -14,19 +15,17 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Print a job; exit 1 where there is none of that id, or several."""
     made = parser("job", __doc__)
-    made.add_argument(
-        "id", metavar="ID", type=str.lower, help="the job's id, or its first characters"
-    )
+    made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
     made.add_argument("--json", action="store_true", help="one JSON object")
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         name = the_job(connection.view, given.id)
         if name is None:
             return _NONE
         job = jobs.fetch(connection.view, name)
         if given.json:
-            print(json.dumps(_all(connection.view, job), ensure_ascii=False))
+            print(json.dumps(_all(connection.view, job)))
         else:
             _show(connection.view, job)
     return 0

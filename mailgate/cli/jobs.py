@@ -2,7 +2,8 @@
 
 import json
 
-from mailgate.cli.options import job_facts, line, loaded, parser, spool_of
+from mailgate.cli.options import job_facts, line, parser, spool_of, whole
+from mailgate.config import load_places
 from mailgate.model import Job
 from mailgate.spool import jobs
 
@@ -12,14 +13,14 @@ def run(words: list[str]) -> int:
     made = parser("jobs", __doc__)
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("--active", action="store_true", help="only jobs that have not ended")
-    made.add_argument("--last", type=int, default=50, metavar="N", help="at most N (default 50)")
+    made.add_argument("--last", type=whole, default=50, metavar="N", help="at most N (default 50)")
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
-        found = jobs.newest(connection.view, limit=max(given.last, 0), active=given.active)
+        found = jobs.newest(connection.view, limit=given.last, active=given.active)
     for job in found:
         if given.json:
-            print(json.dumps(job_facts(job), ensure_ascii=False))
+            print(json.dumps(job_facts(job)))
         else:
             line(*_row(job))
     return 0

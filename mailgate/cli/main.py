@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from mailgate import __version__
+from mailgate.cli import streams
+from mailgate.cli.options import CANNOT_WRITE, USAGE, complain
 from mailgate.errors import MailgateError, Refusal
-from mailgate.log import escaped
 
-_USAGE = 64
-_OWN = frozenset({"__init__", "main", "options"})
+_OWN = frozenset({"__init__", "main", "options", "streams"})
 
 
 def names() -> list[str]:
@@ -28,38 +29,65 @@ def command(name: str) -> Callable[[list[str]], int]:
 
 def main() -> NoReturn:
     """Run the subcommand that the first word names, and exit with its status."""
+    streams.prepare()
     # Strangers' mail passes through: whatever a command writes is for its own user alone.
     os.umask(0o077)
-    sys.exit(_main(sys.argv[1:]))
+    status = _main(sys.argv[1:])
+    streams.leave()
+    sys.exit(status)
 
 
 def _main(words: list[str]) -> int:
-    if not words or words[0] in {"-h", "--help", "help"}:
-        print(_help())
-        return 0 if words else _USAGE
-    if words[0] not in names():
-        print(
-            f"mailgate: there is no command {escaped(words[0])}; 'mailgate --help' lists them",
-            file=sys.stderr,
-        )
-        return _USAGE
+    """Run a command; whatever stops it is told in words."""
     try:
-        return command(words[0])(words[1:])
+        status = _ran(words)
+        sys.stdout.flush()
     except MailgateError as error:
-        print(f"mailgate: {_told(error)}", file=sys.stderr)
+        complain(_told(error))
         return error.exit_status
     except BrokenPipeError:
-        # Whoever read us has enough; the interpreter's last flush must not complain again.
-        sys.stdout = None
+        # Whoever read us has enough.
         return 0
+    except OSError as error:
+        where = error.filename or "standard output"
+        complain(f"{where} cannot be used: {error.strerror or error}")
+        return CANNOT_WRITE
     except KeyboardInterrupt:
         return 130
+    return status
+
+
+def _ran(words: list[str]) -> int:
+    before, words = _before(words)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_help())
+        return 0 if words else USAGE
+    if words[0] == "--version":
+        print(f"mailgate {__version__}")
+        return 0
+    if words[0] not in names():
+        kind = "option" if words[0].startswith("-") else "command"
+        complain(f"there is no {kind} {words[0]}; 'mailgate --help' lists them")
+        return USAGE
+    try:
+        return command(words[0])([*before, *words[1:]])
+    except SystemExit as end:
+        # argparse has told what it is: help, or a slip.
+        return end.code if isinstance(end.code, int) else 0
+
+
+def _before(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split off ``-c FILE`` that stands before the command."""
+    count = 0
+    while words[count:] and words[count].startswith(("-c", "--config")):
+        count += 2 if words[count] in {"-c", "--config"} else 1
+    return words[:count], words[count:]
 
 
 def _told(error: MailgateError) -> str:
     """Return what an operator should read; a mail's sender reads no detail of ours."""
     detail = f" ({error.detail})" if error.detail and not isinstance(error, Refusal) else ""
-    return "\n".join(escaped(line) for line in f"{error}{detail}".splitlines())
+    return f"{error}{detail}"
 
 
 def _help() -> str:
@@ -67,7 +95,8 @@ def _help() -> str:
     for name in names():
         told = importlib.import_module(f"mailgate.cli.{name}").__doc__ or ""
         lines.append(f"  mailgate {name:<8}  {told.splitlines()[0].split(': ', 1)[-1]}")
-    return "\n".join([*lines, "", "'mailgate COMMAND --help' tells more of each."])
+    more = "'mailgate COMMAND --help' tells more of each, 'mailgate --version' the version."
+    return "\n".join([*lines, "", more])
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from mailgate.config import Config, load
 from mailgate.errors import BadConfig
@@ -17,23 +19,56 @@ from mailgate.spool import jobs
 from mailgate.spool.database import Connection, Site, View
 from mailgate.spool.store import Folder, direct
 
+USAGE = 64
+"""The exit status of a slip in the command line (sysexits(3): EX_USAGE)."""
 
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+CANNOT_WRITE = 74
+"""The exit status where standard output or a file cannot be used (EX_IOERR)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose slips exit 64, whatever the command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell the slip, and exit."""
+        complain(f"{message}\n{self.format_usage().rstrip()}")
+        sys.exit(USAGE)
+
+
+def parser(name: str, about: str | None) -> Parser:
     """Return a subcommand's parser, with ``-c FILE``."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"mailgate {name}",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_config(made, Path(os.environ.get("MAILGATE_CONFIG") or "etc/mailgate.toml"))
+    return made
+
+
+def add_config(made: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
+    """Add ``-c FILE``; an action's own parser takes it too, and leaves the default to the other."""
     made.add_argument(
         "-c",
         "--config",
         metavar="FILE",
         type=Path,
-        default=Path(os.environ.get("MAILGATE_CONFIG", "etc/mailgate.toml")),
+        default=default,
         help="the configuration (default: $MAILGATE_CONFIG, else etc/mailgate.toml)",
     )
-    return made
+
+
+def whole(word: str) -> int:
+    """Read a number of the spool's, which counts in 63 bits."""
+    if not re.fullmatch(r"[0-9]{1,19}", word, re.ASCII) or int(word) >= 1 << 63:
+        message = f"{word[:40]} is no number"
+        raise argparse.ArgumentTypeError(message)
+    return int(word)
+
+
+def text(word: str) -> str:
+    """Return a word to look for: bytes that are no characters (PEP 383) are in no mail's."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def loaded(file: Path) -> tuple[Config, Mapping[str, Service]]:
@@ -90,8 +125,9 @@ def shown(field: object) -> str:
     return "-" if field is None or field == "" else str(field)
 
 
-def the_job(view: View, beginning: str) -> JobId | None:
+def the_job(view: View, word: str) -> JobId | None:
     """Return the one job whose id begins so; complain and return None where there is not one."""
+    beginning = text(word).lower()
     if not beginning:
         complain("name a job, or its first characters")
         return None
@@ -137,6 +173,8 @@ def iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def complain(sentence: str) -> None:
-    """Say on standard error what went wrong."""
-    print(f"mailgate: {escaped(sentence)}", file=sys.stderr)
+def complain(sentences: str) -> None:
+    """Say on standard error what went wrong; where that cannot be written, nothing more can be."""
+    with suppress(OSError):
+        told = "\n".join(escaped(sentence) for sentence in sentences.splitlines())
+        print(f"mailgate: {told}", file=sys.stderr, flush=True)

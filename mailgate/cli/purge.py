@@ -1,6 +1,7 @@
 """mailgate purge: remove what has expired, and what crashes left behind; the daemon does it too."""
 
-from mailgate.cli.options import loaded, parser, spool_of
+from mailgate.cli.options import parser, spool_of
+from mailgate.config import load_places
 from mailgate.janitor import Janitor, committing
 from mailgate.spool.store import Folder
 
@@ -8,7 +9,7 @@ from mailgate.spool.store import Folder
 def run(words: list[str]) -> int:
     """Sweep once, and print what went."""
     given = parser("purge", __doc__).parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         janitor = Janitor(config, Folder(config.gateway.spool))
         print(janitor.sweep(connection.view, committing(connection), strays=True))

@@ -1,6 +1,7 @@
 """mailgate queue: list the letters that are not out yet; try one again at once, or drop one."""
 
-from mailgate.cli.options import complain, line, loaded, parser, spool_of
+from mailgate.cli.options import complain, line, parser, spool_of, whole
+from mailgate.config import load_places
 from mailgate.spool import letters
 
 _NONE = 1
@@ -9,10 +10,10 @@ _NONE = 1
 def run(words: list[str]) -> int:
     """Print one line a letter: id, state, recipient, kind, job, tries, next try, last words."""
     made = parser("queue", __doc__)
-    made.add_argument("--retry", type=int, metavar="ID", help="try this letter again now")
-    made.add_argument("--drop", type=int, metavar="ID", help="never send this held letter")
+    made.add_argument("--retry", type=whole, metavar="ID", help="try this letter again now")
+    made.add_argument("--drop", type=whole, metavar="ID", help="never send this held letter")
     given = made.parse_args(words)
-    config, _ = loaded(given.config)
+    config = load_places(given.config)
     with spool_of(config) as connection:
         if given.retry is not None:
             with connection.transaction() as tx:

@@ -1,6 +1,5 @@
 """``mailgate read --json FILE...``: how the gateway reads saved mails, one JSON object a line."""
 
-import argparse
 import json
 import shutil
 import sys
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import BinaryIO
 
+from mailgate.cli.options import Parser
 from mailgate.errors import MailgateError
 from mailgate.model import Message
 from mailgate.parse.message import read_message
@@ -40,9 +40,7 @@ def run(argv: Sequence[str]) -> int:
 
     A file that cannot be opened or read has its reason in ``error``.
     """
-    parser = argparse.ArgumentParser(
-        prog="mailgate read", description="Show how the gateway reads saved mails."
-    )
+    parser = Parser(prog="mailgate read", description="Show how the gateway reads saved mails.")
     parser.add_argument("--json", action="store_true", required=True, help="one object a line")
     parser.add_argument("files", nargs="+", metavar="FILE", help="a raw mail (RFC 5322)")
     for name in parser.parse_intermixed_args(argv).files:

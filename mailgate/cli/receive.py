@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from mailgate import log
-from mailgate.cli.options import loaded, parser
+from mailgate.cli.options import complain, loaded, parser
 from mailgate.errors import MailgateError, Refusal, Transient
 from mailgate.model import Envelope
 from mailgate.receive import pipe
@@ -29,7 +29,7 @@ def run(words: list[str]) -> int:
     except Refusal:
         raise
     except MailgateError as error:
-        print(f"mailgate: {error}", file=sys.stderr)
+        complain(str(error))
         log.event("delayed", what="mail", door="pipe", detail=error.detail or None)
         return Transient.exit_status
     except Exception as error:  # noqa: BLE001 - the top of a door
@@ -70,8 +70,12 @@ def _take(words: list[str]) -> None:
 
 def _blocks() -> Iterator[bytes]:
     """Yield standard input in blocks, the first one as long as the header can be."""
-    while block := sys.stdin.buffer.read(_BLOCK):
-        yield block
+    try:
+        while block := sys.stdin.buffer.read(_BLOCK):
+            yield block
+    except OSError as error:
+        message = f"standard input, which the mail comes by, cannot be read: {error.strerror}"
+        raise Transient(message) from error
 
 
 def _all(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+from mailgate import __version__
 from mailgate.client.errors import Damaged, NoReply, NotAttached, SeveralJobs
 from mailgate.client.extract import Folder, writer
 from mailgate.client.letter import Notice, Part, Reply, look
@@ -42,6 +43,9 @@ def run(argv: list[str]) -> int:
         options = Options(argv)
         if options.help:
             _say(USAGE)
+            return 0
+        if options.version:
+            _say(f"accat {__version__}\n")
             return 0
         status = _run(options)
     except BrokenPipeError:

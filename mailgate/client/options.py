@@ -14,6 +14,7 @@ FILE is a saved mail, an mbox or a Maildir folder; none, or -, is standard input
   --extract DIR  write all attached streams into new files in DIR
   --job ID       which job, where the mails are of several
   --no-status    exit with 0 however the job ended
+  --version      tell the version
 
 Exit status: the job's own; 128 + N if signal N ended it; 124 work limit; 125 cancelled
 or lost; 126 could not start; 64 wrong usage; 65 no reply of a gateway, or damaged.
@@ -25,7 +26,7 @@ _WITH_VALUE = ("--name", "--job", "--extract")
 class Options:
     """What the command line asks for; "" where an option is not given."""
 
-    __slots__ = ("extract", "files", "help", "job", "list", "name", "status")
+    __slots__ = ("extract", "files", "help", "job", "list", "name", "status", "version")
 
     def __init__(self, argv: list[str]) -> None:
         """Read the words after the program's name; options stand before or after files.
@@ -45,7 +46,7 @@ class Options:
                 self.files += words
             elif option in _WITH_VALUE:
                 given[option] = _given(option, value if equals else next(words, ""))
-            elif word in ("--list", "--no-status", "--help", "-h"):
+            elif word in ("--list", "--no-status", "--help", "-h", "--version"):
                 flags.add(word)
             elif word.startswith("-") and word != "-":
                 raise Usage(f"there is no option {shown(option)}; accat --help shows all")
@@ -55,6 +56,7 @@ class Options:
         self.job = self.job.lower()
         self.list = "--list" in flags
         self.status = "--no-status" not in flags
+        self.version = "--version" in flags
         self.help = not flags.isdisjoint({"--help", "-h"})
         if bool(self.name) + bool(self.extract) + self.list > 1:
             raise Usage("--list, --name and --extract exclude each other")

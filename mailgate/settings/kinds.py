@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -84,8 +85,9 @@ def number() -> Kind[float | int]:
     """Return the kind of finite numbers, whole or not."""
 
     def read(value: object, _: Path) -> float | int:
-        finite = isinstance(value, float) and abs(value) < float("inf")
-        if isinstance(value, bool) or not (isinstance(value, int) or finite):
+        # A whole number that no float holds is as good as infinite.
+        finite = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        if isinstance(value, bool) or not finite:
             raise UnfitError(f"is {said(value)}")
         return cast("float | int", value)
 
@@ -149,7 +151,8 @@ def word(words: type[E], *, besides: Sequence[E] = ()) -> Kind[E]:
 
     def read(value: object, _: Path) -> E:
         if not isinstance(value, str) or value not in known:
-            raise UnfitError(f"is {said(value)}{did_you_mean(str(value), known)}")
+            near = did_you_mean(value, known) if isinstance(value, str) else ""
+            raise UnfitError(f"is {said(value)}{near}")
         return words(value)
 
     return Kind(one_of(known), one_of(known), read)

@@ -11,7 +11,7 @@ docs. A field without `key` is no key of the table: the caller of `Sheet.table` 
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast, overload
@@ -131,19 +131,24 @@ class Sheet:
     def __init__(self, document: Document) -> None:
         self.document = document
         self._base = document.path.absolute().parent
-        self._mistakes: list[tuple[int, str]] = []
+        self._mistakes: list[tuple[int, Place, str]] = []
 
     @property
     def mistakes(self) -> tuple[str, ...]:
         """Every mistake so far in the file's order: ``FILE:LINE: key: what; expected ...``."""
-        return tuple(words for _, words in sorted(self._mistakes, key=lambda pair: pair[0]))
+        return self.mistakes_at(lambda _: True)
+
+    def mistakes_at(self, chosen: Callable[[Place], bool]) -> tuple[str, ...]:
+        """Return those of the mistakes that stand at chosen places."""
+        found = sorted(self._mistakes, key=lambda mistake: mistake[0])
+        return tuple(words for _, place, words in found if chosen(place))
 
     def wrong(self, place: Place, what: str, expected: str) -> None:
         """Note that what stands at ``place`` cannot be used."""
         line = self.document.line(place)
         at = f"{'.'.join(place)}: " if place else ""
         words = f"{self.document.path}:{line}: {at}{what}; expected {expected}"
-        self._mistakes.append((line, escaped(words)))
+        self._mistakes.append((line, place, escaped(words)))
 
     def finish(self) -> None:
         """Raise `BadConfig` with all mistakes, one a line, if there are any."""

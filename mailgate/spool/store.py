@@ -68,16 +68,21 @@ class Folder:
         Raises
         ------
         Permanent
-            There is none.
+            There is none, or it is not ours to use.
         """
         try:
             self.database.stat()
+        except FileNotFoundError:
+            why = f"there is no {self.database.name} in it; 'mailgate serve' makes a spool"
         except OSError as error:
-            message = (
-                f"the spool {self.root} cannot be used: {error.strerror}: {self.database.name};"
-                " 'mailgate serve' makes a spool"
-            )
-            raise Permanent(message) from error
+            why = f"{error.strerror}; be the gateway's user"
+        else:
+            # Not opened: closing it would take away this process's own locks on it.
+            if os.access(self.database, os.R_OK | os.W_OK, effective_ids=True):
+                return
+            why = f"{self.database.name} is not yours to read and write; be the gateway's user"
+        message = f"the spool {self.root} cannot be used: {why}"
+        raise Permanent(message)
 
     def _logs(self) -> list[Path]:
         return [self.database.with_name(self.database.name + end) for end in ("-wal", "-shm")]
@@ -251,7 +256,12 @@ def sole(folder: Folder) -> Iterator[None]:
         Another daemon has it.
     """
     folder.make()
-    with folder.lock.open("w") as file:
+    try:
+        file = folder.lock.open("w")
+    except OSError as error:
+        message = f"the spool {folder.root} cannot be used: {error.strerror}: {folder.lock.name}"
+        raise Permanent(message) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -138,7 +138,7 @@ def test_nothing_is_shown_without_being_told_how(capsys):
     for words in ([], ["--json"], ["x.eml"]):
         with pytest.raises(SystemExit) as stopped:
             run(words)
-        assert stopped.value.code == 2
+        assert stopped.value.code == 64
     assert "mailgate read" in capsys.readouterr().err
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mailgate import __version__
 from mailgate.client import errors
 from mailgate.client.options import USAGE
 from tests.client.replies import (
@@ -281,6 +282,11 @@ def test_help_names_every_option() -> None:
     assert ran.returncode == 0
     for option in (b"--list", b"--name", b"--job", b"--extract", b"--no-status"):
         assert option in ran.stdout
+
+
+def test_the_version_is_the_gateways() -> None:
+    ran = within("--version")
+    assert (ran.stdout, ran.returncode) == (f"accat {__version__}\n".encode(), 0)
 
 
 def test_after_two_dashes_every_word_is_a_file(tmp_path: Path) -> None:
