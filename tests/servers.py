@@ -156,37 +156,47 @@ class Postfix:
 
 
 @contextmanager
-def postfix(*, gateway: tuple[str, int] = ("127.0.0.1", 1), extra: str = "") -> Iterator[Postfix]:
+def postfix(
+    *, gateway: tuple[str, int] = ("127.0.0.1", 1), extra: str = "", services: str = ""
+) -> Iterator[Postfix]:
     """Run a Postfix of our own for as long as the block lasts.
 
     ``gateway`` is the door that gate.mg.test is routed to; ``extra`` are further main.cf lines, which
-    win over the others.
+    win over the others, and ``services`` further lines of master.cf.
     """
     require("postfix")
     if os.geteuid() != 0:
         pytest.skip("not found: postfix (which only root can start)")
-    folder = Path(tempfile.mkdtemp(prefix="mailgate-postfix-", dir=_open_to_all()))
-    running = Postfix(free_port(), folder)
+    with folder_for_all("mailgate-postfix-") as folder:
+        running = Postfix(free_port(), folder)
+        try:
+            _configure(running, gateway, extra, services)
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+@contextmanager
+def folder_for_all(prefix: str) -> Iterator[Path]:
+    """Make a folder that every user can enter, for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_open_to_all()))
     try:
-        _configure(running, gateway, extra)
-        running.start()
-        yield running
+        folder.chmod(0o755)
+        yield folder
     finally:
-        running.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_to_all() -> Path:
-    """Return a temporary folder that user postfix can enter."""
     for folder in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
         if all(place.stat().st_mode & 1 for place in (folder, *folder.parents)):
             return folder
-    raise AssertionError("user postfix can enter no temporary folder")
+    raise AssertionError("not every user can enter a temporary folder")
 
 
-def _configure(running: Postfix, gateway: tuple[str, int], extra: str) -> None:
+def _configure(running: Postfix, gateway: tuple[str, int], extra: str, services: str) -> None:
     folder = running.folder
-    folder.chmod(0o755)
     for name in ("etc", "queue", "data", "mail"):
         (folder / name).mkdir(mode=0o755)
     shutil.chown(folder / "data", "postfix")
@@ -197,7 +207,7 @@ def _configure(running: Postfix, gateway: tuple[str, int], extra: str) -> None:
         MAIN_CF.format(folder=folder, uid=nobody, gid=nobody, host=host, port=port, extra=extra)
     )
     shipped = Path("/usr/share/postfix/master.cf.dist").read_text()
-    (folder / "etc" / "master.cf").write_text("".join(_services(shipped, running.port)))
+    (folder / "etc" / "master.cf").write_text("".join(_services(shipped, running.port)) + services)
 
 
 def _services(shipped: str, port: int) -> Iterator[str]:

@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import smtplib
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import pytest
 
 from mailgate import share
 from mailgate.config import load
-from tests.servers import require
+from tests.daemon import TRUE
+from tests.servers import Postfix, eventually, folder_for_all, postfix, require
+from tests.transplant import transplanted
 
 PROGRAM = "/opt/mailgate/bin/mailgate"
 CONFIG = "/etc/mailgate/mailgate.toml"
@@ -32,22 +36,23 @@ label: first
 """
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """Write a configuration whose pipe vouches for From."""
-    file = tmp_path / "mailgate.toml"
-    file.write_text(
-        f"""\
+PIPED = """\
 [gateway]
 address = "jobs@gate.example.org"
-services = "{share.path("etc", "services")}"
+services = "{services}"
 min_free = "1 MiB"
 [listen.pipe]
 trust = true
 [deliver.maildir]
 path = "outgoing"
 """
-    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Write a configuration whose pipe vouches for From."""
+    file = tmp_path / "mailgate.toml"
+    file.write_text(PIPED.format(services=share.path("etc", "services")))
     return file
 
 
@@ -148,6 +153,60 @@ def test_postfix_understands_the_transport(tmp_path: Path) -> None:
     # Else Postfix hands pipe(8) several recipients at once, which "flags=D" never takes.
     assert "mailgate_destination_recipient_limit = 1" in told.stdout
     assert "unused parameter" not in told.stderr
+    way = subprocess.run(
+        [require("postmap"), "-c", tmp_path, "-q", "gate.example.org"]
+        + [f"texthash:{share.path('etc', 'postfix', 'transport')}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    door = load(share.path("etc", "mailgate.toml")).smtp
+    assert door is not None
+    assert way.stdout.strip() == f"smtp:[{door.host}]:{door.port}"
+
+
+@pytest.fixture
+def mx() -> Iterator[tuple[Postfix, Path]]:
+    """Run a Postfix with the example's lines for the pipe, and its gateway, as user nobody."""
+    with transplanted() as opt, folder_for_all("mailgate-gate-") as home:
+        config = home / "mailgate.toml"
+        (home / "services").mkdir()
+        for name in ("first", "second"):
+            (home / "services" / f"{name}.toml").write_text(TRUE)
+        config.write_text(PIPED.format(services="services"))
+        shutil.chown(home, "nobody")
+        (home / "transport").write_text("gate.example.org mailgate:\n")
+        main = share.path("etc", "postfix", "main.cf").read_text(encoding="utf-8")
+        pipe = _adapted("postfix/master.cf", opt / "bin" / "mailgate", config)
+        with postfix(
+            extra=main.replace("/etc/postfix/transport", str(home / "transport")),
+            services=pipe.replace("user=mailgate", "user=nobody"),
+        ) as running:
+            subprocess.run(
+                [require("postmap"), "-c", running.folder / "etc", f"hash:{home / 'transport'}"],
+                check=True,
+            )
+            yield running, config
+
+
+def test_postfix_pipes_a_mail_to_each_recipient_and_keeps_what_cannot_be_taken_now(
+    mx: tuple[Postfix, Path],
+) -> None:
+    running, config = mx
+    right = config.read_text()
+    config.write_text(right.replace("min_free", "mni_free"))
+    recipients = ["first@gate.example.org", "second@gate.example.org"]
+    with smtplib.SMTP("127.0.0.1", running.port, timeout=60) as session:
+        session.sendmail("ada@example.org", recipients, REQUEST)
+        eventually(lambda: running.log().count("status=deferred") == 2)
+        config.write_text(right)
+        running.flush()
+        session.sendmail("ada@example.org", ["nobody@gate.example.org"], REQUEST)
+    eventually(lambda: not running.queue() and "status=bounced" in running.log())
+    assert sorted(_taken(config)) == [("ada@example.org", "first"), ("ada@example.org", "second")]
+    assert len(re.findall("relay=mailgate.*status=sent", running.log())) == 2
+    (bounced,) = re.findall("to=<nobody@.*status=bounced (.*)", running.log())
+    assert "no service" in bounced
 
 
 def test_the_largest_mail_of_the_postfix_example_is_the_gateways() -> None:
@@ -157,6 +216,16 @@ def test_the_largest_mail_of_the_postfix_example_is_the_gateways() -> None:
     assert limit is not None
     assert door is not None
     assert door.max_size <= int(limit[1]) <= door.max_size + (2 << 20)
+
+
+def test_no_example_is_shipped_unproved() -> None:
+    top = share.path("etc")
+    shipped = {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
+    here = {"forward/.forward", "procmail/procmailrc", "systemd/mailgate.service"}
+    here |= {f"postfix/{name}" for name in ("README.md", "main.cf", "master.cf", "transport")}
+    by_the_readme = {"mailgate.toml", "services/align.toml"}
+    by_the_readme |= {f"demo/{name}" for name in ("align.py", "demo.py", "globins.fa")}
+    assert {name for name in shipped if "__pycache__" not in name} == here | by_the_readme
 
 
 def test_the_systemd_unit_lets_jobs_live_on() -> None:
