@@ -20,7 +20,7 @@ from mailgate.model import (
     Staged,
     Token,
 )
-from mailgate.phases import ACTIVE
+from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
@@ -28,6 +28,7 @@ from mailgate.run.jobdir import Folder, Start
 from mailgate.run.news import News
 from mailgate.run.place import Place
 from mailgate.spool import attempts, jobs
+from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
@@ -162,7 +163,7 @@ class Runner:
             await self._hand_over(attempt)
         except Permanent as error:
             end = Exit(reason=Reason.COULD_NOT_START, words=str(error))
-            await self._end(attempt, end, datetime.now(UTC))
+            await self._end(attempt, end, datetime.now(UTC), started=None)
 
     async def _hand_over(self, attempt: Attempt) -> None:
         folder = self._folder(attempt.job)
@@ -248,18 +249,21 @@ class Runner:
         self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
 
     async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
-        if attempt.state is not AttemptState.STARTED:
-            await self._begun(attempt, started)
         if end.reason is Reason.CANCELLED and not self._is_cancelled(attempt.job):
             # Not at our word: a machine that shuts down, or somebody's kill.
             end = replace(end, reason=Reason.LOST)
-        await self._end(attempt, end, ended)
+        await self._end(attempt, end, ended, started=started)
 
     def _is_cancelled(self, job: JobId) -> bool:
         return dict(jobs.wishes(self._spool.view)).get(job) == "cancel"
 
-    async def _end(self, attempt: Attempt, end: Exit, at: datetime) -> None:
-        """Collect what there is and end the attempt: job, letters and all in one transaction."""
+    async def _end(
+        self, attempt: Attempt, end: Exit, at: datetime, *, started: datetime | None
+    ) -> None:
+        """Collect what there is and end the attempt: job, letters and all in one transaction.
+
+        That it ``started`` is noted with it: a quick job is never seen to run.
+        """
         folder = self._folder(attempt.job)
         job = jobs.fetch(self._spool.view, attempt.job)
         collected = Collected(streams=(), left_out=())
@@ -267,8 +271,10 @@ class Runner:
             collected = await asyncio.to_thread(self._collect, folder, job.plan, attempt.number)
         crash.point("run:collected")
         keep = self._config.keep.mail
-        phase = await self._spool.write(
-            lambda tx: attempts.ended(
+
+        def over(tx: Tx) -> tuple[bool, Phase]:
+            begun = started is not None and attempts.begun(tx, attempt, started)
+            return begun, attempts.ended(
                 tx,
                 attempt,
                 end,
@@ -277,8 +283,11 @@ class Runner:
                 left_out=collected.left_out,
                 keep_mail=keep,
             )
-        )
+
+        begun, phase = await self._spool.write(over)
         crash.point("run:ended")
+        if begun:
+            _told(attempt)
         self._open.pop(attempt.token, None)
         self._told.discard(attempt.token)
         log.event(
@@ -298,10 +307,8 @@ class Runner:
 
     async def _lost(self, attempt: Attempt, started: datetime) -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
-        if attempt.state is not AttemptState.STARTED:
-            await self._begun(attempt, started)
         reason = Reason.CANCELLED if self._is_cancelled(attempt.job) else Reason.LOST
-        await self._end(attempt, Exit(reason=reason), datetime.now(UTC))
+        await self._end(attempt, Exit(reason=reason), datetime.now(UTC), started=started)
 
     async def _again(self, attempt: Attempt) -> None:
         """Replace what never began. Who replaces, first claims: a late start does nothing."""

@@ -20,7 +20,7 @@ from mailgate.model import (
 from mailgate.phases import ACTIVE, Event, Phase, step
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
-from mailgate.spool.jobs import BASE32, advance, fetch, phase_of, put_streams
+from mailgate.spool.jobs import BASE32, advance, fetch, notifies, phase_of, put_streams
 from mailgate.spool.mail import forget_after
 
 
@@ -90,8 +90,8 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     tx.execute("UPDATE job SET started = ? WHERE id = ?", at.timestamp(), attempt.job)
     if phase_of(tx, attempt.job) is Phase.QUEUED:
         advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
-        job = fetch(tx, attempt.job)
-        if Notify.START in job.notify:
+        if notifies(tx, attempt.job, Notify.START):
+            job = fetch(tx, attempt.job)
             letters.plan(tx, job, LetterKind.STARTED, cause=f"start {attempt.number}")
     return True
 

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -20,12 +20,25 @@ def dump(value: object) -> str:
 
 
 def load(kind: type[T], text: str) -> T:
-    """Return the ``kind`` that ``dump`` wrote; fields that are missing take their defaults."""
-    value = _rich(kind, json.loads(text))
+    """Return the ``kind`` that ``dump`` wrote; fields that are missing take their defaults.
+
+    Values are shared between those who ask for the same: nobody changes one.
+    """
+    value = _kept(kind, text) if len(text) <= _SHORT else _read(kind, text)
     if not isinstance(value, get_origin(kind) or kind):
         message = f"this is no {kind}"
         raise TypeError(message)
     return value
+
+
+def _read(kind: object, text: str) -> object:
+    return _rich(kind, json.loads(text))
+
+
+# A job is looked up several times within moments, and many are of the same service. A page of text
+# at the most, so that what is kept stays below a few MiB.
+_SHORT = 4096
+_kept: Callable[[object, str], object] = lru_cache(256)(_read)
 
 
 def _plain(value: object) -> Json:

@@ -19,8 +19,8 @@ Row = sqlite3.Row
 
 # How long another program may hold the database before whoever waits hears "try again".
 BUSY = 10.0
-# SQLite's own wait cannot be cut short: who may have to hurry waits so long at a time.
-_SLICE = 0.5
+# SQLite's own wait cannot be cut short: who may have to hurry asks again after so long.
+_PAUSE = 0.01
 
 _PRAGMAS = {
     "journal_mode": "wal",
@@ -143,7 +143,7 @@ class Connection:
     """One connection, used by one thread at a time.
 
     A transaction waits ``busy`` seconds for another program's lock, and no longer than it must once
-    ``hurry`` is set.
+    ``hurry`` is set; with ``hurry``, ``begun`` waits for nobody.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Connection:
         self._site = site
         self._busy = busy
         self._hurry = hurry
-        wait = busy if hurry is None else min(busy, _SLICE)
+        wait = busy if hurry is None else 0.0
         self._database = SqliteDatabase(
             str(path),
             pragmas={**_PRAGMAS, "busy_timeout": int(wait * 1000)},
@@ -215,30 +215,73 @@ class Connection:
         Transient
             The database stayed locked, or could not be written; nothing was.
         """
-        tx = Tx(self._raw, self._site)
+        self.wait_begun()
+        tx = self.tx()
         try:
-            self._begin()
             yield tx
-            self._raw.execute("COMMIT")
+            self.commit()
         except sqlite3.Error as error:
-            self._abandon()
+            self.abandon()
             raise meaning(error) from error
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
-    def _begin(self) -> None:
+    # --- a transaction in steps, for the one writer -----------------------------------------------
+
+    def begun(self) -> bool:
+        """Begin a transaction, unless another program has the lock: then False.
+
+        Raises
+        ------
+        Transient
+            The database cannot be used now.
+        """
+        try:
+            self._raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if _is_busy(error):
+                return False
+            raise meaning(error) from error
+        return True
+
+    def wait_begun(self) -> None:
+        """Begin a transaction, once no other program has the lock.
+
+        Raises
+        ------
+        Transient
+            The database stayed locked, or cannot be used now.
+        """
         deadline = time.monotonic() + self._busy
-        while True:
-            try:
-                self._raw.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if self._hurry is None or not _is_busy(error):
-                    raise
-                if self._hurry.is_set() or time.monotonic() >= deadline:
-                    raise
-            else:
-                return
+        while not self.begun():
+            in_a_hurry = self._hurry is None or self._hurry.wait(_PAUSE)
+            if in_a_hurry or time.monotonic() >= deadline:
+                raise Transient("the spool is locked by another program; try again later")
+
+    def tx(self) -> Tx:
+        """Return the transaction that was begun."""
+        return Tx(self._raw, self._site)
+
+    def commit(self) -> None:
+        """Commit what was begun; when this returns it is on the disk.
+
+        Raises
+        ------
+        Transient
+            It could not be written; the transaction is to be abandoned.
+        """
+        try:
+            self._raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise meaning(error) from error
+
+    def abandon(self) -> None:
+        """Roll back what was begun, if SQLite has not done so by itself."""
+        # A disk that failed once may fail here again: what went wrong first is told.
+        with contextlib.suppress(sqlite3.Error):
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
 
     def snapshot(self, target: Path) -> None:
         """Copy the live database, consistent, to ``target``.
@@ -254,12 +297,6 @@ class Connection:
                 self._raw.backup(copy)
         except sqlite3.Error as error:
             raise meaning(error) from error
-
-    def _abandon(self) -> None:
-        # A disk that failed once may fail here again: what went wrong first is told.
-        with contextlib.suppress(sqlite3.Error):
-            if self._raw.in_transaction:
-                self._raw.execute("ROLLBACK")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -151,6 +151,12 @@ def phase_of(view: View, job: JobId) -> Phase:
     return Phase(row["phase"])
 
 
+def notifies(view: View, job: JobId, event: Notify) -> bool:
+    """Whether the owner asked to hear of ``event``."""
+    row = view.one("SELECT notify FROM job WHERE id = ?", job)
+    return row is not None and event in codec.load(frozenset[Notify], row["notify"])
+
+
 def put_streams(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
     """Write down what was collected of a job's outputs, in the reply's order."""
     for n, stream in enumerate(streams):
