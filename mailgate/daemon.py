@@ -32,7 +32,7 @@ from mailgate.run.place import Place
 from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
-from mailgate.spool import letters
+from mailgate.spool import attempts, letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, Spool, sole
 
@@ -61,8 +61,17 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
     Transient, Permanent
         It cannot start: another daemon has the spool, an address is taken, ...
     """
+    log.flow()
     log.adopt_libraries()
     _allow_files()
+    try:
+        await _alone(config, services)
+        log.event("stopped")
+    finally:
+        log.flush()
+
+
+async def _alone(config: Config, services: Mapping[str, Service]) -> None:
     folder = Folder(config.gateway.spool)
     with sole(folder):
         stop = asyncio.Event()
@@ -75,7 +84,6 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
             await _served(config, services, spool, stop)
         finally:
             spool.close()
-    log.event("stopped")
 
 
 def _allow_files() -> None:
@@ -104,6 +112,8 @@ async def _served(
     engine = engine_of(config, services, spool.folder)
     loops = _loops(config, desk, spool, post, place)
     loops["run"] = lambda: Runner(config, spool, engine, place).run()
+    if under_way := attempts.open_attempts(spool.view):
+        log.event("resumed", attempts=len(under_way))
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
         stack.callback(courier.close)
@@ -247,6 +257,7 @@ def _end_at_last() -> None:
 
     def end() -> None:
         log.event("stopped", reason="a thread still waits for the disk")
+        log.flush()
         os._exit(0)
 
     timer = threading.Timer(_LAST, end)

@@ -1,15 +1,34 @@
-"""The operator's language: one line an event, a verb, then key=value pairs, on standard error."""
+"""The operator's language: one line an event, a verb, then key=value pairs, on standard error.
+
+A command prints its lines. The daemon has a thread write them: whoever logs never waits for whoever
+reads the log, or does not.
+"""
 
 import logging
+import os
+import queue
+import select
 import sys
-from datetime import datetime
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TextIO
 
 Value = str | int | float | bool | datetime | None
 
 _SPECIAL = frozenset(' "=')
 
+# Lines that may wait for a log that nobody reads: some MiB, and some ten seconds of a busy door.
+_MOST = 5000
+# So many are written at once.
+_AT_ONCE = 200
+# Seconds that the last lines may take when the daemon ends.
+_LAST = 0.5
+# Seconds after which it is tried again where somebody has made standard error non-blocking.
+_AGAIN = 1.0
+
 _stream: TextIO | None = None
+_pump: "_Pump | None" = None
 
 
 def to(stream: TextIO | None) -> None:
@@ -24,11 +43,137 @@ def event(verb: str, **pairs: Value) -> None:
     Control characters are escaped, so that no mail can write a line of its own. A log that cannot
     be written (a closed pipe, a full disk) never stops the gateway.
     """
-    words = [verb, *(f"{key}={_shown(value)}" for key, value in pairs.items() if value is not None)]
+    line = _line(verb, pairs)
+    pump = _pump
+    if pump is not None:
+        pump.put(line)
+    elif _stream is not None or sys.stderr is not None:
+        try:
+            print(line, file=_stream or sys.stderr, flush=True)
+        except OSError:
+            return
+
+
+def flow() -> None:
+    """Have a thread write all further events to standard error, behind the time of their telling.
+
+    No time where standard error is the journal's, which has its own. Lines that come while 5,000
+    wait are left out, and counted in a line of their own (``unlogged``) once there is room again.
+    A child of a fork prints for itself. Call :func:`flush` before the process ends.
+    """
+    global _pump  # noqa: PLW0603 - as above
+    # Closed from the start, its number may be a file's of ours by now.
+    if sys.stderr is not None and _pump is None:
+        _pump = _Pump(sys.stderr.fileno())
+        _pump.start()
+
+
+def flush() -> None:
+    """Wait until what was told is written, half a second at most."""
+    pump = _pump
+    if pump is not None:
+        pump.flush(_LAST)
+
+
+def _print_again() -> None:
+    global _pump  # noqa: PLW0603 - as above
+    _pump = None
+
+
+# A child of a fork has the lines, but not the thread.
+os.register_at_fork(after_in_child=_print_again)
+
+
+class _Pump:
+    """Lines on their way to a descriptor, in order, by a thread that may hang in a write.
+
+    Past Python's own buffer: that has a lock, and the interpreter's end would wait for it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._stamped = not _is_journal(descriptor)
+        # An event among the lines is set once the lines before it are written.
+        self._queue: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        self._left_out = 0
+        self._counting = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to write."""
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def put(self, line: str) -> None:
+        """Have a line written behind all others, or left out where too many wait."""
+        if self._queue.qsize() >= _MOST:
+            self._leave_out(1)
+        else:
+            self._queue.put(self._dated(line))
+
+    def flush(self, limit: float) -> None:
+        """Wait until what is here is written, at most ``limit`` seconds."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait(limit)
+
+    def _dated(self, line: str) -> str:
+        return f"{_shown(datetime.now(UTC))} {line}" if self._stamped else line
+
+    def _leave_out(self, lines: int) -> None:
+        with self._counting:
+            self._left_out += lines
+
+    def _run(self) -> None:
+        try:
+            while True:
+                lines, written = self._waiting()
+                if self._write(lines):
+                    self._tell_left_out()
+                else:
+                    self._leave_out(len(lines))
+                if written is not None:
+                    written.set()
+        finally:
+            _print_again()
+
+    def _waiting(self) -> tuple[list[str], threading.Event | None]:
+        """Wait for something, and take what is there with it."""
+        lines: list[str] = []
+        item = self._queue.get()
+        while isinstance(item, str):
+            lines.append(item)
+            if len(lines) == _AT_ONCE or self._queue.empty():
+                return lines, None
+            item = self._queue.get()
+        return lines, item
+
+    def _tell_left_out(self) -> None:
+        """Say how many are missing, where those that waited meanwhile are written."""
+        count = self._left_out
+        if count and self._queue.empty():
+            note = _line("unlogged", {"lines": count, "reason": "the log could not be written"})
+            if self._write([self._dated(note)]):
+                self._leave_out(-count)
+
+    def _write(self, lines: list[str]) -> bool:
+        """Write whole lines, however long that takes; False where they cannot be."""
+        left = memoryview("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [], _AGAIN)
+            except OSError:
+                return False
+        return True
+
+
+def _is_journal(descriptor: int) -> bool:
+    """Whether systemd's journal reads it (systemd.exec(5), JOURNAL_STREAM)."""
     try:
-        print(" ".join(words), file=_stream or sys.stderr, flush=True)
+        found = os.fstat(descriptor)
     except OSError:
-        return
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 class _Libraries(logging.Handler):
@@ -56,11 +201,16 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def _line(verb: str, pairs: Mapping[str, Value]) -> str:
+    words = [f"{key}={_shown(value)}" for key, value in pairs.items() if value is not None]
+    return " ".join([verb, *words])
+
+
 def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     text = escaped(str(value))[:500]

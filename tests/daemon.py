@@ -50,6 +50,9 @@ networks = ["127.0.0.0/8", "::1/128"]
 """
 
 
+_TIMES = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.MULTILINE)
+
+
 class Gateway:
     """One gateway's folder, and its daemon while it runs."""
 
@@ -132,7 +135,7 @@ class Gateway:
 
     def ready(self) -> bool:
         """Whether the daemon that was started last has said so."""
-        text = self.log.read_bytes()[self._at :].decode()
+        text = _TIMES.sub("", self.log.read_bytes()[self._at :].decode())
         port = re.search(r"listening door=smtp .*port=(\d+)", text)
         if port:
             self.port = int(port[1])
@@ -159,8 +162,8 @@ class Gateway:
         return self._process.wait(within)
 
     def logged(self, verb: str = "") -> str:
-        """The log's lines, or only those of one verb."""
-        text = self.log.read_text() if self.log.exists() else ""
+        """The log's lines without their times, or only those of one verb."""
+        text = _TIMES.sub("", self.log.read_text()) if self.log.exists() else ""
         if not verb:
             return text
         return "\n".join(x for x in text.splitlines() if x.startswith(f"{verb} "))

@@ -152,7 +152,9 @@ def _ready(daemon: subprocess.Popen[bytes]) -> bool:
 
 def _facts(*verbs: str) -> list[dict[str, str]]:
     """Return the log's lines of these verbs, as ``key=value``; the verb itself is kept as ""."""
-    lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = LOG.read_text(encoding="utf-8", errors="replace")
+    # Behind the time.
+    lines = [line.partition(" ")[2] for line in text.splitlines()]
     return [
         {"": line.partition(" ")[0], **dict(re.findall(r'(\w+)=("[^"]*"|\S*)', line))}
         for line in lines

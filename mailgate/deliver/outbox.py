@@ -198,9 +198,9 @@ class Outbox:
             pause = max(pause, self._away)
         # From one beginning to the next: a relay that lets us wait is tried as often.
         left = max(began + pause - now, 0.0)
-        log.event("unreachable", letter=letter.id, to=letter.recipient, reason=str(error),
-                  detail=error.detail or None, again=f"{left:.0f}s")  # fmt: skip
         until = datetime.now(UTC) + timedelta(seconds=left)
+        log.event("unreachable", letter=letter.id, to=letter.recipient, reason=str(error),
+                  detail=error.detail or None, again=until)  # fmt: skip
         await self._noted(
             lambda tx: letters.put_off(
                 tx, letter, until=until, words=str(error), refused=False, waited=letter.waited

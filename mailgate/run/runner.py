@@ -74,8 +74,6 @@ class Runner:
         self._open = {a.token: a for a in attempts.open_attempts(self._spool.view)}
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
-        if self._open:
-            log.event("resumed", attempts=len(self._open))
         await self._engine.sweep(lambda tokens: attempts.over(self._spool.view, tokens))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())

@@ -48,7 +48,7 @@ def _serving(folder: Path, command: str) -> Iterator[None]:
             command.split(), cwd=folder, env=ENVIRONMENT, stderr=file, stdin=subprocess.DEVNULL
         )
     try:
-        eventually(lambda: "\nready" in log.read_text() or daemon.poll() is not None)
+        eventually(lambda: " ready " in log.read_text() or daemon.poll() is not None)
         assert daemon.poll() is None, log.read_text()
         yield
     finally:
