@@ -16,7 +16,7 @@ from mailgate.client.manifest import Manifest, Stream, kept_sentence, summary, t
 from mailgate.client.options import USAGE, Options
 from mailgate.client.restore import Write, intact, pour
 from mailgate.client.source import Source, widen
-from mailgate.client.words import shown, size
+from mailgate.client.words import instant, shown, size
 from mailgate.errors import MailgateError, Refusal
 
 _BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -62,9 +62,11 @@ def _run(options: Options) -> int:
         for path in options.files or ["-"]:
             for source in sources(path):
                 found.search(source, options.job)
-        if options.list:
+        if options.list and not options.last:
             return _list(found.best(options.job))
-        job = _one_job(found.results(options.job))
+        job = _one_job(found.results(options.job), options)
+        if options.list:
+            return _list([_fullest(job)])
         if options.extract:
             return _extract(job, options.extract)
         return _write(job, options.name)
@@ -84,7 +86,7 @@ class _Found:
         self._bytes = 0
 
     def search(self, source: Source, job: str) -> None:
-        """Look through all mails of one source; ``job`` is "" for any."""
+        """Look through all mails of one source; ``job`` is how an id must begin, "" for any."""
         before = len(self._replies)
         self._names.append(source.name)
         self._bytes += source.size
@@ -93,7 +95,7 @@ class _Found:
             for found in look(source, start, end):
                 if isinstance(found, Notice):
                     self._notices.append(found)
-                elif job in ("", found.manifest.id):
+                elif found.manifest.id.startswith(job):
                     self._replies.append(found)
         if len(self._replies) > before:
             source.rest()
@@ -132,7 +134,7 @@ class _Found:
         return grouped
 
     def _nothing(self, job: str) -> Refusal:
-        whys = [each.why for each in self._notices if job in ("", each.job) or not each.job]
+        whys = [each.why for each in self._notices if each.job.startswith(job) or not each.job]
         whys += [_not_ended(each.manifest) for each in self._replies]
         if whys:
             return next((why for why in whys if isinstance(why, Damaged)), whys[-1])
@@ -150,15 +152,28 @@ def _not_ended(manifest: Manifest) -> Refusal:
     return Refusal(f"job {job} has not ended: it was {phase} when this mail was written")
 
 
-def _one_job(results: dict[str, list[Reply]]) -> list[Reply]:
-    """Return the replies of the one job there is."""
-    if len(results) > 1:
-        lines = [f"  {summary(replies[0].manifest)}" for replies in results.values()]
-        if len(lines) > _MOST_SHOWN:
-            lines[_MOST_SHOWN:] = [f"  and {len(lines) - _MOST_SHOWN} more"]
-        listed = "\n".join(lines)
-        raise SeveralJobs(f"the mails hold {len(results)} jobs: choose one by --job ID\n{listed}")
-    return next(iter(results.values()))
+def _one_job(results: dict[str, list[Reply]], options: Options) -> list[Reply]:
+    """Return the replies of the one job there is, or of the one that was chosen."""
+    if options.job in results:
+        return results[options.job]
+    if len(results) == 1:
+        return next(iter(results.values()))
+    latest = sorted(results.values(), key=_over)[::-1]
+    if options.last:
+        return latest[0]
+    lines = [f"  {summary(replies[0].manifest)}" for replies in latest]
+    if len(lines) > _MOST_SHOWN:
+        lines[_MOST_SHOWN:] = [f"  and {len(lines) - _MOST_SHOWN} more"]
+    listed = "\n".join(lines)
+    many = f"the mails hold {len(results)} jobs"
+    if options.job:
+        many += f" that begin with {shown(options.job)}"
+    raise SeveralJobs(f"{many}: choose one by --job ID, or by --last the first of these\n{listed}")
+
+
+def _over(replies: list[Reply]) -> float:
+    """Return when a job ended; by the mail's Date where its job.json does not tell."""
+    return max(instant(each.manifest.over, each.date) for each in replies)
 
 
 def _fullest(replies: list[Reply]) -> Reply:

@@ -54,11 +54,12 @@ class Part:
 class Reply:
     """A manifest and the leaves that followed it."""
 
-    __slots__ = ("_leaves", "manifest")
+    __slots__ = ("_leaves", "date", "manifest")
 
-    def __init__(self, manifest: Manifest, leaves: list[Part]) -> None:
-        """Take the leaves after job.json, in the mail's order."""
+    def __init__(self, manifest: Manifest, leaves: list[Part], date: str) -> None:
+        """Take the leaves after job.json, in the mail's order, and the mail's Date as written."""
         self.manifest = manifest
+        self.date = date
         self._leaves = leaves
 
     def part(self, stream: Stream) -> Part | None:
@@ -113,7 +114,7 @@ def _written(header: Header, leaves: list[Part], depth: int) -> Iterator[Reply |
             yield Notice(job, why)
             return
         if manifest:
-            yield Reply(manifest, leaves[place + 1 :])
+            yield Reply(manifest, leaves[place + 1 :], header.first(b"date"))
             return
         yield from _within(leaf, depth)
     if job:

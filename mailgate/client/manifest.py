@@ -33,12 +33,13 @@ class Stream:
 class Manifest:
     """What job.json says; every text is a stranger's.
 
-    ``reason`` is why it ended, "" while it has not; ``kept_until`` is as written, "" if unknown.
+    ``reason`` is why it ended, "" while it has not; ``over`` (when it ended) and ``kept_until`` are
+    as written, "" if unknown.
     """
 
     __slots__ = (
-        "code", "id", "kept_until", "label", "left_out", "phase", "reason", "service", "signal",
-        "streams",
+        "code", "id", "kept_until", "label", "left_out", "over", "phase", "reason", "service",
+        "signal", "streams",
     )  # fmt: skip
 
     def __init__(self, document: dict[str, object]) -> None:
@@ -57,7 +58,9 @@ class Manifest:
         end = _table(document.get("exit"))
         self.code = _number(end.get("code"))
         self.signal = _number(end.get("signal"))
-        self.kept_until = _words(_table(document.get("times")).get("kept_until"))
+        times = _table(document.get("times"))
+        self.over = _words(times.get("ended"))
+        self.kept_until = _words(times.get("kept_until"))
         self.streams = tuple(_stream(entry) for entry in _list(document, "streams"))
         self.left_out = tuple(_words(entry) for entry in _list(document, "left_out"))
 
@@ -127,10 +130,11 @@ def read_manifest(data: bytes) -> Manifest | None:
 
 
 def summary(manifest: Manifest) -> str:
-    """Return one line: job, service, phase, how it ended, and its label."""
-    label = f'  "{manifest.label}"' if manifest.label else ""
-    words = (manifest.id, manifest.service, manifest.phase, manifest.end)
-    return shown("  ".join(words) + label)
+    """Return one line: job, service, phase, how and when it ended, and its label."""
+    words = [manifest.id, manifest.service, manifest.phase, manifest.end]
+    words += [moment(manifest.over)] if manifest.ended and manifest.over else []
+    words += [f'"{manifest.label}"'] if manifest.label else []
+    return shown("  ".join(words))
 
 
 def table(manifest: Manifest) -> str:

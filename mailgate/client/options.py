@@ -4,7 +4,7 @@ from mailgate.client.errors import Usage
 from mailgate.client.words import shown
 
 USAGE = """\
-usage: accat [--list | --extract DIR | --name NAME] [--job ID] [--no-status] [FILE ...]
+usage: accat [--list | --extract DIR | --name NAME] [--job ID | --last] [--no-status] [FILE ...]
 
 Writes the standard output of a job out of its mailed result, checked byte for byte.
 FILE is a saved mail, an mbox or a Maildir folder; none, or -, is standard input.
@@ -12,7 +12,8 @@ FILE is a saved mail, an mbox or a Maildir folder; none, or -, is standard input
   --list         show the streams: name, size, role, attached or kept at the gateway
   --name NAME    another stream than standard output ("stderr" does as well)
   --extract DIR  write all attached streams into new files in DIR
-  --job ID       which job, where the mails are of several
+  --job ID       which job, where the mails are of several; the beginning of its id is enough
+  --last         the job that ended last, where they are of several
   --no-status    exit with 0 however the job ended
   --version      tell the version
 
@@ -26,7 +27,7 @@ _WITH_VALUE = ("--name", "--job", "--extract")
 class Options:
     """What the command line asks for; "" where an option is not given."""
 
-    __slots__ = ("extract", "files", "help", "job", "list", "name", "status", "version")
+    __slots__ = ("extract", "files", "help", "job", "last", "list", "name", "status", "version")
 
     def __init__(self, argv: list[str]) -> None:
         """Read the words after the program's name; options stand before or after files.
@@ -46,7 +47,7 @@ class Options:
                 self.files += words
             elif option in _WITH_VALUE:
                 given[option] = _given(option, value if equals else next(words, ""))
-            elif word in ("--list", "--no-status", "--help", "-h", "--version"):
+            elif word in ("--last", "--list", "--no-status", "--help", "-h", "--version"):
                 flags.add(word)
             elif word.startswith("-") and word != "-":
                 raise Usage(f"there is no option {shown(option)}; accat --help shows all")
@@ -54,12 +55,15 @@ class Options:
                 self.files.append(word)
         self.name, self.job, self.extract = given.values()
         self.job = self.job.lower()
+        self.last = "--last" in flags
         self.list = "--list" in flags
         self.status = "--no-status" not in flags
         self.version = "--version" in flags
         self.help = not flags.isdisjoint({"--help", "-h"})
         if bool(self.name) + bool(self.extract) + self.list > 1:
             raise Usage("--list, --name and --extract exclude each other")
+        if self.job and self.last:
+            raise Usage("--job and --last exclude each other")
 
 
 def _given(option: str, value: str) -> str:

@@ -29,6 +29,20 @@ def moment(iso: str) -> str:
     return f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M} UTC"
 
 
+def instant(iso: str, date: str) -> float:
+    """Return a time in seconds since 1970, from ISO 8601, else RFC 5322; -inf if neither is one."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - as above
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - as above
+
+    for read, text in ((datetime.fromisoformat, iso), (parsedate_to_datetime, date)):
+        try:
+            when = read(text)
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            continue
+    return float("-inf")
+
+
 _LONGEST = 500
 """Characters of one name that a message shows."""
 

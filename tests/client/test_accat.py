@@ -170,7 +170,7 @@ def test_the_list_shows_every_stream_and_how_the_job_ended(saved) -> None:
         left_out=("link.nwk: a symbolic link",),
     )
     assert within("--list", saved(result)).stdout.decode().splitlines() == [
-        f'{JOB}  align  ERROR  exit 3  "globins, second try"',
+        f'{JOB}  align  ERROR  exit 3  23 November 2026, 09:00 UTC  "globins, second try"',
         "  alignment.fasta    27 bytes  stdout  attached",
         "  stderr.txt          0 bytes  stderr  attached",
         "  big.bin          5000 bytes  file    " + KEPT,
@@ -186,8 +186,10 @@ def test_results_of_several_jobs_want_a_choice_and_are_listed(saved) -> None:
     ran = within(*paths)
     assert (ran.stdout, ran.returncode) == (b"", 64)
     lines = ran.stderr.decode().splitlines()
-    assert lines[0] == "accat: the mails hold 2 jobs: choose one by --job ID"
-    assert [line.split()[0] for line in lines[1:]] == [JOB, OTHER]
+    way = "choose one by --job ID, or by --last the first of these"
+    assert lines[0] == f"accat: the mails hold 2 jobs: {way}"
+    how = 'align  COMPLETED  exit 0  23 November 2026, 09:00 UTC  "globins, second try"'
+    assert sorted(lines[1:]) == [f"  {JOB}  {how}", f"  {OTHER}  {how}"]
 
 
 def test_a_job_is_chosen_by_its_id(saved) -> None:
@@ -203,6 +205,50 @@ def test_a_job_that_is_not_among_them_is_said_so(saved) -> None:
     ran = within(saved(Result(outputs=(stdout(b"1"),))), "--job", OTHER)
     assert (ran.stdout, ran.returncode) == (b"", 65)
     assert ran.stderr == f"accat: the input holds no result of job {OTHER}\n".encode()
+
+
+def ended(at: str | None, content: bytes, job: str, **more) -> Result:
+    """A result that ended at a time; None: its job.json does not tell, its Date is 09:00."""
+    return Result(outputs=(stdout(content),), job=job, document={"times": {"ended": at}}, **more)
+
+
+def test_a_job_is_chosen_by_the_beginning_of_its_id(saved) -> None:
+    paths = [saved(ended(None, name, name.decode())) for name in (b"k7q2", b"k7q2m5", b"mabc")]
+    assert within(*paths, "--job", "M").stdout == b"mabc"
+    assert within(*paths, "--job", "k7q2m").stdout == b"k7q2m5"
+    assert within(*paths, "--job", "k7q2").stdout == b"k7q2"
+    ran = within(*paths, "--job", "k7")
+    assert (ran.stdout, ran.returncode) == (b"", 64)
+    lines = ran.stderr.decode().splitlines()
+    assert lines[0].startswith("accat: the mails hold 2 jobs that begin with k7: choose one by")
+    assert {line.split()[0] for line in lines[1:]} == {"k7q2", "k7q2m5"}
+
+
+def test_the_last_job_is_the_one_that_ended_last_wherever_it_stands(saved) -> None:
+    newest = ended("2026-11-23T12:00:00+02:00", b"10:00 UTC", "kaaaaaaaaaaa", code=3, phase="ERROR")
+    others = [
+        ended("2026-11-23T09:59:59Z", b"older", "kbbbbbbbbbbb"),
+        ended(None, b"by its Date", "kcccccccccc"),
+        ended("2026-11-23T11:00", b"no zone is UTC", "kddddddddddd"),
+        Result(phase="EXECUTING", reason=None, code=None, job="keeeeeeeeeee"),
+    ]
+    for results in ([newest, *others[:2], others[3]], [*others[:2], others[3], newest]):
+        ran = accat("--last", stdin=b"".join(bytes(result) for result in results))
+        assert (ran.stdout, ran.returncode) == (b"10:00 UTC", 3)
+    assert within("--last", *map(saved, others)).stdout == b"no zone is UTC"
+    listed = within("--last", "--list", *map(saved, others)).stdout
+    assert listed.startswith(b"kddddddddddd  align  COMPLETED  exit 0  23 November 2026, 11:00 UTC")
+    assert listed.count(b"alignment.fasta") == 1
+
+
+def test_by_its_date_a_job_is_the_last_where_its_manifest_does_not_tell(saved) -> None:
+    paths = [saved(ended("2026-11-23T08:59:59Z", b"1", JOB)), saved(ended("soon", b"2", OTHER))]
+    assert within("--last", *paths).stdout == within("--last", *paths[::-1]).stdout == b"2"
+
+
+def test_an_id_and_the_last_exclude_each_other() -> None:
+    ran = within("--last", "--job", JOB, "-")
+    assert (ran.returncode, ran.stderr) == (64, b"accat: --job and --last exclude each other\n")
 
 
 def test_the_list_of_several_jobs_has_no_status(saved) -> None:
@@ -280,7 +326,7 @@ def test_wrong_usage_is_one_line_and_64(argv: tuple[str, ...]) -> None:
 def test_help_names_every_option() -> None:
     ran = within("--help")
     assert ran.returncode == 0
-    for option in (b"--list", b"--name", b"--job", b"--extract", b"--no-status"):
+    for option in (b"--list", b"--name", b"--job", b"--last", b"--extract", b"--no-status"):
         assert option in ran.stdout
 
 

@@ -199,5 +199,7 @@ def test_what_cannot_be_read_in_a_maildir_is_named(maildir) -> None:
 def test_of_many_jobs_only_the_first_are_listed(tmp_path: Path) -> None:
     jobs = [bytes(Result(job=f"k{number:011}")) for number in range(30)]
     lines = within(_saved(tmp_path, mbox(*jobs))).stderr.decode().splitlines()
-    assert lines[0] == "accat: the mails hold 30 jobs: choose one by --job ID"
+    assert lines[0].startswith(
+        "accat: the mails hold 30 jobs: choose one by --job ID, or by --last"
+    )
     assert (len(lines), lines[-1]) == (22, "  and 10 more")

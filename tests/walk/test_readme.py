@@ -83,7 +83,11 @@ def test_a_first_job_goes_as_the_readme_says(newcomer: Path) -> None:
         sent = _shell(mail, newcomer)
         assert sent.returncode == 0, sent.stdout
         eventually(lambda: list(newcomer.glob("spool/outgoing/you@example.org/new/*")))
-    counted = _shell(_block("Maildir folders"), newcomer)
+        assert _shell(mail, newcomer).returncode == 0
+        eventually(lambda: len(list(newcomer.glob("spool/outgoing/you@example.org/new/*"))) == 2)
+    activate, *count = _block("Maildir folders").splitlines(keepends=True)
+    assert activate == ". .venv/bin/activate\n"
+    counted = _shell("".join(count), newcomer)
     assert counted.stdout.strip() == "16", counted.stderr
     assert counted.returncode == 0
 
