@@ -15,6 +15,8 @@ from mailgate.deliver.smtp import SmtpCourier
 
 HANG = "hang"
 DROP = "drop"
+# Behind an answer: it is given, and then the connection dropped.
+AND_DROP = " (and drop)"
 
 USUAL = {
     "GREETING": "220 relay.mg.test",
@@ -99,9 +101,9 @@ class Script:
             case "drop":
                 raise ConnectionResetError
             case answer:
-                writer.write(answer.encode() + b"\r\n")
+                writer.write(answer.removesuffix(AND_DROP).encode() + b"\r\n")
                 await writer.drain()
-                if verb == "QUIT":
+                if verb == "QUIT" or answer.endswith(AND_DROP):
                     raise ConnectionResetError
 
     async def _told(self) -> bytes:

@@ -16,7 +16,7 @@ from mailgate.model import LetterKind
 from mailgate.spool import jobs, letters, mail
 from mailgate.spool.database import Row, Site
 from mailgate.spool.store import Folder, Spool, direct
-from tests.deliver.relay import DROP, HANG, Script, relay
+from tests.deliver.relay import AND_DROP, DROP, HANG, Script, relay
 from tests.servers import free_port
 from tests.spool.made import a_job, accepted, ended
 
@@ -175,7 +175,15 @@ async def test_a_receipt_that_was_put_off_does_not_follow_its_result(spool: Spoo
     [
         {"GREETING": DROP},
         {"GREETING": "554 5.3.2 not today"},
+        {"GREETING": "421 4.3.2 too many"},
+        {"GREETING": "220 welcome" + AND_DROP},
+        {"EHLO": "421 4.3.2 not today"},
         {"MAIL": "421 4.3.2 shutting down"},
+        {"MAIL": "250 2.1.0 ok" + AND_DROP},
+        {"RCPT": "421 4.3.2 shutting down" + AND_DROP},
+        {"DATA": "421 4.3.2 shutting down"},
+        {"DATA": "354 go on" + AND_DROP},
+        {"DOT": "421 4.3.2 shutting down"},
         {"MAIL": HANG},
         {"DATA": DROP},
         {"BODY": DROP},
@@ -196,6 +204,18 @@ async def test_time_without_our_relay_does_not_count(spool: Spool, says: dict[st
     ids = {re.search(rb"Message-ID: (\S+)", sent)[1].decode() for sent in script.mails}
     assert ids == {row(spool, number)["message_id"]}
     assert len(set(script.mails)) == 1
+
+
+async def test_a_letter_that_was_taken_is_sent_though_the_relay_leaves_with_its_answer(
+    spool: Spool,
+) -> None:
+    async with relay({"DOT": "250 2.0.0 mine" + AND_DROP}) as script, outbox(spool, script):
+        for count in (1, 2):
+            number = await posted(spool, f"ann{count}@mg.test")
+            await until(lambda number=number: row(spool, number)["state"] == "SENT")
+            assert row(spool, number)["last_words"] == "250 2.0.0 mine"
+            assert row(spool, number)["tries"] == 1
+    assert (len(script.mails), script.sessions) == (2, 2)
 
 
 async def test_a_relay_that_is_away_is_tried_at_least_every_thirty_seconds(spool: Spool) -> None:
