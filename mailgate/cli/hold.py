@@ -1,6 +1,6 @@
 """mailgate hold: see what was taken but not acted on, and release or delete it.
 
-A line each: id, time, sender, Message-ID or SHA-256, reason.
+A line each: id (the log's message=), time, sender, Message-ID or SHA-256, reason.
 """
 
 import sys
@@ -44,10 +44,10 @@ def _list(connection: Connection) -> int:
     return 0
 
 
-def _show(connection: Connection, folder: Folder, errand: int) -> int:
-    blocks = holds.raw(connection.view, folder, errand)
+def _show(connection: Connection, folder: Folder, message: int) -> int:
+    blocks = holds.raw(connection.view, folder, message)
     if blocks is None:
-        return _missing(errand)
+        return _missing(message)
     for block in blocks:
         if sys.stdout.isatty():
             # A stranger's bytes may not drive the operator's terminal.
@@ -59,16 +59,16 @@ def _show(connection: Connection, folder: Folder, errand: int) -> int:
     return 0
 
 
-def _act(connection: Connection, action: str, errand: int) -> int:
+def _act(connection: Connection, action: str, message: int) -> int:
     with connection.transaction() as tx:
         act = holds.release if action == "release" else holds.delete
-        trouble = act(tx, errand)
+        trouble = act(tx, message)
     if trouble is None:
         return 0
     complain(trouble)
     return _NONE
 
 
-def _missing(errand: int) -> int:
-    complain(f"no mail {errand} is held")
+def _missing(message: int) -> int:
+    complain(f"no mail {message} is held")
     return _NONE

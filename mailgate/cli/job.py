@@ -1,11 +1,13 @@
 """mailgate job: show one job and all that happened to it, by its id or the beginning of one."""
 
 import json
+import os
 import shlex
 
 from mailgate.cli.options import iso, job_facts, line, parser, shown, spool_of, the_job
 from mailgate.config import load_places
 from mailgate.model import INPUTS, Job
+from mailgate.run.jobdir import Folder
 from mailgate.spool import jobs
 from mailgate.spool.database import View
 
@@ -23,17 +25,24 @@ def run(words: list[str]) -> int:
         name = the_job(connection.view, given.id)
         if name is None:
             return _NONE
-        job = jobs.fetch(connection.view, name)
+        job, folder = jobs.fetch(connection.view, name), Folder(config.run.folder, name)
         if given.json:
-            print(json.dumps(_all(connection.view, job)))
+            print(json.dumps(_all(connection.view, job, folder)))
         else:
-            _show(connection.view, job)
+            _show(connection.view, job, folder)
     return 0
 
 
-def _all(view: View, job: Job) -> dict[str, object]:
+def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
     return {
         **job_facts(job),
+        "folder": _place(folder),
+        "errors": [{"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors],
+        "streams": [
+            {"name": s.name, "size": s.size, "sha256": s.sha256, "path": s.path}
+            for s in job.streams
+        ],
+        "left_out": list(job.left_out),
         "argv": _argv(job),
         "inputs": [
             {"name": i.name, "filename": i.filename, "size": i.size, "sha256": i.sha256}
@@ -46,21 +55,27 @@ def _all(view: View, job: Job) -> dict[str, object]:
     }
 
 
+def _place(folder: Folder) -> str | None:
+    """Return where the job's files lie: nowhere before its start, and once it is purged."""
+    return str(folder.root) if os.path.isdir(folder.root) else None  # noqa: PTH112 - it raises nothing
+
+
 def _argv(job: Job) -> list[str]:
     return [word.replace(INPUTS, "in") for word in job.plan.argv]
 
 
-def _show(view: View, job: Job) -> None:
+def _show(view: View, job: Job, folder: Folder) -> None:
     for name, value in job_facts(job).items():
-        if not isinstance(value, list | dict) and value is not None:
+        if not isinstance(value, dict) and value is not None:
             line(f"{name:<12}", shown(value))
+    line(f"{'folder':<12}", _place(folder))
     line(f"{'command':<12}", shlex.join(_argv(job)))
     for name, value in job.parameters.items():
         line(f"{'parameter':<12}", name, value)
     for item in jobs.inputs(view, job.id):
         line(f"{'input':<12}", item.name, item.filename, f"{item.size} bytes")
     for stream in job.streams:
-        line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256)
+        line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256, stream.path)
     for words in job.left_out:
         line(f"{'left out':<12}", words)
     for error in job.errors:

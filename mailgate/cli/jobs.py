@@ -2,14 +2,16 @@
 
 import json
 
-from mailgate.cli.options import job_facts, line, parser, spool_of, whole
+from mailgate.cli.options import job_facts, parser, spool_of, table, whole
 from mailgate.config import load_places
 from mailgate.model import Job
 from mailgate.spool import jobs
 
+_HEADING = ("id", "phase", "service", "owner", "created", "exit", "label")
+
 
 def run(words: list[str]) -> int:
-    """Print one line a job: id, phase, service, owner, created, exit, label; or JSON."""
+    """Print one line a job, below a heading; or JSON, without errors, outputs and history."""
     made = parser("jobs", __doc__)
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("--active", action="store_true", help="only jobs that have not ended")
@@ -18,18 +20,18 @@ def run(words: list[str]) -> int:
     config = load_places(given.config)
     with spool_of(config) as connection:
         found = jobs.newest(connection.view, limit=given.last, active=given.active)
-    for job in found:
-        if given.json:
+    if given.json:
+        for job in found:
             print(json.dumps(job_facts(job)))
-        else:
-            line(*_row(job))
+    else:
+        table(_HEADING, [_row(job) for job in found])
     return 0
 
 
 def _row(job: Job) -> tuple[object, ...]:
     return (
         job.id,
-        f"{job.phase:<9}",
+        job.phase,
         job.service,
         job.owner.address,
         job.created,

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -118,6 +118,14 @@ def line(*fields: object) -> None:
     print("  ".join(escaped(shown(field)) for field in fields))
 
 
+def table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a heading and lines, each column as wide as its longest field; nothing for no rows."""
+    shown_rows = [heading, *([escaped(shown(field)) for field in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
+    for row in shown_rows if rows else ():
+        print("  ".join(f"{f:<{w}}" for f, w in zip(row, widths, strict=True)).rstrip())
+
+
 def shown(field: object) -> str:
     """Return a field as a table shows it; nothing is a dash."""
     if isinstance(field, datetime):
@@ -142,7 +150,7 @@ def the_job(view: View, word: str) -> JobId | None:
 
 
 def job_facts(job: Job) -> dict[str, object]:
-    """Return what `--json` says of a job; times are ISO 8601 UTC."""
+    """Return what `--json` says of a job in a list of many; times are ISO 8601 UTC."""
     return {
         "id": job.id,
         "phase": job.phase,
@@ -160,9 +168,6 @@ def job_facts(job: Job) -> dict[str, object]:
         "words": job.exit.words if job.exit else None,
         "progress": job.progress.percent if job.progress else None,
         "attempts": job.attempts,
-        "errors": [{"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors],
-        "streams": [{"name": s.name, "size": s.size, "sha256": s.sha256} for s in job.streams],
-        "left_out": list(job.left_out),
     }
 
 

@@ -2,9 +2,20 @@
 
 from mailgate.cli.options import complain, line, parser, spool_of, whole
 from mailgate.config import load_places
+from mailgate.model import LetterState
 from mailgate.spool import letters
+from mailgate.spool.database import View
 
 _NONE = 1
+
+_NEITHER = {
+    None: "there is none, or it is sent",
+    LetterState.PLANNED: (
+        "it has no words yet; that is tried by itself, at least every 5 minutes while the gateway"
+        " runs, and the list tells what is in the way"
+    ),
+    LetterState.WAITING: "it waits to be sent; only a held one can be dropped",
+}
 
 
 def run(words: list[str]) -> int:
@@ -15,27 +26,27 @@ def run(words: list[str]) -> int:
     given = made.parse_args(words)
     config = load_places(given.config)
     with spool_of(config) as connection:
-        if given.retry is not None:
+        for letter, act in ((given.retry, letters.retry_now), (given.drop, letters.drop)):
+            if letter is None:
+                continue
             with connection.transaction() as tx:
-                found = letters.retry_now(tx, given.retry)
-            if not found:
-                complain(f"no letter {given.retry} waits or is held")
-                return _NONE
-        if given.drop is not None:
-            with connection.transaction() as tx:
-                found = letters.drop(tx, given.drop)
-            if not found:
-                complain(f"no letter {given.drop} is held")
-                return _NONE
-        for letter in letters.queue(connection.view):
-            line(
-                letter.id,
-                f"{letter.state:<7}",
-                letter.recipient,
-                letter.kind,
-                letter.job,
-                f"{letter.tries} tries",
-                letter.next_try,
-                letter.last_words,
-            )
+                if not act(tx, letter):
+                    states = {one.id: one.state for one in letters.queue(tx)}
+                    complain(f"letter {letter}: {_NEITHER[states.get(letter)]}")
+                    return _NONE
+        _list(connection.view)
     return 0
+
+
+def _list(view: View) -> None:
+    for letter in letters.queue(view):
+        line(
+            letter.id,
+            f"{letter.state:<7}",
+            letter.recipient,
+            letter.kind,
+            letter.job,
+            f"{letter.tries} tries",
+            letter.next_try,
+            letter.last_words,
+        )

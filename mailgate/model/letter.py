@@ -12,7 +12,6 @@ class LetterState(StrEnum):
     PLANNED = "PLANNED"
     WAITING = "WAITING"
     SENT = "SENT"
-    BOUNCED = "BOUNCED"
     HELD = "HELD"
 
 

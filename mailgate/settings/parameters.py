@@ -7,6 +7,7 @@ that could be mistaken for an option, a second line or the end of a string reach
 import math
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def _is_argument(value: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class Parameter(ABC):
     """What all types have. ``name`` is the service's word for it, in the service's own case."""
 
     name: str
@@ -75,9 +76,9 @@ class Parameter:
     )
 
     @property
+    @abstractmethod
     def expected(self) -> str:
         """What a value must be, as a noun phrase."""
-        raise NotImplementedError
 
     def fault(self, value: str) -> str | None:
         """Say what is wrong with a value (``is not a whole number``), None for one that fits."""
@@ -99,11 +100,11 @@ class Parameter:
     def _may_be_negative(self) -> bool:
         return False
 
-    def _fault(self, value: str) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _fault(self, value: str) -> str | None: ...
 
-    def _sample(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _sample(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,8 @@ def _refusals(view: View, key: str) -> Iterator[Decision]:
 
 def _message(view: View, message: Row) -> Iterator[Decision]:
     who = message["address"] or message["sender"] or "<>"
-    known = f", known by {message['how']}" if message["how"] else ""
+    by = "the trusted pipe" if message["door"] == "pipe" else message["how"]
+    known = f", known by {by}" if message["how"] else ""
     yield (
         moment(message["taken"]),
         f"accepted as message {message['id']}: through {message['door']}, {message['size']} bytes,"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from mailgate.errors import Damaged
 from mailgate.spool.database import Row, Tx, View, moment
@@ -11,10 +12,15 @@ from mailgate.spool.tables import Errand
 
 _BLOCK = 1 << 20
 
+_HOLDS = "EXISTS (SELECT 1 FROM errand WHERE errand.message = message.id AND state = 'HELD')"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A held errand of a message; ``sender`` is the From address, or the envelope's."""
+    """A message of which something is held; ``sender`` is the From address, or the envelope's.
+
+    ``id`` is the message's number, as the log has it. ``recipient`` and ``reason`` name each once.
+    """
 
     id: int
     taken: datetime
@@ -27,29 +33,27 @@ class Held:
 def held(view: View) -> list[Held]:
     """Return what is held, oldest first."""
     rows = view.all(
-        "SELECT errand.*, taken, sender, address, key FROM errand JOIN message"
-        " ON message.id = errand.message WHERE state = 'HELD' ORDER BY errand.id"
+        "SELECT message.*, errand.recipient, errand.reason FROM errand JOIN message"
+        " ON message.id = errand.message WHERE state = 'HELD' ORDER BY message.id, errand.id"
     )
-    return [
-        Held(
-            id=row["id"],
-            taken=moment(row["taken"]),
-            sender=row["address"] or row["sender"] or "<>",
-            key=row["key"],
-            recipient=row["recipient"],
-            reason=row["reason"] or "",
-        )
-        for row in rows
-    ]
+    return [_message(list(errands)) for _, errands in groupby(rows, key=lambda row: row["id"])]
 
 
-def raw(view: View, folder: Folder, errand: int) -> Iterator[bytes] | None:
-    """Return the raw bytes of a held mail in blocks; None where nothing of that id is held."""
-    row = view.one(
-        "SELECT message.id, file FROM errand JOIN message ON message.id = errand.message"
-        " WHERE errand.id = ? AND state = 'HELD'",
-        errand,
+def _message(errands: list[Row]) -> Held:
+    row = errands[0]
+    return Held(
+        id=row["id"],
+        taken=moment(row["taken"]),
+        sender=row["address"] or row["sender"] or "<>",
+        key=row["key"],
+        recipient=", ".join(dict.fromkeys(row["recipient"] for row in errands)),
+        reason="; ".join(dict.fromkeys(row["reason"] or "" for row in errands)),
     )
+
+
+def raw(view: View, folder: Folder, message: int) -> Iterator[bytes] | None:
+    """Return the raw bytes of a held mail in blocks; None where nothing of that number is held."""
+    row = view.one(f"SELECT id, file FROM message WHERE id = ? AND {_HOLDS}", message)
     if row is None:
         return None
     if row["file"] is not None:
@@ -68,40 +72,42 @@ def _blocks(folder: Folder, name: str) -> Iterator[bytes]:
         raise Damaged(message, detail=str(error)) from error
 
 
-def release(tx: Tx, errand: int) -> str | None:
-    """Have a held mail read and acted on; return why it cannot be, None if it is."""
-    row = _held(tx, errand)
+def release(tx: Tx, message: int) -> str | None:
+    """Have a held mail read and acted on; return why it cannot be, None if it is.
+
+    What it says to the postmaster stays for the operator to read.
+    """
+    row = _held(tx, message)
     if row is None:
-        return f"no mail {errand} is held"
-    if row["kind"] == Errand.POSTMASTER:
-        return f"mail {errand} is for you to read: delete it when you have"
-    tx.execute(
-        "UPDATE errand SET state = 'WAITING', released = 1, unread = 0, reason = NULL WHERE id = ?",
-        errand,
+        return f"no mail {message} is held"
+    released = tx.execute(
+        "UPDATE errand SET state = 'WAITING', released = 1, unread = 0, reason = NULL"
+        " WHERE message = ? AND state = 'HELD' AND kind <> ?",
+        message,
+        Errand.POSTMASTER,
     )
+    if not released:
+        return f"mail {message} is for you to read: delete it when you have"
     tx.note("released", key=row["key"])
     tx.ring("read")
     return None
 
 
-def delete(tx: Tx, errand: int) -> str | None:
+def delete(tx: Tx, message: int) -> str | None:
     """Let a held mail go; return why it cannot, None if it does. The sweep takes its bytes."""
-    row = _held(tx, errand)
+    row = _held(tx, message)
     if row is None:
-        return f"no mail {errand} is held"
+        return f"no mail {message} is held"
     tx.execute(
-        "UPDATE errand SET state = 'DONE', reason = 'deleted: ' || reason, done = ? WHERE id = ?",
+        "UPDATE errand SET state = 'DONE', reason = 'deleted: ' || reason, done = ?"
+        " WHERE message = ? AND state = 'HELD'",
         tx.at,
-        errand,
+        message,
     )
-    tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, row["message"])
+    tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, message)
     tx.note("deleted", key=row["key"])
     return None
 
 
-def _held(view: View, errand: int) -> Row | None:
-    return view.one(
-        "SELECT errand.*, key FROM errand JOIN message ON message.id = errand.message"
-        " WHERE errand.id = ? AND state = 'HELD'",
-        errand,
-    )
+def _held(view: View, message: int) -> Row | None:
+    return view.one(f"SELECT key FROM message WHERE id = ? AND {_HOLDS}", message)

@@ -11,6 +11,8 @@ import pytest
 
 from mailgate import __version__
 from mailgate.cli import main
+from mailgate.model import LetterKind
+from mailgate.spool import letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
 from tests.daemon import TRUE
@@ -27,6 +29,7 @@ path = "outgoing"
 MAIL = (
     "From: Zo\u00eb <ada@example.org>\nList-Id: caf\u00e9\nMessage-ID: <1@example.org>\n\n".encode()
 )
+SITE = Site("jobs", "gate.example.org")
 ROOT = str(Path(main.__file__).parents[2])
 
 
@@ -41,7 +44,7 @@ def made(folder: Path) -> Path:
     (folder / "services" / "true.toml").write_text(TRUE)
     file = folder / "mailgate.toml"
     file.write_text(CONFIG)
-    with direct(Folder(folder / "spool"), Site("jobs", "gate.example.org")):
+    with direct(Folder(folder / "spool"), SITE):
         pass
     return file
 
@@ -149,6 +152,25 @@ def test_bytes_that_are_no_characters_name_nothing(
         assert told(name, "-c", config, "\udcff") == 1
     assert told("jobs", "-c", "/\udcff") == 78
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_letter_that_cannot_be_tried_or_dropped_is_told_why(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with direct(Folder(config.parent / "spool"), SITE) as spool, spool.transaction() as tx:
+        for message in (1, 2, 3):
+            letters.answer(tx, message=message, recipient="a@b", kind=LetterKind.UNCLEAR, facts={})
+        for letter in (2, 3):
+            letters.composed(tx, letter, size=1, body=b"x", file=None)
+        letters.sent(tx, 3, "250")
+    told("queue", "-c", config, "--retry", 1)
+    assert "letter 1: it has no words yet; that is tried by itself" in capsys.readouterr().err
+    told("queue", "-c", config, "--drop", 2)
+    assert "letter 2: it waits to be sent; only a held one" in capsys.readouterr().err
+    told("queue", "-c", config, "--retry", 3)
+    assert "letter 3: there is none, or it is sent" in capsys.readouterr().err
+    told("queue", "-c", config, "--retry", 4)
+    assert "letter 4: there is none" in capsys.readouterr().err
 
 
 # --- streams ----------------------------------------------------------------------------------------

@@ -83,6 +83,48 @@ def test_held_mail_is_listed_shown_and_released(spool: Connection, folder: Folde
         assert "is held" in (holds.release(tx, held.id) or "")
 
 
+def test_a_held_mail_is_one_line_under_its_messages_number_whatever_it_asks_for(
+    spool: Connection,
+) -> None:
+    both = [(Errand.REQUEST, "align"), (Errand.REQUEST, "blast")]
+    with spool.transaction() as tx:
+        mail.accept(tx, accepted("<1@x>", held="List-Id", errands=both))
+        second = mail.accept(tx, accepted("<2@x>", held="List-Id", errands=both))
+        third = mail.accept(
+            tx,
+            accepted("<3@x>", held="List-Id", errands=[(Errand.POSTMASTER, "postmaster"), *both]),
+        )
+    listed = [(held.id, held.recipient, held.reason) for held in holds.held(spool.view)]
+    assert listed[1:] == [
+        (second, "align, blast", "List-Id"),
+        (third, "postmaster, align, blast", "List-Id"),
+    ]
+    with spool.transaction() as tx:
+        assert holds.release(tx, second) is None
+        assert holds.release(tx, third) is None
+    assert [name for *_, name in taken(spool, second).errands] == ["align", "blast"]
+    assert [name for *_, name in taken(spool, third).errands] == ["align", "blast"]
+    # What it says to the postmaster is still there to read.
+    assert [(held.id, held.recipient) for held in holds.held(spool.view)][1:] == [
+        (third, "postmaster")
+    ]
+    with spool.transaction() as tx:
+        assert holds.delete(tx, third) is None
+    assert len(taken(spool, third).errands) == 2
+
+
+def taken(spool: Connection, message: int) -> mail.Waiting:
+    waiting = mail.fetch(spool.view, message)
+    assert waiting is not None
+    return waiting
+
+
+def test_the_pipe_is_not_explained_as_a_network(spool: Connection) -> None:
+    take(spool, accepted(door="pipe"))
+    ((_, sentence), *_) = explain(spool.view, "<1@example.org>")
+    assert sentence.endswith("known by the trusted pipe")
+
+
 def test_mail_to_the_postmaster_is_held_and_not_released(spool: Connection) -> None:
     with spool.transaction() as tx:
         mail.accept(tx, accepted(errands=[(Errand.POSTMASTER, "postmaster")], identity=None))

@@ -260,7 +260,7 @@ def held(gateway: Gateway, who: str) -> list[sqlite3.Row]:
     """The mails of this sender that wait for the operator."""
     return rows(
         gateway,
-        "SELECT errand.id, errand.reason FROM errand JOIN message ON message.id = errand.message"
+        "SELECT message.id, errand.reason FROM errand JOIN message ON message.id = errand.message"
         " WHERE state = 'HELD' AND message.address = ?",
         who,
     )

@@ -89,9 +89,12 @@ def test_jobs_are_told_the_same_beside_a_daemon_and_without_one(gateway: Gateway
     beside = told()
     assert gateway.stop() == 0
     assert told() == beside
-    fails, echo = beside[0].splitlines()
-    assert re.fullmatch(rf"\w+  ERROR +fails  {ADA}  [\d-]+ [\d:]+Z  3  -", fails)
-    assert re.fullmatch(rf"\w+  COMPLETED +echo  {ADA}  [\d-]+ [\d:]+Z  0  one of two", echo)
+    heading, fails, echo = beside[0].splitlines()
+    assert heading.split() == ["id", "phase", "service", "owner", "created", "exit", "label"]
+    assert re.fullmatch(rf"\w+  ERROR      fails    {ADA}  [\d-]+ [\d:]+Z  3     -", fails)
+    assert re.fullmatch(rf"\w+  COMPLETED  echo     {ADA}  [\d-]+ [\d:]+Z  0     one of two", echo)
+    # A list of many does not look for what each has put out, and does not say that it is nothing.
+    assert "streams" not in json.loads(beside[1].splitlines()[0])
     job = json.loads(beside[1].splitlines()[1])
     assert (job["phase"], job["exit"], job["label"]) == ("COMPLETED", "0", "one of two")
     assert job["created"] <= job["started"] <= job["ended"] < job["destruction"]
@@ -101,6 +104,9 @@ def test_jobs_are_told_the_same_beside_a_daemon_and_without_one(gateway: Gateway
         assert words in told_of_echo
     assert re.search(r"history .* advanced  from=EXECUTING to=COMPLETED", told_of_echo)
     assert "exit code 3" in beside[2]
+    (folder,) = re.findall(r"^folder +(/.*)$", told_of_echo, re.MULTILINE)
+    (path,) = re.findall(rf"^output +\S+  6 bytes  {digest}  (.*)$", told_of_echo, re.MULTILINE)
+    assert (Path(folder) / path).read_bytes() == b"hello\n"
 
 
 def test_a_job_is_found_by_the_beginning_of_its_name_where_that_is_one(gateway: Gateway) -> None:
@@ -143,6 +149,7 @@ def test_held_mail_is_listed_shown_released_and_deleted(gateway: Gateway) -> Non
     lines = said(gateway, "hold", "list").splitlines()
     for line, mail in zip(lines, bulk, strict=True):
         number, _, sender, key, reason = re.split(r"  +", line)
+        assert f"accepted message={number} key={key} " in gateway.logged()
         assert (sender, key) == (ADA, mail["Message-ID"])
         assert "bulk" in reason
         assert str(mail["Message-ID"]) in said(gateway, "hold", "show", number)
