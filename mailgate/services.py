@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
-from mailgate.model import Identity, Plan, Reason, Request
+from mailgate.model import Identity, Plan, Reason, Request, Taken
 from mailgate.settings import argv, parameters, toml
 from mailgate.settings.argv import Command, Source
 from mailgate.settings.kinds import (
@@ -91,6 +91,24 @@ class Service:
         """The input that is the text below the keys, if the service has one."""
         bodies = (rule for rule in self.inputs.values() if rule.from_ is Origin.BODY)
         return next(bodies, None)
+
+
+def takes(service: Service) -> tuple[Taken, ...]:
+    """List what a request to the service may bring: its inputs, then its parameters."""
+    inputs = (
+        Taken(key=rule.name, what=rule.expected if rule.required else f"{rule.expected}, or none")
+        for rule in service.inputs.values()
+    )
+    return (*inputs, *(_taken(service, one) for one in service.parameters.values()))
+
+
+def _taken(service: Service, parameter: Parameter) -> Taken:
+    if parameter.default is not None:
+        left_out = f', "{parameter.default}" if it is left out'
+    else:
+        left_out = "" if parameter.name in service.used else ", or nothing"
+    what = f"{parameter.expected}{left_out}"
+    return Taken(key=parameter.name, what=what, summary=parameter.summary)
 
 
 # --- a job of it ----------------------------------------------------------------------------------

@@ -60,6 +60,8 @@ def _dry_run(call: Call, request: Request) -> Answer:
         "argv": plan.argv,
         "work_limit": _work_limit(call, request),
         "keep": _keep(call, request),
+        "summary": call.service.summary,
+        "takes": services.takes(call.service),
     }
     return Answer(kind=LetterKind.DRY_RUN, facts=facts)
 

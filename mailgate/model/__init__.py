@@ -33,6 +33,7 @@ from mailgate.model.request import (
     Notify,
     Reply,
     Request,
+    Taken,
     Unclear,
     Understood,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Staged",
     "Stream",
     "StreamRole",
+    "Taken",
     "Token",
     "Unclear",
     "Understood",

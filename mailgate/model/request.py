@@ -70,10 +70,29 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Something that a service takes: its key, what may be given, and the operator's words on it.
+
+    ``what`` is a phrase such as ``an attachment named *.fa``; ``summary`` is "" if there is none.
+    """
+
+    key: str
+    what: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unclear:
-    """A request that was not run: every line accounted for, and an example that would work."""
+    """A request that was not run: every line accounted for, and an example that would work.
+
+    ``attach`` names the files that the example needs, ``takes`` everything that the service takes
+    and ``summary`` what it does, in the operator's words.
+    """
 
     service: str
     lines: tuple[Understood, ...]
     example: tuple[str, ...]
+    attach: tuple[str, ...] = ()
     mend: str = ""
+    summary: str = ""
+    takes: tuple[Taken, ...] = ()

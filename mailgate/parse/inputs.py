@@ -97,8 +97,8 @@ def _bind_chosen(binding: Binding, rule: InputRule, name: str) -> None:
     elif len(alike) > 1:
         _ask_which(binding, rule, alike)
     elif not rule.takes(alike[0].name):
-        meaning = f'is no file for "{rule.name}": {_expected(rule)}'
-        binding.findings.append(wrong(_called(alike[0]), meaning, _expected(rule)))
+        meaning = f'is no file for "{rule.name}": {rule.expected}'
+        binding.findings.append(wrong(_called(alike[0]), meaning, rule.expected))
         binding.free.remove(alike[0])
     else:
         _use(binding, rule, alike[0])
@@ -150,20 +150,14 @@ def _ask_which(binding: Binding, rule: InputRule, fitting: Sequence[Attachment])
 
 
 def _missing(rule: InputRule) -> Finding:
-    meaning = f'"{rule.name}" is missing: {_expected(rule)}'
-    return wrong("(missing)", meaning, _expected(rule))
+    meaning = f'"{rule.name}" is missing: {rule.expected}'
+    return wrong("(missing)", meaning, rule.expected)
 
 
 def _too_big(name: str, size: int, rule: InputRule) -> Finding:
     most = said_size(rule.max_size or 0)
     meaning = f'{said_size(size)}, but "{rule.name}" may have at most {most}'
     return wrong(name, meaning, f'at most {most} as "{rule.name}"')
-
-
-def _expected(rule: InputRule) -> str:
-    if rule.from_ is Origin.BODY:
-        return "its text below a blank line"
-    return f"an attachment named {' or '.join(rule.match)}" if rule.match else "an attachment"
 
 
 def _called(item: Attachment) -> str:

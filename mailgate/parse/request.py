@@ -38,9 +38,9 @@ from mailgate.parse.message import MAX_TEXT
 from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
 from mailgate.said import counted
 from mailgate.said import size as said_size
-from mailgate.services import Service
+from mailgate.services import Service, takes
 from mailgate.settings.kinds import nearest
-from mailgate.settings.rules import folded
+from mailgate.settings.rules import Origin, folded
 
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""
@@ -315,7 +315,10 @@ def _unclear(
         service=service.name,
         lines=(*(finding.told for finding in findings), *ignored, *unread, *rest),
         example=_example(asked, service),
+        attach=_attach(binding, service),
         mend=_mend(findings),
+        summary=service.summary,
+        takes=takes(service),
     )
 
 
@@ -336,6 +339,15 @@ def _example(asked: Asked, service: Service) -> tuple[str, ...]:
     return (*(lines or [f"service: {service.name}"]), "", f"the text for {service.body_input.name}")
 
 
+def _attach(binding: Binding, service: Service) -> tuple[str, ...]:
+    """Name the files that the example needs: those that came and were right, or such as are."""
+    came = {item.name: shown(item.filename) for item in binding.inputs if item.filename}
+    rules = (rule for rule in service.inputs.values() if rule.from_ is Origin.ATTACHMENT)
+    return tuple(
+        came.get(rule.name) or rule.sample() for rule in rules if rule.required or rule.name in came
+    )
+
+
 def _too_long(count: int, service: Service) -> Unclear:
     meaning = f"a request has at most {MOST_LINES} lines above its first blank line"
     finding = wrong(f"{count} lines", meaning, f"at most {MOST_LINES} lines")
@@ -343,5 +355,8 @@ def _too_long(count: int, service: Service) -> Unclear:
         service=service.name,
         lines=(finding.told,),
         example=_example(Asked(), service),
+        attach=_attach(Binding(free=[]), service),
         mend=_mend([finding]),
+        summary=service.summary,
+        takes=takes(service),
     )

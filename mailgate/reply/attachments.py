@@ -1,5 +1,6 @@
 """What an attachment is called, and what it claims to be."""
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -38,15 +39,16 @@ def mail_names(names: Iterable[str]) -> list[str]:
     """Return the names that streams get as attachments, in order.
 
     The last component alone, harmless on every system, cut to 120 bytes, and unlike any other in
-    the letter: a second ``x.nwk`` is ``x-2.nwk``. The manifest keeps the streams' own names.
+    the letter: a second ``x.nwk`` is ``x-2.nwk``. Who can have its own name has it: of ``a/t`` and
+    ``t`` the first is ``t-2``. The manifest keeps the streams' own names.
     """
+    all_names = list(names)
     taken = {"job.json"}
-    given: list[str] = []
-    for name in names:
-        unlike = _unlike(_safe(name), taken)
-        taken.add(unlike.casefold())
-        given.append(unlike)
-    return given
+    given: dict[int, str] = {}
+    for at, name in sorted(enumerate(all_names), key=lambda one: _safe(one[1]) != one[1]):
+        given[at] = _unlike(_safe(name), taken)
+        taken.add(_compared(given[at]))
+    return [given[at] for at in range(len(all_names))]
 
 
 def media_type(name: str, block: bytes) -> str:
@@ -88,10 +90,15 @@ def _cut(name: str) -> str:
     return path.name.encode("utf-8")[:room].decode("utf-8", "ignore") + suffix
 
 
+def _compared(name: str) -> str:
+    """Return a name as a file system may compare it: some know neither case nor composition."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
 def _unlike(name: str, taken: set[str]) -> str:
     path, number = PurePosixPath(name), 2
     unlike = name
-    while unlike.casefold() in taken:
+    while _compared(unlike) in taken:
         unlike = f"{path.stem}-{number}{path.suffix}"
         number += 1
     return unlike

@@ -20,11 +20,12 @@ from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
 from mailgate.reply.draft import Draft, checked, others_of
 from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
-from mailgate.reply.facts import Excerpts, facts_of
+from mailgate.reply.facts import facts_of
 from mailgate.reply.manifest import manifest
 from mailgate.reply.mime import BLOCK
 from mailgate.reply.package import Changed, choose, part_size
 from mailgate.reply.plain import plain_page
+from mailgate.reply.rows import Excerpts
 from mailgate.reply.samples import samples
 from mailgate.reply.templates import BadTemplateError, Page, Templates
 from mailgate.said import counted

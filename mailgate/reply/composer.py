@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.model import Job, JobId, LetterKind, Request, Stream, Unclear
+from mailgate.model import Job, JobId, LetterKind, Request, Stream, Taken, Unclear
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed
 from mailgate.services import Service
@@ -258,6 +258,8 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
             return {
                 "request": codec.load(Request, json.dumps(facts["request"])),
                 "argv": codec.load(tuple[str, ...], json.dumps(facts["argv"])),
+                "summary": facts.get("summary", ""),
+                "takes": codec.load(tuple[Taken, ...], json.dumps(facts.get("takes", []))),
                 **{
                     name: timedelta(seconds=seconds)
                     for name in ("work_limit", "keep")

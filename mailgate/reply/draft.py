@@ -27,8 +27,9 @@ class Draft:
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
     UNCLEAR   ``unclear``: Unclear
-    DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta]
-    REFUSED   ``service``: str, ``sentence``: str
+    DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta,
+              ``summary``: str, ``takes``: tuple[Taken, ...]]
+    REFUSED   ``service``: str, ``sentence``: str [``beside``: bool, the mail asked for more]
     DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None
     ========= ====================================================================================
     """

@@ -5,8 +5,7 @@ is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
 """
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar, assert_never
 
@@ -18,15 +17,17 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
-    Stream,
     StreamRole,
+    Taken,
     Unclear,
 )
 from mailgate.phases import Phase
+from mailgate.reply.attachments import mail_names
 from mailgate.reply.draft import Draft, Given, checked
-from mailgate.reply.excerpt import ABSENT, Excerpt
 from mailgate.reply.layout import cut, fact, printable, wrapped
 from mailgate.reply.package import MOST
+from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Output, Read, Setting, Tried
+from mailgate.settings.rules import GENERAL
 
 ROWS = 100
 """A list in a letter has no more rows; how many there are besides is said."""
@@ -34,68 +35,6 @@ ROWS = 100
 Facts = dict[str, object]
 Kind = TypeVar("Kind")
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """A stream as the letter lists it."""
-
-    name: str
-    size: str
-    sha256: str
-    attached: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """A ``name: value`` line of the request, as it can be sent again."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One error of a job: when, the reason's word, the engine's words."""
-
-    at: str
-    reason: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """One line of a request: what stood there, and how it was read."""
-
-    quoted: str
-    meaning: str
-    wrong: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """One input of a dry run."""
-
-    name: str
-    filename: str
-    size: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excerpts:
-    """The first lines of standard output and the last of standard error."""
-
-    stdout: Excerpt = ABSENT
-    stderr: Excerpt = ABSENT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What a letter lists of something long: some rows, and how many there are besides."""
-
-    rows: tuple[object, ...]
-    more: int
 
 
 def facts_of(draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
@@ -188,8 +127,12 @@ def _running(draft: Draft) -> Facts:
 def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     job = draft.job
     assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
-    outputs = list(zip(job.streams, attached, strict=True))
-    kept = [(stream, goes) for stream, goes in outputs if not goes]
+    outputs = list(_outputs(job, attached))
+    kept = [one for one in outputs if not one.attached]
+    kept_bytes = sum(s.size for s, goes in zip(job.streams, attached, strict=True) if not goes)
+    wrote = any(stream.size for stream in job.streams)
+    files = any(stream.role is StreamRole.FILE for stream in job.streams)
+    stderr = next((one for one in outputs if one.name == _name_of(job, StreamRole.STDERR)), None)
     return {
         **_job(job, draft),
         **_exit(job.exit),
@@ -200,26 +143,34 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "kept_until": _moment(job.destruction),
         "letter_limit": fact(said.size(draft.limit)),
         "attached_most": MOST if len(job.streams) > MOST else 0,
-        "outputs": _listing(outputs, _output),
-        "kept": _listing(kept, _output),
-        "wrote_nothing": not any(stream.size for stream in job.streams),
+        "outputs": _listing(outputs, lambda one: one),
+        "kept": _listing(kept, lambda one: one),
+        "kept_size": fact(said.size(kept_bytes)) if kept_bytes else "",
+        "wrote_nothing": not (wrote or files or job.left_out),
+        "all_empty": not wrote,
         "left_out": _listing(job.left_out, lambda line: fact(line, 200)),
         "stdout": excerpts.stdout,
         "stdout_name": fact(_name_of(job, StreamRole.STDOUT)),
         "stderr": excerpts.stderr,
         "stderr_name": fact(_name_of(job, StreamRole.STDERR)),
+        "stderr_size": stderr.size if stderr and not stderr.empty else "",
         "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
     }
 
 
-def _output(entry: tuple[Stream, bool]) -> Output:
-    stream, goes = entry
-    return Output(
-        name=fact(stream.name, 200),
-        size=fact(said.size(stream.size)),
-        sha256=fact(stream.sha256),
-        attached=goes,
-    )
+def _outputs(job: Job, attached: Sequence[bool]) -> Iterator[Output]:
+    fates = list(zip(job.streams, attached, strict=True))
+    called = iter(mail_names(stream.name for stream, goes in fates if goes))
+    for stream, goes in fates:
+        name = next(called) if goes else stream.name
+        yield Output(
+            name=fact(stream.name, 200),
+            size=fact(said.size(stream.size)),
+            sha256=fact(stream.sha256),
+            attached=goes,
+            called="" if name == stream.name else fact(name, 200),
+            empty=not stream.size,
+        )
 
 
 def _exit(end: Exit) -> Facts:
@@ -266,7 +217,11 @@ def _unclear(unclear: Unclear, gateway: str) -> Facts:
         "address": _address(unclear.service, gateway),
         "lines": _read(unclear),
         "wrong": sum(line.wrong for line in unclear.lines),
-        "mend": printable(cut(unclear.mend, 600)).strip(),
+        "mend": _clause(unclear.mend, 600),
+        "summary": _clause(unclear.summary, 200),
+        "takes": _keys(unclear.takes),
+        "general": tuple(GENERAL),
+        "attach": tuple(fact(words, 200) for words in unclear.attach[:ROWS]),
         "example": tuple(cut(printable(line), 200) for line in unclear.example[:ROWS]),
     }
 
@@ -280,14 +235,25 @@ def _read(unclear: Unclear) -> Listing:
         lines,
         lambda line: Read(
             quoted=fact(line.quoted, 60),
-            meaning=printable(cut(line.meaning, 300)).strip().replace("|", "\x1e"),
+            meaning=_clause(line.meaning, 300),
             wrong=line.wrong,
+        ),
+    )
+
+
+def _keys(takes: Sequence[Taken]) -> Listing:
+    return _listing(
+        takes,
+        lambda one: Key(
+            key=fact(one.key), what=_clause(one.what, 300), summary=_clause(one.summary, 300)
         ),
     )
 
 
 def _dry_run(draft: Draft, given: Given) -> Facts:
     request = given.one("request", Request)
+    takes = given.optional("takes", tuple) or ()
+    meant = [one for one in takes if one.key in request.parameters and one.summary]
     work_limit = given.optional("work_limit", timedelta)
     keep = given.optional("keep", timedelta)
     return {
@@ -306,6 +272,8 @@ def _dry_run(draft: Draft, given: Given) -> Facts:
             ),
         ),
         "ignored": _listing(request.ignored, fact),
+        "summary": _clause(given.optional("summary", str) or "", 200),
+        "meanings": _keys(meant),
         "work_limit": _span(request.work_limit or work_limit),
         "kept_for": _span(request.keep or keep),
     }
@@ -325,6 +293,7 @@ def _refused(draft: Draft, given: Given) -> Facts:
         "service": fact(service),
         "address": _address(service, draft.gateway),
         "sentence": _sentence(given.one("sentence", str)),
+        "beside": bool(given.optional("beside", bool)),
     }
 
 
@@ -338,6 +307,11 @@ def _sentence(words: str) -> str:
 
 def _listing(items: Sequence[Item], show: Callable[[Item], object]) -> Listing:
     return Listing(rows=tuple(map(show, items[:ROWS])), more=max(0, len(items) - ROWS))
+
+
+def _clause(words: str, most: int) -> str:
+    """Make words of ours, which may quote a stranger's, fit for a sentence or a table's cell."""
+    return printable(cut(words, most)).strip().replace("|", "\x1e")
 
 
 def _settings(parameters: Mapping[str, str]) -> Listing:

@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 
 from mailgate.model import LetterKind
 from mailgate.reply.excerpt import Excerpt
-from mailgate.reply.facts import Listing
 from mailgate.reply.layout import fact, laid_out, shown, table
+from mailgate.reply.rows import Listing
 from mailgate.reply.templates import Page
 
 _HEADLINES = {
@@ -14,9 +14,9 @@ _HEADLINES = {
     LetterKind.RECEIPT: "Your request is taken.",
     LetterKind.STARTED: "Your job has started.",
     LetterKind.PROGRESS: "Your job is running.",
-    LetterKind.UNCLEAR: "Nothing was run: your request is unclear.",
+    LetterKind.UNCLEAR: "Your request was not run: it is unclear.",
     LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
-    LetterKind.REFUSED: "Nothing was run: your request was refused.",
+    LetterKind.REFUSED: "Your request was not run.",
     LetterKind.DUPLICATE: "Nothing was run: another mail had this Message-ID before.",
     LetterKind.TEST: "This is a test letter.",
 }

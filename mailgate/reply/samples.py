@@ -20,18 +20,23 @@ from mailgate.model import (
     Request,
     Stream,
     StreamRole,
+    Taken,
     Unclear,
     Understood,
 )
 from mailgate.phases import Phase
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import Excerpt, Seen
-from mailgate.reply.facts import Excerpts
+from mailgate.reply.rows import Excerpts
 
 _CREATED = datetime(2026, 11, 21, 13, 50, tzinfo=UTC)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _LINES = Excerpt(seen=Seen.LINES, lines=(">HBA_HUMAN", "", "-VLSPADKTNVKAAWGKVGAHAGEYG"), more=True)
 
+_TAKES = (
+    Taken(key="sequences", what="an attachment named *.fa"),
+    Taken(key="tree", what='"sl" or "upgma"', summary="how the guide tree is made"),
+)
 _EXCERPTS = Excerpts(stdout=_LINES, stderr=_LINES)
 
 
@@ -107,10 +112,14 @@ def _on_the_way() -> Iterator[Sample]:
 def _about_requests() -> Iterator[Sample]:
     for wrong in (0, 1, 2):
         yield Sample(draft=_draft(LetterKind.UNCLEAR, unclear=_unclear(wrong)))
-    yield Sample(draft=_draft(LetterKind.DRY_RUN, request=_request(), argv=("align", "a b.fa")))
+    dry = _draft(LetterKind.DRY_RUN, request=_request(), argv=("align", "a b.fa"), takes=_TAKES)
+    yield Sample(draft=dry)
+    yield Sample(draft=replace(dry, facts={**dry.facts, "summary": "Align protein sequences"}))
     bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
     yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, argv=("true",)))
-    yield Sample(draft=_draft(LetterKind.REFUSED, service="blast", sentence="It is not for you."))
+    for beside in (False, True):
+        refused = _draft(LetterKind.REFUSED, service="blast", sentence="It is not for you.")
+        yield Sample(draft=replace(refused, facts={**refused.facts, "beside": beside}))
     for facts in ({}, {"job": "k7q2m5xzab3c"}):
         draft = _draft(LetterKind.DUPLICATE)
         yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))
@@ -184,4 +193,8 @@ def _unclear(wrong: int) -> Unclear:
         Understood(quoted="tre: upgma", meaning='there is no parameter "tre"', wrong=number < wrong)
         for number in range(3)
     )
-    return Unclear(service="align", lines=lines, example=("tree: upgma",), mend="Send it again.")
+    bare = Unclear(service="align", lines=lines, example=("tree: upgma",), mend="Send it again.")
+    if not wrong:
+        return bare
+    attach = ("a file such as sequences.fa",)
+    return replace(bare, attach=attach, summary="Align protein sequences", takes=_TAKES)

@@ -68,6 +68,19 @@ class InputRule:
     required: bool = key(boolean(), default=True, doc="false: it may be left out")
     max_size: int | None = key(size(), None, doc="the most bytes, decoded", shown="the door's")
 
+    @property
+    def expected(self) -> str:
+        """What has to be sent for it, as a noun phrase."""
+        if self.from_ is Origin.BODY:
+            return "its text below a blank line"
+        return f"an attachment named {' or '.join(self.match)}" if self.match else "an attachment"
+
+    def sample(self) -> str:
+        """Return what to attach for it, as a noun phrase with a name that fits."""
+        names = (glob.replace("*", self.name).replace("?", "1") for glob in self.match or ())
+        fitting = next((name for name in names if self.takes(name)), "")
+        return f"a file such as {fitting}" if fitting else "a file"
+
     def takes(self, filename: str | None) -> bool:
         """Tell whether an attachment so called fits; one without a name fits where any does."""
         if self.match is None:

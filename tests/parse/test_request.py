@@ -288,6 +288,51 @@ def test_the_example_works_when_it_is_sent(align: Service, count: Service, plain
     assert clear(plain, *unclear(plain, "x: y").example)
 
 
+def test_the_example_says_which_files_to_attach(align: Service, tmp_path: Path) -> None:
+    assert unclear(align, "x: y").attach == ("a file such as sequences.fa",)
+    assert unclear(align, "x: y", files=(FA,)).attach == ("globins.fa",)
+    words = 'command = ["x"]\n[input.data]\n[input.tree]\nmatch = ["t?.[n]wk", "run-*.nwk"]'
+    two = service(tmp_path, f"{words}\n[input.notes]\nrequired = false", "two")
+    assert unclear(two).attach == ("a file", "a file such as run-tree.nwk")
+
+
+def test_an_example_of_a_time_is_within_the_services_limits(tmp_path: Path) -> None:
+    words = 'command = ["true"]\n[limits]\nwork = "5m"\nkeep = "1d"\nkeep_max = "2d"'
+    short = service(tmp_path, words, "short")
+    assert 'such as "5 minutes", at most 5 minutes' in unclear(short, "work-limit: x").mend
+    assert 'such as "2 days", at most 2 days' in unclear(short, "keep: x").mend
+    assert '"work-limit: 5 minutes"' in unclear(short, "a work limit would do").mend
+
+
+def test_an_unclear_answer_tells_what_the_service_takes(tmp_path: Path) -> None:
+    words = """
+summary = "Fold a protein"
+command = ["fold", "{input:model}", "{rounds}", "{seed}"]
+[input.model]
+match = ["*.pdb"]
+[input.notes]
+from = "body"
+required = false
+[parameter.rounds]
+type = "integer"
+summary = "how often to begin anew"
+[parameter.seed]
+type = "integer"
+default = 1
+[parameter.spare]
+type = "flag"
+"""
+    answer = unclear(service(tmp_path, words, "fold"), "x: y")
+    assert answer.summary == "Fold a protein"
+    assert [(one.key, one.what, one.summary) for one in answer.takes] == [
+        ("model", "an attachment named *.pdb", ""),
+        ("notes", "its text below a blank line, or none", ""),
+        ("rounds", "a whole number", "how often to begin anew"),
+        ("seed", 'a whole number, "1" if it is left out', ""),
+        ("spare", '"yes" or "no", "no" if it is left out', ""),
+    ]
+
+
 # --- what stands around ---------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
+    Taken,
     Unclear,
     Understood,
 )
@@ -70,6 +71,9 @@ def _results() -> dict[str, Written]:
         ),
         "result-brief": result(DONE, *whole, reply=Reply.BRIEF),
         "result-nothing": result(DONE, out(b""), err(b"")),
+        "result-empty": result(
+            DONE, out(b""), err(b""), stream("a.txt", b""), stream("b.txt", b"")
+        ),
         "result-too-big": result(
             DONE,
             out(b"12.75\n", "energy.txt"),
@@ -83,6 +87,7 @@ def _results() -> dict[str, Written]:
             err(b""),
             stream("a/x.nwk", b"(A,B);\n"),
             stream("b/x.nwk", b"(B,A);\n"),
+            stream("x-2.nwk", b"(B,B);\n"),
             stream("page.html", b"<script>alert(1)</script>\n"),
             stream("配列.fasta", b">A\r\nMKV\r\n"),
         ),
@@ -94,6 +99,8 @@ def _ends() -> dict[str, Written]:
     return {
         "failed-exit": _failed(Reason.EXIT, exit={"code": 3}, stderr=_TRACE, label="globins"),
         "failed-exit-silent": result(Exit(reason=Reason.EXIT, code=1), out(b"1\n"), err(b"")),
+        "failed-exit-binary": _failed(Reason.EXIT, exit={"code": 2}, stderr=bytes(range(256)) * 50),
+        "failed-killed": _failed(Reason.SIGNAL, "exit status 137", exit={"signal": 9}),
         "failed-signal": _failed(Reason.SIGNAL, exit={"signal": 11}),
         "failed-work-limit": _failed(Reason.WORK_LIMIT, facts={"work_limit_max": 4 * hour}),
         "failed-work-limit-full": _failed(Reason.WORK_LIMIT),
@@ -117,13 +124,16 @@ def _ends() -> dict[str, Written]:
     }
 
 
+_IGNORED = ("signature.asc", '"anbei die Sequenzen."')
+
+
 def _on_the_way() -> dict[str, Written]:
     running = job(
         phase=Phase.EXECUTING, started=CREATED + timedelta(seconds=1), label="globins, second try"
     )
     halfway = replace(running, progress=Progress(percent=62, words="round 31 of 50"))
     return {
-        "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=("signature.asc",)))),
+        "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=_IGNORED))),
         "receipt-running": Written(draft=draft(LetterKind.RECEIPT, running)),
         "started": Written(draft=draft(LetterKind.STARTED, running)),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
@@ -132,12 +142,17 @@ def _on_the_way() -> dict[str, Written]:
 
 def _answers() -> dict[str, Written]:
     refusal = {"service": "blast", "sentence": 'ada@example.org may not use the service "blast"'}
-    two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, refusal),)}
+    two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
+    gone = {"service": "blast", "sentence": 'there is no service "blast" here any more'}
     return {
         "unclear": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear()})),
         "unclear-and-refused": Written(draft=draft(LetterKind.UNCLEAR, facts=two)),
         "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),
         "refused": Written(draft=draft(LetterKind.REFUSED, facts=refusal)),
+        "refused-gone": Written(draft=draft(LetterKind.REFUSED, facts=gone)),
+        "duplicate-answered": Written(
+            draft=draft(LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>"})
+        ),
         "duplicate": Written(
             draft=draft(
                 LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>", "job": "k7q2m5xzab3c"}
@@ -149,6 +164,16 @@ def _answers() -> dict[str, Written]:
             )
         ),
     }
+
+
+_TAKES = (
+    Taken(key="sequences", what="an attachment named *.fa or *.fasta"),
+    Taken(
+        key="tree",
+        what='"sl" or "upgma", "sl" if it is left out',
+        summary="how the guide tree is made: single linkage or average linkage",
+    ),
+)
 
 
 def _unclear() -> Unclear:
@@ -163,10 +188,14 @@ def _unclear() -> Unclear:
             ),
             Understood(
                 quoted="globins-of-forty-five-vertebrates.fasta",
-                meaning='58 KiB, the input "sequences"',
+                meaning='58 KiB as "sequences"',
             ),
+            Understood(quoted="anbei die Sequenzen.", meaning="not read"),
         ),
         example=("tree: upgma",),
+        attach=("globins-of-forty-five-vertebrates.fasta",),
+        summary="Align protein sequences",
+        takes=_TAKES,
         mend='Send it again with that line mended, or without it (tree is then "sl").',
     )
 
@@ -191,4 +220,10 @@ def _dry_run() -> dict[str, object]:
     )
     argv = ("python3", "/etc/mailgate/services/align.py", "--tree", "upgma", "--title",
             "globins; rm -rf /", "in/sequences.fa")  # fmt: skip
-    return {"request": request, "argv": argv, "keep": timedelta(days=14)}
+    return {
+        "request": request,
+        "argv": argv,
+        "keep": timedelta(days=14),
+        "summary": "Align protein sequences",
+        "takes": _TAKES,
+    }

@@ -45,6 +45,12 @@ def test_outputs_named_alike_are_told_apart():
     assert mail_names(["x.nwk", "a/x.nwk", "b/X.NWK"]) == ["x.nwk", "x-2.nwk", "X-3.NWK"]
 
 
+def test_an_output_keeps_its_own_name_where_another_would_take_it():
+    assert mail_names(["a/b/c/t", "t", "a_b_c_t"]) == ["t-2", "t", "a_b_c_t"]
+    assert mail_names(["a/x.nwk", "b/x.nwk", "x-2.nwk"]) == ["x.nwk", "x-3.nwk", "x-2.nwk"]
+    assert mail_names(["o\u0308.txt", "\u00f6.txt"]) == ["o\u0308.txt", "\u00f6-2.txt"]
+
+
 def test_a_long_name_is_cut_within_a_character_and_keeps_its_ending():
     (name,) = mail_names(["ö" * 200 + ".fasta"])
     assert len(name.encode()) <= NAME_MOST

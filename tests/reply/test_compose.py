@@ -370,8 +370,8 @@ def test_a_message_to_several_services_gets_one_answer():
         facts={**refused, "others": ((LetterKind.REFUSED, {**refused, "service": "fold"}),)},
     )
     message = read(Written(draft=made).composed())
-    assert message["Subject"] == "Not run: blast refused your request, and 1 other answer"
-    assert "Not run: fold refused your request\n=====" in text(message)
+    assert message["Subject"] == "Not run: your request to blast, and 1 other answer"
+    assert "Not run: your request to fold\n=====" in text(message)
 
 
 # --- a size that must fit -------------------------------------------------------------------------

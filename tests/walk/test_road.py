@@ -119,6 +119,7 @@ def test_an_unclear_request_is_answered_and_not_run(gateway: Gateway) -> None:
     assert letter["Reply-To"] is None
     assert letter["In-Reply-To"] == mail["Message-ID"]
     assert "> dta: 1" in text_of(letter)
+    assert "What echo does: Give back what was sent" in text_of(letter)
     assert gateway.jobs() == []
 
 
@@ -127,7 +128,24 @@ def test_a_dry_run_says_what_would_have_run(gateway: Gateway) -> None:
     gateway.send(request(body="dry-run: yes\n", attachments={"data.txt": b"hello\n"}))
     (letter,) = gateway.await_letters(1)
     assert hashlib.sha256(b"hello\n").hexdigest() in text_of(letter)
+    assert "echo (Give back what was sent)" in text_of(letter)
     assert gateway.jobs() == []
+
+
+def test_a_request_to_a_service_that_is_gone_since_is_told_so(gateway: Gateway) -> None:
+    gateway.service("brief", TRUE)
+    gateway.configure(paused=True)
+    gateway.start()
+    gateway.send(request("brief"))
+    gateway.kill()
+    (gateway.folder / "services" / "brief.toml").unlink()
+    gateway.configure()
+    gateway.start()
+    (letter,) = gateway.await_letters(1)
+    assert letter["Subject"] == "Not run: your request to brief"
+    assert 'there is no service "brief" here any more' in text_of(letter)
+    # Nothing else was asked for.
+    assert "not affected" not in text_of(letter)
 
 
 def test_a_mail_acts_once_however_often_it_comes(gateway: Gateway) -> None:
@@ -190,7 +208,8 @@ def test_of_several_services_those_not_allowed_are_answered_by_mail(gateway: Gat
     gateway.send(request("true"), to=["true@gate.example.org", "secret@gate.example.org"])
     letters = gateway.await_letters(2)
     (answer,) = [x for x in letters if x["Mailgate-Job"] is None]
-    assert "secret" in text_of(answer)
+    assert 'may not use the service "secret"' in text_of(answer)
+    assert "What else you asked for in the same mail is not affected." in text_of(answer)
     assert [job["service"] for job in gateway.jobs()] == ["true"]
 
 

@@ -1,0 +1,78 @@
+"""The rows of a letter's lists: what a template finds in each, harmless and in a person's units."""
+
+from dataclasses import dataclass
+
+from mailgate.reply.excerpt import ABSENT, Excerpt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A stream as the letter lists it; ``called``: its attachment's name, where it is another."""
+
+    name: str
+    size: str
+    sha256: str
+    attached: bool
+    called: str
+    empty: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A ``name: value`` line of the request, as it can be sent again."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One error of a job: when, the reason's word, the engine's words."""
+
+    at: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One line of a request: what stood there, and how it was read."""
+
+    quoted: str
+    meaning: str
+    wrong: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Something that the service takes: its key, what may be given, what it means."""
+
+    key: str
+    what: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One input of a dry run."""
+
+    name: str
+    filename: str
+    size: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpts:
+    """The first lines of standard output and the last of standard error."""
+
+    stdout: Excerpt = ABSENT
+    stderr: Excerpt = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a letter lists of something long: some rows, and how many there are besides."""
+
+    rows: tuple[object, ...]
+    more: int
