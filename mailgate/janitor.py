@@ -4,8 +4,10 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -30,6 +32,8 @@ _YOUNG = 3600.0
 # Nothing expires for so long after the clock was set: whoever set it wrong may set it back.
 _CALM = 3600.0
 _JOB = re.compile(r"[a-z][a-z2-7]{11}")
+# What `mailgate check --live` makes among the folders of jobs, and a crash of it leaves.
+_LIVE = re.compile(r"live\.[a-z0-9_]{8}")
 
 
 @dataclass(slots=True)
@@ -65,6 +69,8 @@ class Janitor:
         self._young = young
         self._strays_at = 0.0
         self._calm_at = 0.0
+        # Of its own: a walk through a file system that hangs keeps no other room waiting.
+        self._thread = ThreadPoolExecutor(1, "clean")
 
     def sweep(self, view: View, write: _Writes, *, strays: bool) -> Swept:
         """Remove all that may go now; ``strays`` too, which walks every folder.
@@ -135,9 +141,11 @@ class Janitor:
         places = [place for place in self._old(jobs) if len(place.name) == 2]
         folders = [f for place in places for f in self._old(place) if _is_job(f)]
         unknown = set(keep.unknown_jobs(view, [f.name for f in folders]))
+        strays = [folder for folder in folders if folder.name in unknown]
+        strays += [place for place in self._old(jobs) if _LIVE.fullmatch(place.name)]
         removed = 0
-        for folder in folders:
-            if folder.name in unknown and _remove(folder):
+        for folder in strays:
+            if _remove(folder):
                 log.event("swept", file=folder.name)
                 removed += 1
         return removed
@@ -180,7 +188,9 @@ class Janitor:
             # Before the sweep: one that fails must not come again at once, for ever.
             self._strays_at = time.monotonic() + _STRAYS_EVERY
         try:
-            swept = await asyncio.to_thread(self._by_itself, spool, strays=due)
+            loop = asyncio.get_running_loop()
+            sweep = partial(self._by_itself, spool, strays=due)
+            swept = await loop.run_in_executor(self._thread, sweep)
         except MailgateError as error:
             log.event("delayed", what="clean", reason=str(error), detail=error.detail or None)
             return

@@ -63,6 +63,10 @@ class Sink:
                 detail=error.detail or None,
             )
             raise
+        except Exception:
+            # A bug of ours: the door says 451 to that too.
+            self._intake.discard()
+            raise
         crash.point("accept:committed")
         told(accepted, number)
         return Receipt(id=number)

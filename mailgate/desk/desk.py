@@ -20,7 +20,7 @@ from mailgate.parse.automatic import MAX_HOPS, is_going_in_circles, judge
 from mailgate.parse.header import Header
 from mailgate.parse.sender import vouch
 from mailgate.services import Service
-from mailgate.spool import files, letters
+from mailgate.spool import files, returned
 from mailgate.spool.database import Site, View
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
@@ -28,6 +28,8 @@ from mailgate.spool.tables import Errand
 # Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
 POSTMASTER_MAILS = 1000
 POSTMASTER_SIZE = 1 << 20
+# A bounce that gives our own letter back whole: that it came is noted, its bytes are not kept.
+RETURNED_SIZE = 1 << 20
 
 
 class Purpose(StrEnum):
@@ -115,7 +117,7 @@ class Desk:
         return Place(purpose=Purpose.POSTMASTER, name="postmaster")
 
     def _returned(self, address: str, tag: str) -> Place:
-        letter = letters.tagged(self._view(), tag)
+        letter = returned.tagged(self._view(), tag)
         if letter is None:
             message = f"no letter of this gateway left with the return path {address}"
             raise UnknownRecipient(message)
@@ -137,7 +139,7 @@ class Desk:
         """
         places = [self.place(envelope, address) for address in dict.fromkeys(envelope.recipients)]
         names = [p.name for p in places if p.purpose is Purpose.SERVICE]
-        returned = [int(p.name) for p in places if p.purpose is Purpose.BOUNCE]
+        back = [int(p.name) for p in places if p.purpose is Purpose.BOUNCE]
         errands: list[tuple[Errand, str]] = []
         if any(p.purpose is Purpose.POSTMASTER for p in places):
             if size > POSTMASTER_SIZE:
@@ -145,10 +147,17 @@ class Desk:
                 raise TooBig(message)
             errands.append((Errand.POSTMASTER, "postmaster"))
         if not names:
-            return Verdict(identity=None, errands=errands, letters=returned, held=None)
+            kept = bool(errands) or self._is_wanted(back, size)
+            return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
         identity, held = self._person(envelope, header)
         errands += self._allowed(identity, dict.fromkeys(names))
-        return Verdict(identity=identity, errands=errands, letters=returned, held=held)
+        return Verdict(identity=identity, errands=errands, letters=back, held=held)
+
+    def _is_wanted(self, back: Sequence[int], size: int) -> bool:
+        now = time.time()
+        return size <= RETURNED_SIZE and any(
+            returned.is_wanted(self._view(), letter, now=now) for letter in back
+        )
 
     def _person(self, envelope: Envelope, header: Header) -> tuple[Identity, str | None]:
         if header.overfull:
@@ -203,9 +212,13 @@ class Desk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A message is taken: on whose behalf, to what end, and whether it waits for the operator."""
+    """A message is taken: on whose behalf, to what end, and whether it waits for the operator.
+
+    Where it is not ``kept``, only that it came is.
+    """
 
     identity: Identity | None
     errands: Sequence[tuple[Errand, str]]
     letters: Sequence[int]
     held: str | None
+    kept: bool = True

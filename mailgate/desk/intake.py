@@ -84,8 +84,12 @@ class Intake:
         verdict = self._desk.judge(self._envelope, header, self._size)
         if self._trouble is not None:
             raise self._trouble
-        self._desk.room(self._size)
-        body = self._bytes.seal()
+        self._desk.room(self._size if verdict.kept else 0)
+        if verdict.kept:
+            body = self._bytes.seal()
+        else:
+            body = None
+            self._bytes.discard()
         crash.point("accept:durable")
         digest = self._hash.hexdigest()
         return mail.Accepted(
@@ -97,7 +101,7 @@ class Intake:
             sha256=digest,
             size=self._size,
             body=body,
-            file=self._bytes.path.name if body is None else None,
+            file=self._bytes.path.name if verdict.kept and body is None else None,
             errands=verdict.errands,
             letters=verdict.letters,
             held=verdict.held,

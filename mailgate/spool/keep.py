@@ -16,6 +16,9 @@ TOMBSTONE = timedelta(days=365)
 HOLD = timedelta(days=14)
 """So long a held mail waits for the operator, and a refusal is remembered."""
 
+REFUSALS = 10_000
+"""So many refusals are remembered at most: any stranger can cause one."""
+
 # Row by row in small transactions: the daemon goes on working beside it.
 BATCH = 200
 
@@ -141,9 +144,15 @@ def forget(tx: Tx, raws: Sequence[Raw]) -> None:
         )
 
 
-def forget_refusals(tx: Tx) -> int:
-    """Forget old decisions about mail that was never taken."""
-    return tx.execute(
+def forget_refusals(tx: Tx, *, most: int = REFUSALS) -> int:
+    """Forget old decisions about mail that was never taken, and all but the ``most`` newest."""
+    many = tx.execute(
+        "DELETE FROM event WHERE id IN (SELECT id FROM event INDEXED BY event_loose"
+        " WHERE job IS NULL AND verb = 'refused' ORDER BY at DESC LIMIT ? OFFSET ?)",
+        BATCH,
+        most,
+    )
+    return many + tx.execute(
         "DELETE FROM event WHERE id IN"
         " (SELECT id FROM event INDEXED BY event_loose WHERE at <= ? AND job IS NULL LIMIT ?)",
         tx.at - HOLD.total_seconds(),

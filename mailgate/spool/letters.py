@@ -11,9 +11,6 @@ from mailgate.phases import Phase
 from mailgate.spool import codec
 from mailgate.spool.database import Row, Tx, View, moment
 
-# A mail server says that a letter is late and, hours later, that it failed.
-_SELDOM = timedelta(hours=1)
-
 _EARLIER = "kind IN ('receipt', 'started', 'progress') AND state IN ('PLANNED', 'WAITING', 'HELD')"
 
 
@@ -360,22 +357,6 @@ def latest(view: View) -> float:
         " COALESCE((SELECT composed FROM letter ORDER BY id DESC LIMIT 1), 0)) AS at"
     )
     return float(row["at"]) if row else 0.0
-
-
-def tagged(view: View, tag: str) -> int | None:
-    """Return the letter that left with this bounce tag."""
-    row = view.one("SELECT id FROM letter WHERE tag = ?", tag)
-    return row["id"] if row else None
-
-
-def noted(tx: Tx, letter: int, message: int) -> bool:
-    """Note on a letter that mail came back for it; False if that happened within the hour."""
-    row = tx.one("SELECT job, noted FROM letter WHERE id = ?", letter)
-    tx.execute("UPDATE letter SET noted = ? WHERE id = ?", tx.at, letter)
-    tx.note(
-        "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
-    )
-    return row is not None and (row["noted"] or 0) <= tx.at - _SELDOM.total_seconds()
 
 
 def queue(view: View) -> list[Queued]:

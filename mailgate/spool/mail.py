@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailgate.model import How, Identity, JobId
-from mailgate.spool import letters
+from mailgate.spool import returned
 from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.keep import TOMBSTONE
 from mailgate.spool.tables import Errand, ErrandState
 
 RETURNED = timedelta(days=14)
@@ -16,6 +17,8 @@ RETURNED = timedelta(days=14)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """What a door hands over: the raw mail is ``body``, or a durable file of that name in mail/.
+
+    Neither: its bytes are not kept; that it came is.
 
     ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
     ours that it comes back for; ``held`` the reason why nothing is acted on before the operator
@@ -56,6 +59,8 @@ class Waiting:
 
 def accept(tx: Tx, mail: Accepted) -> int:
     """Take a message: its bytes, its row and its errands at once. Returns its number."""
+    gone = mail.body is None and mail.file is None
+    passed = tx.at + TOMBSTONE.total_seconds() if gone else tx.at
     message = tx.insert(
         "message",
         taken=tx.at,
@@ -68,8 +73,8 @@ def accept(tx: Tx, mail: Accepted) -> int:
         sha256=mail.sha256,
         size=mail.size,
         file=mail.file,
-        gone=0,
-        purge=None if mail.errands else tx.at,
+        gone=int(gone),
+        purge=None if mail.errands else passed,
     )
     if mail.body is not None:
         tx.insert("body", message=message, bytes=mail.body)
@@ -84,10 +89,9 @@ def accept(tx: Tx, mail: Accepted) -> int:
             state=ErrandState.HELD if held else ErrandState.WAITING,
             reason=held,
         )
-    seldom = [letters.noted(tx, letter, message) for letter in mail.letters]
-    if any(seldom):
-        # Whoever has had a letter knows where mail for it is taken: what comes all the time is
-        # noted, but the next sweep takes its bytes.
+    wanted = [returned.noted(tx, letter, message) for letter in mail.letters]
+    if any(wanted):
+        # Else the next sweep takes its bytes.
         forget_after(tx, message, RETURNED)
     tx.ring("read")
     return message

@@ -1,5 +1,8 @@
 """What the janitor sweeps, and what it leaves alone, in real folders."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,8 @@ from mailgate.janitor import Janitor, Swept, committing
 from mailgate.spool import house
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection
-from mailgate.spool.store import Folder
+from mailgate.spool.store import Folder, Spool
+from tests.spool.conftest import SITE
 
 _CONFIG = """
 [gateway]
@@ -62,6 +66,39 @@ def test_only_what_is_named_as_a_job_is_swept(
     assert swept(spool, folder, "scratch").strays == 1
     assert not stray.exists()
     assert all(other.is_dir() for other in others)
+
+
+def test_what_a_crashed_live_check_left_is_swept(
+    spool: Connection, folder: Folder, tmp_path: Path
+) -> None:
+    stray = made(tmp_path / "scratch" / "live.k2_9xq0b")
+    others = [made(tmp_path / "scratch" / name) for name in ("live.show", "alive.k2_9xq0b")]
+    assert swept(spool, folder, "scratch").strays == 1
+    assert not stray.exists()
+    assert all(other.is_dir() for other in others)
+
+
+async def test_the_janitor_sweeps_while_another_room_waits_for_a_disk_that_hangs(
+    folder: Folder, tmp_path: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    over = threading.Event()
+    hangs = asyncio.create_task(asyncio.to_thread(over.wait))
+    spool = Spool(folder, SITE)
+    spool.open()
+    janitor = Janitor(config_of(tmp_path, "spool/elsewhere"), folder, young=0)
+    (folder.mail / "stray").write_text("")
+    sweeping = asyncio.create_task(janitor.run(spool))
+    try:
+        async with asyncio.timeout(10):
+            while (folder.mail / "stray").exists():
+                await asyncio.sleep(0.01)
+    finally:
+        sweeping.cancel()
+        over.set()
+        await asyncio.gather(hangs, sweeping, return_exceptions=True)
+        spool.close()
 
 
 def test_jobs_are_not_swept_in_a_folder_that_is_not_marked_as_ours(

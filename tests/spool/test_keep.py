@@ -121,6 +121,17 @@ def test_a_job_with_a_long_history_costs_the_sweep_of_refusals_nothing(spool: Co
         assert keep.forget_refusals(tx) == 1
 
 
+def test_of_many_refusals_the_newest_are_remembered(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        for number in range(5):
+            tx.now += timedelta(seconds=1)
+            tx.note("refused", key=f"<{number}@x>")
+        assert keep.forget_refusals(tx, most=2) == 3
+        assert keep.forget_refusals(tx, most=2) == 0
+        left = [row["key"] for row in tx.all("SELECT key FROM event ORDER BY id")]
+    assert left == ["<3@x>", "<4@x>"]
+
+
 def test_a_message_that_acted_is_remembered_for_a_year(spool: Connection) -> None:
     with spool.transaction() as tx:
         number = mail.accept(tx, accepted())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailgate.model import Attempt, LetterKind, LetterState, Notify, Progress
-from mailgate.spool import attempts, jobs, keep, letters, mail
+from mailgate.spool import attempts, jobs, keep, letters, mail, returned
 from mailgate.spool.database import Connection, Tx
 from tests.spool.made import DONE, WEEK, a_job, accepted, ended
 
@@ -43,8 +43,8 @@ def test_a_letter_about_a_job_leaves_with_a_tag_and_an_answer_with_none(spool: C
     assert [row["kind"] for row in rows] == ["result", "refused"]
     assert rows[0]["sender"] == f"jobs+bounce.{rows[0]['tag']}@gate.example.org"
     assert rows[1]["sender"] == ""
-    assert letters.tagged(spool.view, rows[0]["tag"]) == 1
-    assert letters.tagged(spool.view, "0" * 20) is None
+    assert returned.tagged(spool.view, rows[0]["tag"]) == 1
+    assert returned.tagged(spool.view, "0" * 20) is None
 
 
 def test_a_letter_is_composed_once(spool: Connection) -> None:
@@ -247,3 +247,14 @@ def test_of_bounces_that_come_all_the_time_only_the_first_is_kept(spool: Connect
     now = datetime.now(UTC).timestamp()
     assert [raw.message for raw in keep.raw_mail(spool.view, now=now)] == [flood]
     assert kept != flood
+
+
+def test_ten_bounces_of_a_letter_are_worth_keeping(spool: Connection) -> None:
+    number = composed(spool)
+    wanted = []
+    for hour in range(12):
+        with spool.transaction() as tx:
+            tx.now += timedelta(hours=2 * hour)
+            wanted.append(returned.is_wanted(tx, number, now=tx.at))
+            mail.accept(tx, accepted(errands=[], letters=[number], identity=None))
+    assert wanted == [True] * 10 + [False] * 2

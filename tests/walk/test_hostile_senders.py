@@ -388,5 +388,10 @@ def test_bounces_come_back_without_end_and_are_noted_each_time(gate: Gateway, wh
         gate, "SELECT * FROM event WHERE job = ? AND verb = 'returned'", letter["job"]
     )
     assert len(told) == 5
+    whole = mail("x", "mailer-daemon@elsewhere.test", "y" * 70 + "\n" + ("z" * 70 + "\n") * 20_000)
+    assert send(gate, whole, to=f"jobs+bounce.{letter['tag']}", sender="").startswith("250")
+    ended = hostile.rows(gate, "SELECT gone, size, file FROM message ORDER BY id DESC LIMIT 5")
+    assert [row["gone"] for row in ended] == [1] * 5
+    assert ended[0]["size"] > 1 << 20
     assert len(gate.saved(who)) == 1
     assert not gate.maildir("mailer-daemon@elsewhere.test").exists()
