@@ -52,10 +52,14 @@ def make_folder(path: Path) -> None:
 
 
 def reopen(path: Path) -> None:
-    """Give ourselves back the rights to a folder that a command took away; follow no link."""
-    found = path.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_mode & 0o700 != 0o700:
-        path.chmod(stat.S_IMODE(found.st_mode) | 0o700)
+    """Give ourselves back the rights to a folder or file that a command took away.
+
+    A command that swaps it for a link meanwhile has us open what is ours anyway.
+    """
+    mode = path.lstat().st_mode
+    wanted = 0o700 if stat.S_ISDIR(mode) else 0o600 if stat.S_ISREG(mode) else 0
+    if mode & wanted != wanted:
+        path.chmod(stat.S_IMODE(mode) | wanted)
 
 
 def make_once(path: Path, content: bytes) -> None:

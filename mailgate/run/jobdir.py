@@ -25,10 +25,12 @@ import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from mailgate.errors import Permanent
 from mailgate.log import escaped
@@ -38,10 +40,13 @@ from mailgate.run.files import (
     move_whole,
     read_little,
     remove_tree,
+    reopen,
     write_whole,
     writing,
 )
 from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+
+T = TypeVar("T")
 
 _MANIFEST = "manifest.json"
 _RECORD_READ = 4096
@@ -235,6 +240,48 @@ def look(folder: Folder, number: int, *, alive: bool) -> Sight:
         # A clock may be stepped back while a job runs.
         return Ended(exit=how, started=started, ended=max(started, _time(end[1])))
     return Running(started=started) if alive else Gone(started=started)
+
+
+def has_begun(folder: Folder, number: int) -> bool:
+    """Tell whether an attempt without a claim, which an engine was given, did begin all the same.
+
+    Its command may have removed what tells so. The script is there before an engine has it, and
+    standard output only once it has begun.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read.
+    """
+    try:
+        (folder.attempt(number) / "script").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return os.path.lexists(folder.out / "stdout")
+
+
+def in_spite(look: Callable[[], T], folder: Folder, number: int) -> T:
+    """Return what ``look`` says, also where the command took our rights to its folders away.
+
+    Raises
+    ------
+    OSError
+        The folders cannot be read all the same.
+    """
+    try:
+        return look()
+    except PermissionError:
+        _reopen(folder, number)
+        return look()
+
+
+def _reopen(folder: Folder, number: int) -> None:
+    attempt = folder.attempt(number)
+    above = (folder.jobs, folder.root.parent, folder.root, attempt.parent, attempt)
+    records = (attempt / "lock", attempt / "claim", attempt / "exit")
+    for place in (*above, *records, folder.inputs, folder.work, folder.out, folder.named):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            reopen(place)
 
 
 def script_process(folder: Folder, number: int) -> int | None:

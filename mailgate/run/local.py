@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from mailgate import log
 from mailgate.errors import Transient
@@ -192,19 +193,13 @@ class Local:
         seen: dict[Token, Sight] = {}
         for folder, attempt in attempts:
             try:
-                alive = is_locked(folder, attempt.number)
-                started = self._starts.get(attempt.token) if alive else None
-                sight = (
-                    jobdir.look(folder, attempt.number, alive=alive)
-                    if started is None
-                    else Running(started=started)
-                )
+                look = partial(self._seen, folder, attempt)
+                alive, sight = jobdir.in_spite(look, folder, attempt.number)
             except OSError as error:
                 self._complain(attempt, error)
                 continue
             self._unseen.discard(attempt.token)
-            # Not begun, but on its way.
-            if not (alive and isinstance(sight, NotStarted)):
+            if not (alive and isinstance(sight, NotStarted)):  # on its way
                 seen[attempt.token] = sight
         wiped = {token for token, sight in seen.items() if _is_wiped(sight)}
         if not self._confinement.holds:
@@ -212,6 +207,13 @@ class Local:
         if wiped and not end_remains(wiped):
             log.event("lingers", attempts=" ".join(sorted(wiped)))
         return seen
+
+    def _seen(self, folder: Folder, attempt: Attempt) -> tuple[bool, Sight]:
+        alive = is_locked(folder, attempt.number)
+        started = self._starts.get(attempt.token) if alive else None
+        if started is not None:
+            return True, Running(started=started)
+        return alive, jobdir.look(folder, attempt.number, alive=alive)
 
     def _left_behind(
         self, attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]

@@ -1,5 +1,6 @@
 """The script as a process: started with its lock, alive while that is held, told from any other."""
 
+import errno
 import fcntl
 import os
 import resource
@@ -21,6 +22,11 @@ _TOOLS = "/usr/bin:/bin:/usr/local/bin"
 _LOCK = 9
 # Python ignores some signals, and a daemon's parent may have ignored more: the script ignores none.
 _ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+# Never through a link, never waiting for the other end of a pipe.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# There is no lock any more: gone, or a command put something else in its place or above it.
+_REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 # Who asks whether an attempt is alive holds its lock for microseconds.
 _PATIENCE = 1.0
@@ -89,9 +95,11 @@ def is_locked(folder: Folder, number: int) -> bool:
         It cannot be found out.
     """
     try:
-        lock = os.open(folder.attempt(number) / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+        lock = os.open(folder.attempt(number) / "lock", _LOOK)
+    except OSError as error:
+        if error.errno in _REMOVED:
+            return False
+        raise
     try:
         # Shared, so that two who ask do not take each other for the script.
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

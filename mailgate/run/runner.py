@@ -237,7 +237,7 @@ class Runner:
                 return self._step(self._lost, attempt, started)
             case NotStarted() if attempt.state is AttemptState.STARTED:
                 # It was seen to run: what it did with its claim since does not undo that.
-                return self._step(self._lost, attempt, attempt.started or datetime.now(UTC))
+                return self._step(self._vanished, attempt)
             case NotStarted():
                 return self._step(self._again, attempt)
 
@@ -303,14 +303,26 @@ class Runner:
         self._place.check()
         return collected
 
-    async def _lost(self, attempt: Attempt, started: datetime) -> None:
+    async def _lost(self, attempt: Attempt, started: datetime, words: str = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
         reason = Reason.CANCELLED if self._is_cancelled(attempt.job) else Reason.LOST
-        await self._end(attempt, Exit(reason=reason), datetime.now(UTC), started=started)
+        end = Exit(reason=reason, words=words)
+        await self._end(attempt, end, datetime.now(UTC), started=started)
+
+    async def _vanished(self, attempt: Attempt) -> None:
+        """End what began and then removed the record of that."""
+        # What still runs of it holds no lock any more.
+        await self._engine.cancel(self._folder(attempt.job), attempt)
+        words = "It removed the files in which its end is recorded."
+        await self._lost(attempt, attempt.started or datetime.now(UTC), words)
 
     async def _again(self, attempt: Attempt) -> None:
         """Replace what never began. Who replaces, first claims: a late start does nothing."""
         folder = self._folder(attempt.job)
+        known = attempt.state is not AttemptState.INTENDED
+        if known and await asyncio.to_thread(jobdir.has_begun, folder, attempt.number):
+            await self._vanished(attempt)
+            return
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
         await self._drop(attempt)
@@ -348,7 +360,11 @@ class Runner:
     async def _cancel(self, job: JobId) -> None:
         """Claim what has not begun, have the engine end what has; sights tell when it is over."""
         for attempt in [a for a in self._open.values() if a.job == job]:
-            if await asyncio.to_thread(jobdir.claim, self._folder(job), attempt.number):
+            # What was seen to run may have removed its claim since.
+            begun = attempt.state is AttemptState.STARTED
+            if not begun and await asyncio.to_thread(
+                jobdir.claim, self._folder(job), attempt.number
+            ):
                 await self._drop(attempt)
             else:
                 await self._engine.cancel(self._folder(job), attempt)

@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.daemon import eventually, request, running, shell, text_of
 
 STAYS = 'echo "$MAILGATE_TOKEN" >token; exec sleep 600'
@@ -62,6 +64,28 @@ def test_jobs_whose_folder_is_not_mounted_are_not_lost_and_not_run_twice(tmp_pat
         assert [x["Mailgate-Exit"] for x in results] == ["0", "0"]
         assert (tmp_path / "ran").read_text() == "\n\n"
         assert [job["attempts"] for job in gateway.jobs()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("script", "end"),
+    [("rm -rf ../run; exit 3", "lost"), ("sleep 0.3; rm -rf ../run; exec sleep 600", "cancelled")],
+)
+def test_a_job_that_removes_its_own_record_has_an_end_and_is_not_run_again(
+    tmp_path: Path, script: str, end: str
+) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("wipes", shell(f'echo >>"{tmp_path}/ran"; {script}'))
+        gateway.start()
+        gateway.send(request("wipes"))
+        if end == "cancelled":
+            (run,) = eventually(lambda: list(gateway.spool.glob("jobs/*/*/run")))
+            eventually(lambda: not run.exists())
+            assert gateway.run("cancel", run.parent.name).returncode == 0
+        (letter,) = gateway.await_results(1)
+        assert letter["Mailgate-Exit"] == end
+        words = " ".join(text_of(letter).split())
+        assert "It removed the files in which its end is recorded." in words
+        assert (tmp_path / "ran").read_text() == "\n"
 
 
 def test_what_a_job_left_running_is_gone_before_its_result_is_there(tmp_path: Path) -> None:
