@@ -228,6 +228,17 @@ def test_no_example_is_shipped_unproved() -> None:
     assert {name for name in shipped if "__pycache__" not in name} == here | by_the_readme
 
 
+def test_systemd_has_nothing_to_say_against_the_unit(
+    tmp_path: Path, mailgate: Path, config: Path
+) -> None:
+    unit = tmp_path / "mailgate.service"
+    unit.write_text(_adapted("systemd/mailgate.service", mailgate, config))
+    told = subprocess.run(
+        [require("systemd-analyze"), "verify", unit], capture_output=True, text=True, check=False
+    )
+    assert (told.stdout, told.stderr, told.returncode) == ("", "", 0)
+
+
 def test_the_systemd_unit_lets_jobs_live_on() -> None:
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment]  # keys are case-sensitive there
