@@ -1,6 +1,7 @@
 """The loop that takes waiting messages, has a process read each, and has the desk perform it."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -160,10 +161,29 @@ class Reader:
             if waiting is None:
                 self._done(number)
                 continue
+            if new := self._new_service(waiting):
+                # It stays among the busy ones: nothing but a new start can change this.
+                self._open.release()
+                reason = f"the service {new} is new: restart the gateway, which then knows it"
+                log.event("delayed", what="read", message=number, key=waiting.key, reason=reason)
+                continue
             answer = await process.read(self._order(waiting))
             crash.point("read:before-commit")
             # While this one's commit waits for the disk, the process reads the next.
             group.create_task(self._settle(waiting, answer))
+
+    def _new_service(self, waiting: Waiting) -> str | None:
+        """Return a service that is asked for, and was added since the start.
+
+        The pipe reads the services' files for each mail, the daemon once: what the one has taken
+        the other must not refuse as no longer offered.
+        """
+        folder = self._desk.config.gateway.services
+        for _, kind, name in waiting.errands:
+            unknown = kind is Errand.REQUEST and name not in self._desk.services
+            if unknown and os.path.exists(folder / f"{name}.toml"):  # noqa: PTH110 - it raises nothing
+                return name
+        return None
 
     def _done(self, number: int) -> None:
         self._busy.discard(number)

@@ -47,9 +47,13 @@ def backup(connection: Connection, spool: Folder, jobs: Path, target: Path) -> L
     Raises
     ------
     Permanent
-        ``target`` holds something already, or cannot be written.
+        ``target`` holds something already, lies in what is copied, or cannot be written.
     """
     copy = Folder(target)
+    for place in (spool.root, jobs):
+        if target.resolve().is_relative_to(place.resolve()):
+            message = f"{target} lies in {place}, which is copied: name a folder elsewhere"
+            raise _Taken(message)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         message = f"{target} is not empty: name a folder that is empty or not there"
         raise _Taken(message)

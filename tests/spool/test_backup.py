@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mailgate.errors import Permanent
 from mailgate.model import JobId, LetterState, Staged
 from mailgate.spool import letters, mail
 from mailgate.spool.backup import LeftOut, backup
@@ -27,6 +28,19 @@ def test_a_copy_in_a_folder_that_was_there_is_for_us_alone(
     (tmp_path / "copy").chmod(0o755)
     assert copied(spool, folder, tmp_path / "copy") == WHOLE
     assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o700
+
+
+def test_no_copy_is_made_within_what_is_copied(
+    spool: Connection, folder: Folder, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    (tmp_path / "link").symlink_to(jobs)
+    for target in (folder.root / "copy", folder.root, jobs / "a" / "b", tmp_path / "link" / "copy"):
+        with pytest.raises(Permanent, match="which is copied: name a folder elsewhere"):
+            backup(spool, folder, jobs, target)
+    assert list(jobs.iterdir()) == []
+    assert not (folder.root / "copy").exists()
 
 
 def test_a_mail_that_cannot_be_read_is_named_but_not_one_that_went(
