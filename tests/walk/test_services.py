@@ -21,7 +21,7 @@ def test_mail_for_a_service_that_is_new_waits_for_a_start_and_for_one_that_is_go
         (tmp_path / "services" / "old.toml").unlink()
         gateway.start()
         (refused,) = gateway.await_letters(1)
-        assert "this service is no longer offered" in text_of(refused)
+        assert 'there is no service "old" here any more' in text_of(refused)
         # Added while the gateway runs: the pipe knows it at once.
         gateway.service("newer", TRUE)
         assert pipe("newer") == 0
