@@ -136,13 +136,14 @@ def _kept(stack: contextlib.ExitStack, descriptor: int) -> int:
 
 
 def _folder(parent: int, name: str) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
-    except FileExistsError:
-        pass
-    else:
+        return os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
         os.fsync(parent)
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    return os.open(name, flags, dir_fd=parent)
 
 
 # --- the file -------------------------------------------------------------------------------------

@@ -22,8 +22,12 @@ class Engine(Protocol):
     def changed(self) -> asyncio.Event:
         """Set whenever an attempt may have ended: a hint to ask. The runner clears it."""
 
-    async def submit(self, folder: Folder, start: Start) -> NativeId:
-        """Start the attempt, whose row and prepared folder are there; twice starts it once.
+    async def submit(
+        self, folder: Folder, start: Start, lay_out: Callable[[], None] = ...
+    ) -> NativeId:
+        """Start the attempt, whose row is there; twice starts it once.
+
+        ``lay_out`` blocks, and is called in a thread just before: it prepares the job's folder.
 
         Raises
         ------

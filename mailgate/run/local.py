@@ -17,7 +17,7 @@ from functools import partial
 
 from mailgate import log
 from mailgate.errors import Transient
-from mailgate.model import Attempt, NativeId, Reason, Token
+from mailgate.model import Attempt, NativeId, Token
 from mailgate.run import jobdir
 from mailgate.run.files import make_folder, writing
 from mailgate.run.jobdir import Folder, Start
@@ -25,7 +25,7 @@ from mailgate.run.process import is_locked, is_script, locked, most_files, start
 from mailgate.run.remains import end_recent, end_remains, strays
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import default_signals, write_attempt
-from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
 
 # A script has written its process id within milliseconds.
 _START_PATIENCE = 2.0
@@ -40,6 +40,10 @@ _SHARE = 4
 # What slipped through when a job ended (it was just being started): one search of /proc serves all
 # of so long.
 _SWEEP = 1.0
+
+
+def _nothing() -> None:
+    """Lay nothing out: it is done."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +92,9 @@ class Local:
         """Set when an attempt may have ended, or was just started."""
         return self._changed
 
-    async def submit(self, folder: Folder, start: Start) -> NativeId:
+    async def submit(
+        self, folder: Folder, start: Start, lay_out: Callable[[], None] = _nothing
+    ) -> NativeId:
         """Start the attempt's script in a session of its own; its process id is the native id.
 
         Raises
@@ -99,7 +105,7 @@ class Local:
             The command cannot be given to a program, or there is no shell.
         """
         # Writes files and waits for a lock.
-        process, ours = await asyncio.to_thread(self._launch, folder, start)
+        process, ours = await asyncio.to_thread(self._launch, folder, start, lay_out)
         if ours:
             self._children.add(process)
             full = len(self._watches) >= self._most_watched
@@ -167,8 +173,11 @@ class Local:
 
     # --- starting (in a thread) -------------------------------------------------------------------
 
-    def _launch(self, folder: Folder, start: Start) -> tuple[int, bool]:
+    def _launch(
+        self, folder: Folder, start: Start, lay_out: Callable[[], None]
+    ) -> tuple[int, bool]:
         """Start the script; its process id, and whether it is a child of ours."""
+        lay_out()
         attempt = folder.attempt(start.number)
         sandbox = self._confinement.wrap(folder, start)
         with writing():
@@ -201,7 +210,7 @@ class Local:
             self._unseen.discard(attempt.token)
             if not (alive and isinstance(sight, NotStarted)):  # on its way
                 seen[attempt.token] = sight
-        wiped = {token for token, sight in seen.items() if _is_wiped(sight)}
+        wiped = {token for token, sight in seen.items() if is_wiped(sight)}
         if not self._confinement.holds:
             wiped |= self._left_behind(attempts, seen)
         if wiped and not end_remains(wiped):
@@ -246,7 +255,7 @@ class Local:
                     self._starts[attempt.token] = started
                     if attempt.token not in self._watches:
                         strange.append((folder, attempt))
-                case Ended() as sight if not _is_wiped(sight):
+                case Ended() as sight if not is_wiped(sight):
                     self._starts.pop(attempt.token, None)
                     self._sweep_later(attempt.token)
                 case None:
@@ -377,20 +386,6 @@ class Local:
         loop = asyncio.get_running_loop()
         # Reads /proc. Kept, so that close() can wait for it.
         self._sweeping = loop.run_in_executor(None, end_remains, tokens)
-
-
-def _is_wiped(sight: Sight) -> bool:
-    """Tell whether what the attempt left running is killed before its end is told.
-
-    After all but a plain success another attempt may follow at once, and must be alone.
-    """
-    match sight:
-        case Gone():
-            return True
-        case Ended(exit=end):
-            return end.reason is not Reason.EXIT or end.code != 0
-        case _:
-            return False
 
 
 def _already(folder: Folder, start: Start) -> int:

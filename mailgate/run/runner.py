@@ -174,10 +174,9 @@ class Runner:
             plan=located(job.plan, folder),
             limit=attempt.limit,
         )
-        # Files, on a disk that may be slow.
-        await asyncio.to_thread(self._lay_out, folder, start, staged)
-        crash.point("run:prepared")
-        native = await self._engine.submit(folder, start)
+        native = await self._engine.submit(
+            folder, start, lambda: self._lay_out(folder, start, staged)
+        )
         crash.point("run:submitted")
         await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
         self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
@@ -193,6 +192,7 @@ class Runner:
     def _lay_out(self, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
         self._place.check()
         jobdir.lay_out(folder, start, staged)
+        crash.point("run:prepared")
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:

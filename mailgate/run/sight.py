@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailgate.model import Exit
+from mailgate.model import Exit, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,17 @@ class Gone:
 
 
 Sight = NotStarted | Running | Ended | Gone
+
+
+def is_wiped(sight: Sight) -> bool:
+    """Tell whether what the attempt left running is killed before its end is told.
+
+    After all but a plain success another attempt may follow at once, and must be alone.
+    """
+    match sight:
+        case Gone():
+            return True
+        case Ended(exit=end):
+            return end.reason is not Reason.EXIT or end.code != 0
+        case _:
+            return False
