@@ -55,7 +55,7 @@ has_begun() {
     [ -n "$child" ]
 }
 
-# In a sandbox the outer bwrap is left alone: it ends when all in the namespace are dead, and not before.
+# In a sandbox the outer bwrap is left alone: it ends once its command is dead.
 end_at_once() {
     signalled=yes
     find_group
@@ -70,6 +70,18 @@ find_group() {
     group=$body
     [ -z "$boxed" ] || read -r _ key value _ <box || return 0
     [ -z "$boxed" ] || [ "$key" != '"child-pid":' ] || group=${value%,}
+}
+
+# bwrap ends with its command, and what that left in the namespace dies of it, a moment later.
+see_it_empty() {
+    find_group
+    [ "$group" != "$body" ] || return 0
+    looks=0
+    # A namespace's first process is a zombie (or gone) only when all the others are dead.
+    while read -r _ _ state _ 2>/dev/null <"/proc/$group/stat" && [ "$state" != Z ]; do
+        looks=$((looks + 1))
+        [ "$looks" -lt 1000 ] || sleep 1
+    done
 }
 
 # `command -v` would do, did it not also accept the shell's own words (cd, if).
@@ -199,6 +211,7 @@ over=yes
 
 # What it left running in its group. Its number cannot be another's yet: it was reaped just now.
 kill -s KILL -- "-$body" 2>/dev/null
+[ -z "$boxed" ] || see_it_empty
 
 measure
 [ -n "$why" ] || case $status in

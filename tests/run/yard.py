@@ -180,6 +180,14 @@ def alive(process: int) -> bool:
     return stat.rpartition(") ")[2][0] not in "ZX"
 
 
+def words_of(process: int) -> list[str]:
+    """Return a process's command line; empty where it is gone."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
 def under(token: Token) -> list[int]:
     """List the processes that were started under a token."""
     found = []
