@@ -23,9 +23,8 @@ def _block(after: str, language: str = "") -> str:
     """Return the README's first code block of a language after some words."""
     _, found, rest = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition(after)
     assert found, f"the README no longer says {after!r}"
-    block = re.search(rf"^```{language}\n(.*?)^```", rest, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    return block[1]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", rest, re.MULTILINE | re.DOTALL)
+    return next(block for written, block in blocks if written == language)
 
 
 def _shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
