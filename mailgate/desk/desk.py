@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailgate import said
 from mailgate.config import Config
 from mailgate.errors import (
     Automatic,
@@ -77,8 +78,6 @@ class Desk:
             It may not; the sentence says why.
         """
         local, at, domain = address.lower().rpartition("@")
-        # A domain with the dot of the root behind it is the same domain.
-        domain = domain.removesuffix(".")
         if not at and domain == "postmaster":
             return self._postmaster()
         if domain != self.site.domain:
@@ -143,7 +142,7 @@ class Desk:
         errands: list[tuple[Errand, str]] = []
         if any(p.purpose is Purpose.POSTMASTER for p in places):
             if size > POSTMASTER_SIZE:
-                message = f"mail to the postmaster may have {POSTMASTER_SIZE >> 20} MiB"
+                message = f"mail to the postmaster may have at most {said.size(POSTMASTER_SIZE)}"
                 raise TooBig(message)
             errands.append((Errand.POSTMASTER, "postmaster"))
         if not names:

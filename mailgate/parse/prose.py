@@ -53,9 +53,10 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _EMPTY = (
-    "a advance again all and everybody everyone folks for help in lot madam much or sir so team"
-    " there to very you your damen und herren zusammen alle voraus im sehr schön aus für ihre hilfe"
-    " à tous toutes avance et madame monsieur por todos a equipo mille tutti allen dank"
+    "a advance again all and colleagues everybody everyone folks for friends from help in lot madam"
+    " much or sir so team there to very you your"
+    " alle aus damen dank für herren hilfe ihre im kolleginnen kollegen schön sehr und voraus"
+    " zusammen a allen avance equipo et madame mille monsieur por todos tous toutes tutti à"
 )
 _EMPTY_WORDS = frozenset(_EMPTY.split())
 
@@ -92,7 +93,7 @@ def is_greeting(line: str) -> bool:
 
 def is_closing(line: str) -> bool:
     """Tell whether a line plainly thanks or takes leave, perhaps with a name, and says no more."""
-    return _says_only(_CLOSING, line)
+    return all(_says_only(_CLOSING, part) for part in line.split("/"))
 
 
 def _says_only(courtesy: re.Pattern[str], line: str) -> bool:

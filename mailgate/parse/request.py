@@ -40,6 +40,7 @@ from mailgate.said import counted
 from mailgate.said import size as said_size
 from mailgate.services import Service, takes
 from mailgate.settings.kinds import nearest
+from mailgate.settings.parameters import Text
 from mailgate.settings.rules import Origin, folded
 
 MOST_LINES = 200
@@ -120,16 +121,16 @@ class _Page:
     """A text taken apart.
 
     ``top`` has the keys' lines, ``text`` the body input; ``implicit``: the page begins with it.
-    Where there is none ``prose`` is what stands above and between the keys, ``torn`` what may
-    be the end of a long line there, ``below`` what follows the first blank line after them, and
-    ``signed`` a closing and what follows it.
+    Where there is none ``prose`` is what stands above and between the keys, ``torn`` what may be
+    the end of a value there, with its key, ``below`` what follows the first blank line after them,
+    and ``signed`` a closing and what follows it.
     """
 
     top: Sequence[str]
     text: Sequence[str] = ()
     below: Sequence[str] = ()
     prose: Sequence[str] = ()
-    torn: Sequence[str] = ()
+    torn: Sequence[tuple[str, str]] = ()
     signed: Sequence[str] = ()
     implicit: bool = False
 
@@ -147,15 +148,25 @@ def _page(lines: Sequence[str], service: Service) -> _Page:
     said = [_BULLET.sub("", line, count=1) for line in lines[start:end]]
     begin = _first(said[:_LOOKED_AT], lambda line: is_key(line, service))
     stop = begin + _first(said[begin:], lambda line: not line.strip())
-    top, prose, torn = list[str](), list(said[:begin]), list[str]()
+    top, prose, torn = list[str](), list(said[:begin]), list[tuple[str, str]]()
     for above, line in pairwise(["", *said[begin:stop]]):
         if is_key(line, service):
             top.append(line)
-        elif is_key(above, service) and len(above) >= _BROKEN:
-            torn.append(line)
+        elif (key := _maybe_torn(above, service)) is not None:
+            torn.append((key, line))
         else:
             prose.append(line)
     return _Page(top=top, prose=prose, torn=torn, below=said[stop:], signed=lines[end:])
+
+
+def _maybe_torn(line: str, service: Service) -> str | None:
+    """Return the key of a line whose value may go on below it: a long one, or one of any words."""
+    keyed = key_line(line)
+    if keyed is None or not is_key(line, service):
+        return None
+    name = known_keys(service).get(keyed.key, keyed.written)
+    free = isinstance(service.parameters.get(name), Text)
+    return name if free or len(line) >= _BROKEN else None
 
 
 def _is_courtesy(line: str) -> bool:
@@ -209,9 +220,10 @@ def _within_text(page: _Page, service: Service) -> Iterator[Finding]:
 
 
 def _unread_settings(page: _Page, service: Service, asked: Asked) -> Iterator[Finding]:
-    for line in page.torn:
-        meaning = "may be the end of the line above it, or not: it is not read"
-        yield wrong(line, meaning, f'"{shown(line)}" on one line with what it belongs to')
+    for key, line in page.torn:
+        meaning = f'may belong to "{shown(key)}" above it, or not: a value has one line'
+        mend = f'"{shown(line)}" on the line of "{shown(key)}", or a blank line between them'
+        yield wrong(line, meaning, mend)
     for line in page.below[:_LOOKED_AT]:
         right = _key_meant(line, service)
         if right is not None:

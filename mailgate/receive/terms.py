@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from mailgate import said
 from mailgate.errors import TooBig
 from mailgate.model import Envelope
 
@@ -58,4 +59,4 @@ class Terms:
 
 def too_big(limit: int) -> TooBig:
     """Return the refusal of a message over ``limit`` bytes (RFC 1870, 6.1)."""
-    return TooBig(f"the message is over {limit} bytes, which is the most that is taken here")
+    return TooBig(f"the message is over {said.size(limit)}, which is the most that is taken here")

@@ -374,6 +374,8 @@ def test_a_greeting_is_passed_over(align: Service, greeting: str) -> None:
         "Vielen Dank im Voraus",
         "Cordialement",
         "Un saludo",
+        "Viele Grüße aus Köln",
+        "Best regards / Beste Grüße",
     ],
 )
 def test_a_closing_ends_the_request(align: Service, closing: str) -> None:
@@ -483,14 +485,16 @@ def test_a_parameter_in_a_sentence_is_asked_about_unless_a_line_sets_it(tmp_path
     assert clear(fold, "The gap cost is high:", "gap-cost: 10").parameters == {"gap-cost": "10"}
 
 
-def test_a_long_line_that_a_mail_program_broke_is_asked_about(
-    count: Service, align: Service
-) -> None:
+def test_a_value_that_may_go_on_below_is_asked_about(tmp_path: Path, align: Service) -> None:
     answer = unclear(align, f"label: {'word ' * 14}".strip(), "and the end of it", files=(FA,))
     assert faults(answer) == [
-        "and the end of it | may be the end of the line above it, or not: it is not read"
+        'and the end of it | may belong to "label" above it, or not: a value has one line'
     ]
     assert clear(align, "label: words", "and a sentence", files=(FA,)).label == "words"
+    words = 'command = ["x", "{title}"]\n[parameter.title]\ntype = "text"'
+    free = service(tmp_path, words, "free")
+    assert '"title" above it' in faults(unclear(free, "title: one", "; two"))[0]
+    assert clear(free, "title: one", "", "; two").parameters == {"title": "one"}
 
 
 @pytest.mark.parametrize("line", ["tre: upgma", "tree: wpgma"])

@@ -153,7 +153,7 @@ async def test_what_the_door_itself_refuses_is_logged(counter: Counter, events: 
     assert events.getvalue().splitlines() == [
         (
             "refused door=smtp at=mail peer=127.0.0.1 "
-            'reason="552 5.3.4 the message is over 1000 bytes, which is the most that is taken here"'
+            'reason="552 5.3.4 the message is over 1,000 bytes, which is the most that is taken here"'
         ),
         (
             "refused door=smtp at=data peer=127.0.0.1 sender=ann@mg.test to=align@mg.test "
@@ -172,7 +172,7 @@ async def test_a_message_of_the_greatest_size_is_taken_and_one_more_byte_is_not(
         assert (await talk.ask(content + b"."))[:3] == "250"
         await talk.begin()
         assert await talk.ask(b"x" + content + b".") == (
-            "552 5.3.4 the message is over 1000 bytes, which is the most that is taken here"
+            "552 5.3.4 the message is over 1,000 bytes, which is the most that is taken here"
         )
         assert await talk.ask(b"NOOP") == "250 2.0.0 ok"
     assert len(counter.messages) == 1

@@ -109,7 +109,7 @@ FROMS = {
     "a quoted at sign": b'From: "boss@elsewhere.test"@example.org',
     "a quoted local part": b'From: "boss"@example.org',
     "a blank in the local part": b"From: bo ss@example.org",
-    "a dot too many": b"From: boss@example.org.",
+    "a dot too many": b"From: boss@example.org..",
     "full-width at": "From: boss\uff20example.org".encode(),
     "a look-alike domain": "From: boss@ex\u0430mple.org".encode(),
     "a look-alike local part": "From: b\u043ess@example.org".encode(),
