@@ -33,7 +33,7 @@ from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.spool import attempts, letters
-from mailgate.spool.database import Site
+from mailgate.spool.database import MISPLACED, Site
 from mailgate.spool.store import Folder, Spool, sole
 
 # A room's loop that fell over is started again after this, in seconds.
@@ -288,10 +288,21 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _notice(spool: Spool) -> None:
-    """Wake the rooms when another process has written: the pipe, an operator's command."""
+    """Wake the rooms when another process has written: the pipe, an operator's command.
+
+    And tell the operator when the database has gone from its place, and when it is back.
+    """
+    misplaced = False
     while True:
         if spool.changed_by_others():
             spool.ring()
+        if misplaced != spool.misplaced():
+            misplaced = not misplaced
+            file = str(spool.folder.database)
+            if misplaced:
+                log.event("unseen", file=file, reason=f"it {MISPLACED}; no mail is taken meanwhile")
+            else:
+                log.event("resumed", file=file)
         await asyncio.sleep(_NOTICE)
 
 

@@ -17,6 +17,12 @@ from mailgate.spool import tables
 Value = str | int | float | bytes | None
 Row = sqlite3.Row
 
+MISPLACED = (
+    "is not the file that the gateway has open: put that file back, or restart the gateway to go on"
+    " with what is there"
+)
+"""What is wrong with a database that was moved, replaced or removed, and the mend."""
+
 # How long another program may hold the database before whoever waits hears "try again".
 BUSY = 10.0
 # SQLite's own wait cannot be cut short: who may have to hurry asks again after so long.
@@ -167,10 +173,22 @@ class Connection:
             raise opened(error) from error
         self._raw: sqlite3.Connection = self._database.connection()
         self._raw.row_factory = sqlite3.Row
+        self._path = path
+        self._file = _file(path)
 
     def close(self) -> None:
         """Close the connection."""
         self._database.close()
+
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one that the path names."""
+        try:
+            return _file(self._path) == self._file
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            # It cannot be seen, which is not gone.
+            return True
 
     @property
     def site(self) -> Site:
@@ -264,17 +282,28 @@ class Connection:
         return Tx(self._raw, self._site)
 
     def commit(self) -> None:
-        """Commit what was begun; when this returns it is on the disk.
+        """Commit what was begun; when this returns it is on the disk, where the next start looks.
 
         Raises
         ------
         Transient
             It could not be written; the transaction is to be abandoned.
+        Damaged
+            The file was moved or removed, and who opens the path would not find it.
         """
+        self.check_place()
         try:
             self._raw.execute("COMMIT")
         except sqlite3.Error as error:
             raise meaning(error) from error
+        # What was moved between the two is said to have failed: done twice it does no harm.
+        self.check_place()
+
+    def check_place(self) -> None:
+        """See that the open file is in its place; raises Damaged."""
+        if not self.in_place():
+            message = "the gateway's spool is not in its place; try again later"
+            raise Damaged(message, detail=f"{self._path} {MISPLACED}")
 
     def abandon(self) -> None:
         """Roll back what was begun, if SQLite has not done so by itself."""
@@ -297,6 +326,11 @@ class Connection:
                 self._raw.backup(copy)
         except sqlite3.Error as error:
             raise meaning(error) from error
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -212,7 +212,15 @@ class Spool:
 
     @contextmanager
     def beside(self) -> Iterator[Connection]:
-        """Work in a thread of one's own, beside the one writer."""
+        """Work in a thread of one's own, beside the one writer.
+
+        Raises
+        ------
+        Damaged
+            The database is not in its place: to open one would make another there.
+        """
+        if self._view is not None:
+            self._view.check_place()
         connection = self._connection()
         try:
             yield connection
@@ -221,6 +229,10 @@ class Spool:
 
     def _connection(self) -> Connection:
         return Connection(self.folder.database, site=self._site, busy=self._busy)
+
+    def misplaced(self) -> bool:
+        """Whether the database is not in its place any more; until it is nothing can be written."""
+        return self._view is not None and not self._view.in_place()
 
     def changed_by_others(self) -> bool:
         """Whether another process has written since this was asked last."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.errors import NoSpace, Transient
+from mailgate.errors import Damaged, NoSpace, Transient
 from mailgate.spool import database
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, Spool
@@ -28,6 +28,37 @@ async def test_everything_waiting_is_committed_together_and_each_hears_its_own(
     try:
         counts = await asyncio.gather(*(spool.write(noted) for _ in range(300)))
         assert sorted(counts) == list(range(1, 301))
+    finally:
+        spool.close()
+
+
+@pytest.mark.parametrize("sort", ["removed", "replaced", "without its folder"])
+async def test_nothing_is_committed_to_a_database_that_is_not_in_its_place(
+    tmp_path: Path, sort: str
+) -> None:
+    folder = Folder(tmp_path / "spool")
+    spool = Spool(folder, SITE)
+    spool.open()
+    away = tmp_path / "away"
+    try:
+        await spool.write(noted)
+        if sort == "without its folder":
+            folder.root.rename(away)
+        else:
+            folder.database.rename(away)
+        if sort == "replaced":
+            folder.database.write_bytes(away.read_bytes())
+        assert spool.misplaced()
+        with pytest.raises(Damaged, match="not in its place") as error:
+            await spool.write(noted)
+        assert f"{folder.database} is not the file that the gateway has open" in error.value.detail
+        # Who only looks makes none either.
+        with pytest.raises(Damaged), spool.beside():
+            pass
+        assert folder.database.exists() == (sort == "replaced")
+        away.rename(folder.root if sort == "without its folder" else folder.database)
+        assert await spool.write(noted) == 2
+        assert not spool.misplaced()
     finally:
         spool.close()
 

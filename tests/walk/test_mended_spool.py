@@ -1,6 +1,7 @@
 """The spool beside a real gateway: who may read it, who may make it."""
 
 import os
+import smtplib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,21 @@ def test_no_question_makes_a_spool(gateway: Gateway, words: list[str]) -> None:
     assert done.returncode == 70
     assert b"'mailgate serve' makes a spool" in done.stderr
     assert not gateway.spool.exists()
+
+
+def test_no_mail_is_taken_into_a_database_that_is_not_in_its_place(gateway: Gateway) -> None:
+    gateway.start()
+    file = gateway.spool / "spool.db"
+    file.rename(gateway.folder / "away.db")
+    eventually(lambda: f"file={file}" in gateway.logged("unseen"), 30, gateway.logged)
+    assert "put that file back, or restart the gateway" in gateway.logged("unseen")
+    with pytest.raises(smtplib.SMTPDataError) as refused:
+        gateway.send(request(attachments={"data.txt": b"mine"}))
+    assert refused.value.smtp_code == 451
+    (gateway.folder / "away.db").rename(file)
+    eventually(lambda: gateway.logged("resumed"), 30, gateway.logged)
+    gateway.send(request(attachments={"data.txt": b"mine"}))
+    gateway.await_results(1)
 
 
 def test_a_mail_that_is_piped_in_makes_a_spool(gateway: Gateway) -> None:
