@@ -61,12 +61,14 @@ class Request:
 class Understood:
     """One line or attachment of a request: what stood there and how it was read.
 
-    ``wrong`` is True where it is a reason that nothing was run.
+    ``wrong`` is True where it is a reason that nothing was run; ``missing`` where it is one because
+    it is not there.
     """
 
     quoted: str
     meaning: str
     wrong: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

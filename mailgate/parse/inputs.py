@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailgate.model import Attachment, Input
-from mailgate.parse.keys import Finding, fine, shown, wrong
+from mailgate.parse.keys import Finding, fine, lacking, shown, wrong
 from mailgate.said import size as said_size
 from mailgate.services import Service
 from mailgate.settings.rules import InputRule, Origin, last_part
@@ -151,7 +151,7 @@ def _ask_which(binding: Binding, rule: InputRule, fitting: Sequence[Attachment])
 
 def _missing(rule: InputRule) -> Finding:
     meaning = f'"{rule.name}" is missing: {rule.expected}'
-    return wrong("(missing)", meaning, rule.expected)
+    return lacking(meaning, rule.expected)
 
 
 def _too_big(name: str, size: int, rule: InputRule) -> Finding:

@@ -147,6 +147,12 @@ def wrong(quoted: str, meaning: str, mend: str | None) -> Finding:
     return Finding(told=Understood(quoted=shown(quoted), meaning=meaning, wrong=True), mend=mend)
 
 
+def lacking(meaning: str, mend: str) -> Finding:
+    """Make a finding for something that is not there, and without which nothing is run."""
+    told = Understood(quoted="(missing)", meaning=meaning, wrong=True, missing=True)
+    return Finding(told=told, mend=mend)
+
+
 def fine(quoted: str, meaning: str) -> Finding:
     """Make a finding that is in order."""
     return Finding(told=Understood(quoted=shown(quoted), meaning=meaning))

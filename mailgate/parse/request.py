@@ -28,6 +28,7 @@ from mailgate.parse.keys import (
     Finding,
     key_line,
     known_keys,
+    lacking,
     read_keys,
     shown,
     suits,
@@ -266,7 +267,7 @@ def _fill_in(asked: Asked, service: Service) -> list[Finding]:
             asked.parameters[name] = parameter.default
         elif name in service.used:
             meaning = f'"{name}" must be given: {parameter.expected}'
-            missing.append(wrong("(missing)", meaning, f'a line "{name}: {parameter.sample()}"'))
+            missing.append(lacking(meaning, f'a line "{name}: {parameter.sample()}"'))
     return missing
 
 

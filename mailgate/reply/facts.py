@@ -217,11 +217,12 @@ def _unclear(unclear: Unclear, gateway: str) -> Facts:
         "address": _address(unclear.service, gateway),
         "lines": _read(unclear),
         "wrong": sum(line.wrong for line in unclear.lines),
+        "incomplete": all(line.missing for line in unclear.lines if line.wrong),
         "mend": _clause(unclear.mend, 600),
         "summary": _clause(unclear.summary, 200),
         "takes": _keys(unclear.takes),
-        "general": tuple(GENERAL),
-        "attach": tuple(fact(words, 200) for words in unclear.attach[:ROWS]),
+        "general": tuple(word for word in GENERAL if word != "service"),
+        "attach": tuple(_clause(words, 200) for words in unclear.attach[:ROWS]),
         "example": tuple(cut(printable(line), 200) for line in unclear.example[:ROWS]),
     }
 

@@ -613,6 +613,7 @@ def test_a_missing_attachment_is_asked_for(align: Service) -> None:
         '(missing) | "sequences" is missing: an attachment named *.fa or *.fasta'
     ]
     assert answer.mend == "Send it again with an attachment named *.fa or *.fasta."
+    assert [line.missing for line in answer.lines if line.wrong] == [True]
 
 
 def test_an_attachment_that_is_too_big_is_told_with_both_sizes(align: Service) -> None:

@@ -146,6 +146,7 @@ def _answers() -> dict[str, Written]:
     gone = {"service": "blast", "sentence": 'there is no service "blast" here any more'}
     return {
         "unclear": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear()})),
+        "unclear-missing": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _missing()})),
         "unclear-and-refused": Written(draft=draft(LetterKind.UNCLEAR, facts=two)),
         "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),
         "refused": Written(draft=draft(LetterKind.REFUSED, facts=refusal)),
@@ -197,6 +198,19 @@ def _unclear() -> Unclear:
         summary="Align protein sequences",
         takes=_TAKES,
         mend='Send it again with that line mended, or without it (tree is then "sl").',
+    )
+
+
+def _missing() -> Unclear:
+    words = '"sequences" is missing: an attachment named *.fa or *.fasta'
+    return replace(
+        _unclear(),
+        lines=(
+            Understood(quoted="(missing)", meaning=words, wrong=True, missing=True),
+            Understood(quoted="anbei die Sequenzen.", meaning="not read"),
+        ),
+        attach=("a file such as sequences.fa",),
+        mend="Send it again with an attachment named *.fa or *.fasta.",
     )
 
 
