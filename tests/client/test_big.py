@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.replies import Result, command, environment, ordinary, stdout
+from tests.client.replies import OTHER, Result, command, environment, ordinary, stdout
 
 CHUNK = 57 * 18_396  # whole lines of base64; 100 of them are 100 MiB
 COUNT = 100
@@ -86,11 +86,16 @@ def test_100_mib_stream_out_of_an_mbox_through_a_pipe(reply: Path, tmp_path: Pat
     box = tmp_path / "mbox"
     with box.open("wb") as written, reply.open("rb") as mail:
         postmark = b"From x Mon Nov 23 09:00:00 2026\n"
-        written.write(postmark + ordinary() + b"\n" + postmark)
+        older = Result(
+            outputs=(stdout(b"1"),), job=OTHER, document={"times": {"ended": "2026-11-22"}}
+        )
+        for earlier in (ordinary(), bytes(older)):
+            written.write(postmark + earlier + b"\n")
+        written.write(postmark)
         while block := mail.read(1 << 20):
             written.write(block)
         written.write(b"\n" + postmark + ordinary())
-    assert measured('cat "$MAIL" | accat', box, digest_in(reply)) < LIMIT
+    assert measured('cat "$MAIL" | accat --last', box, digest_in(reply)) < LIMIT
     box.unlink()
 
 
