@@ -165,13 +165,13 @@ class Runner:
 
     async def _hand_over(self, attempt: Attempt) -> None:
         folder = self._folder(attempt.job)
-        job = jobs.fetch(self._spool.view, attempt.job)
+        plan, _ = jobs.plan_of(self._spool.view, attempt.job)
         staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
         start = Start(
             job=attempt.job,
             token=attempt.token,
             number=attempt.number,
-            plan=located(job.plan, folder),
+            plan=located(plan, folder),
             limit=attempt.limit,
         )
         native = await self._engine.submit(
@@ -263,10 +263,10 @@ class Runner:
         That it ``started`` is noted with it: a quick job is never seen to run.
         """
         folder = self._folder(attempt.job)
-        job = jobs.fetch(self._spool.view, attempt.job)
+        plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         collected = Collected(streams=(), left_out=())
-        if job.phase in ACTIVE:
-            collected = await asyncio.to_thread(self._collect, folder, job.plan, attempt.number)
+        if phase in ACTIVE:
+            collected = await asyncio.to_thread(self._collect, folder, plan, attempt.number)
         crash.point("run:collected")
         keep = self._config.keep.mail
 

@@ -151,6 +151,21 @@ def phase_of(view: View, job: JobId) -> Phase:
     return Phase(row["phase"])
 
 
+def plan_of(view: View, job: JobId) -> tuple[Plan, Phase]:
+    """Return what is to run, and where the job is.
+
+    Raises
+    ------
+    LookupError
+        There is no such job.
+    """
+    row = view.one("SELECT plan, phase FROM job WHERE id = ?", job)
+    if row is None:
+        message = f"there is no job {job}"
+        raise LookupError(message)
+    return codec.load(Plan, row["plan"]), Phase(row["phase"])
+
+
 def notifies(view: View, job: JobId, event: Notify) -> bool:
     """Whether the owner asked to hear of ``event``."""
     row = view.one("SELECT notify FROM job WHERE id = ?", job)
