@@ -1,8 +1,9 @@
 """What keeps a local job apart: bubblewrap where it works, else nothing but the user's own rights.
 
 Inside: no network unless the plan has it, process and IPC namespaces of its own, no capabilities,
-the system read-only, an own /tmp, and of the spool and all jobs nothing but the job's own ``in/``
-(read-only), ``work/``, ``out/named/`` and progress file, under the paths they have outside.
+the system read-only, an own /tmp in memory, as large as the job's memory, and of the spool and all
+jobs nothing but the job's own ``in/`` (read-only), ``work/``, ``out/named/`` and progress file,
+under the paths they have outside.
 
 script.sh knows two things of the argv made here: bwrap writes its account to descriptor 8, and the
 command has a session of its own inside, whose group can be signalled past bwrap's outer process.
@@ -22,6 +23,11 @@ from mailgate.run.jobdir import Folder, Start
 # What other programs keep for themselves while they run. /tmp and /var/tmp the job may write.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
 _PRIVATE = (*_SCRATCH, Path("/run"))
+_SHM = Path("/dev/shm")  # noqa: S108 - hidden, not used
+# What may be written there lies in memory (bytes): as much as the plan says, else this.
+_MEMORY = 1 << 30
+# What is merely hidden holds mount points alone.
+_EMPTY = 1 << 20
 _PROBE_PATIENCE = 10  # seconds; it takes some milliseconds
 
 
@@ -45,12 +51,13 @@ class Bubblewrap:
     """Jobs run under bwrap(1). ``hidden`` and ``shown`` hold real paths, without links.
 
     Of a path and one below it the longer wins: a services folder inside the hidden spool is shown,
-    a secret file inside a shown folder hidden.
+    a secret file inside a shown folder hidden. ``sizes``: it can bound what lies in memory.
     """
 
     program: str
     hidden: tuple[Path, ...]
     shown: tuple[Path, ...]
+    sizes: bool = True
     sentence: str = "Local jobs run in a bubblewrap sandbox."
     holds = True
 
@@ -66,9 +73,10 @@ class Bubblewrap:
         folder = _real_folder(folder, hidden)
         attempt = folder.attempt(start.number)
         network = start.plan.network
+        shown = {*self.shown, *(_resolver() if network else ())}
         words = [
-            *(self.program, *_FIXED, *(["--share-net"] if network else []), *_system()),
-            *self._places(hidden | {folder.jobs}, {*self.shown, *(_resolver() if network else ())}),
+            *(self.program, *_FIXED, *(["--share-net"] if network else [])),
+            *self._outside(hidden | {folder.jobs}, shown, start.plan.memory or _MEMORY),
             *("--ro-bind", folder.inputs, folder.inputs),
             *("--bind", folder.work, folder.work),
             *("--bind", folder.named, folder.named),
@@ -79,8 +87,8 @@ class Bubblewrap:
 
     def try_out(self) -> str | None:
         """Run ``true`` in it; None if that works, else what bwrap said."""
-        places = self._places({*_PRIVATE, *self.hidden}, {*self.shown})
-        words = [self.program, *_FIXED, *_system(), *places, "--", "true"]
+        outside = self._outside({*_PRIVATE, *self.hidden}, {*self.shown}, _MEMORY)
+        words = [self.program, *_FIXED, *outside, "--", "true"]
         try:
             tried = subprocess.run(words, check=False, capture_output=True, timeout=_PROBE_PATIENCE)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -88,8 +96,15 @@ class Bubblewrap:
         said = tried.stderr.decode("utf-8", "replace").strip()
         return None if tried.returncode == 0 else said or f"exit code {tried.returncode}"
 
-    @staticmethod
-    def _places(hidden: set[Path], shown: set[Path]) -> Iterator[str | Path]:
+    def _outside(self, hidden: set[Path], shown: set[Path], memory: int) -> Iterator[str | Path]:
+        """Return the words for all but the job's own folders; ``memory`` is for each /tmp."""
+        yield from _system()
+        yield from self._tmpfs(_SHM, memory)
+        # Its own folder would be one more place to write to; the devices stay what they are.
+        yield from ("--remount-ro", "/dev")
+        yield from self._places(hidden, shown, memory)
+
+    def _places(self, hidden: set[Path], shown: set[Path], memory: int) -> Iterator[str | Path]:
         """Return the words that hide and show, shorter paths first; at the same one, hide."""
         done: dict[Path, bool] = {}
         for place in sorted(hidden | shown, key=lambda path: (len(path.parts), path)):
@@ -98,7 +113,17 @@ class Bubblewrap:
             if hide == _state(done, place) or not _is_real(place):
                 continue
             done[place] = hide
-            yield from _hiding(place) if hide else ("--ro-bind", place, place)
+            if not hide:
+                yield from ("--ro-bind", place, place)
+            elif place.is_dir():
+                yield from self._tmpfs(place, memory)
+            else:
+                yield from ("--ro-bind", "/dev/null", place)
+
+    def _tmpfs(self, place: Path, memory: int) -> tuple[str | Path, ...]:
+        scratch = place in {*_SCRATCH, _SHM}
+        size = ("--size", str(memory if scratch else _EMPTY)) if self.sizes else ()
+        return ("--perms", "0755" if scratch else "0555", *size, "--tmpfs", place)
 
 
 Confinement = Bubblewrap | Unconfined
@@ -128,8 +153,12 @@ def probe(
     program = shutil.which("bwrap")
     if program is None:
         return _without(setting, "bwrap is not installed")
+    sizes = _knows_sizes(program)
+    more = "" if sizes else " This bwrap cannot bound what they write to /tmp: 0.7.0 can."
     box = Bubblewrap(
         program=program,
+        sizes=sizes,
+        sentence=f"Local jobs run in a bubblewrap sandbox.{more}",
         hidden=tuple(_real(place) for place in hidden),
         shown=tuple({_real(place) for place in (*shown, *_prefixes(path))}),
     )
@@ -203,8 +232,12 @@ def _state(done: Mapping[Path, bool], place: Path) -> bool:
     return next((done[above] for above in place.parents if above in done), False)
 
 
-def _hiding(place: Path) -> tuple[str | Path, ...]:
-    if not place.is_dir():
-        return ("--ro-bind", "/dev/null", place)
-    mode = "0755" if place in _SCRATCH else "0555"
-    return ("--perms", mode, "--tmpfs", place)
+def _knows_sizes(program: str) -> bool:
+    """Tell whether bwrap can bound a tmpfs: from 0.7.0 on."""
+    try:
+        told = subprocess.run(
+            [program, "--help"], check=False, capture_output=True, timeout=_PROBE_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return b"--size " in told.stdout + told.stderr

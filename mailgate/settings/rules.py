@@ -118,7 +118,12 @@ class Limits:
 
     work: timedelta | None = key(duration("1s"), None, doc="the longest that the work may take")
     cores: int = key(integer(1, 4096), 1, doc="the cores it gets; {cores} in the command")
-    memory: int | None = key(size("1 MiB"), None, doc="the most memory")
+    memory: int | None = key(
+        size("1 MiB"),
+        None,
+        doc="the most memory of each of its processes; and of each of the sandbox's /tmp, /var/tmp"
+        " and /dev/shm, which are 1 GiB without it",
+    )
     keep: timedelta = key(duration("1s"), "14d", doc="how long results stay, from the job's end")
     keep_max: timedelta = key(duration("1s"), "90d", doc="the longest that a request may ask for")
 

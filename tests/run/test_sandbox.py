@@ -84,6 +84,37 @@ async def test_a_job_has_a_tmp_of_its_own(open_yard: Opened, tmp_path: Path) -> 
     beside.unlink()
 
 
+async def test_what_a_job_writes_into_memory_is_bounded(open_yard: Opened) -> None:
+    yard = open_yard(boxed())
+    script = "stat -f -c '%b %S' /tmp /var/tmp /dev/shm; touch /dev/x /dev/shm/x && touch /run/x"
+    for memory, most in ((None, 1 << 30), (64 << 20, 64 << 20)):
+        job, end = await yard.ran("sh", "-c", script, memory=memory)
+        assert end.code != 0
+        sizes = [int(a) * int(b) for a, b in map(str.split, job.stdout.splitlines())]
+        assert sizes == [most] * 3
+        assert "/dev/x" in job.stderr
+        assert "/dev/shm/x" not in job.stderr
+
+
+def test_a_bwrap_that_cannot_bound_is_used_all_the_same_and_says_so(tmp_path: Path) -> None:
+    box = boxed()
+    assert isinstance(box, Bubblewrap)
+    old = tmp_path / "bwrap"
+    old.write_text(
+        '#!/bin/sh\ncase " $* " in *" --size "*) exit 1; esac\n'
+        f'[ "$1" = --help ] || exec {box.program} "$@"\n'
+    )
+    old.chmod(0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{tmp_path}:{path}"
+    try:
+        found = boxed()
+    finally:
+        os.environ["PATH"] = path
+    assert found.holds
+    assert "cannot bound" in found.sentence
+
+
 async def test_a_job_sees_no_process_but_its_own(open_yard: Opened) -> None:
     job, _ = await open_yard(boxed()).ran("sh", "-c", "ls -d /proc/[0-9]*; kill -9 1 2 -1")
     assert len(job.stdout.split()) < 5
@@ -340,9 +371,9 @@ def test_no_mount_is_made_twice(tmp_path: Path) -> None:
     job: Handle = handle(jobs, Plan(argv=("true",)))
     prepare(Folder(jobs, job.folder.job), job.plan, ())
     words = box.wrap(job.folder, job.start)
-    assert words.count("--tmpfs") == sum(Path(p).exists() for p in ("/tmp", "/var/tmp", "/run")) + (
-        not tmp_path.is_relative_to("/tmp")
-    )
+    assert words.count("--tmpfs") == sum(
+        Path(p).exists() for p in ("/dev/shm", "/tmp", "/var/tmp", "/run")
+    ) + (not tmp_path.is_relative_to("/tmp"))
 
 
 def test_both_choices_have_the_same_face() -> None:
