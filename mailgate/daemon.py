@@ -44,8 +44,8 @@ _NOTICE = 0.25
 _TICK = 1.0
 # A spool whose newest time is so far ahead (seconds) was written before somebody set it back.
 _STEP = 5.0
-# Open files: 1,000 running jobs are watched by a quarter of them.
-_FILES = 8192
+# Open files, as far as the hard limit goes: running jobs are watched by a quarter of them.
+_FILES = 65536
 # Threads for files, connections to the relay.
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
 # What is on its way in or out may end within this at the end; all is over in under 10 s.
@@ -233,7 +233,7 @@ def _is_file(word: str) -> bool:
 async def _opened_doors(config: Config, counter: Counter) -> list[SmtpDoor]:
     if config.smtp is None:
         return []
-    door = SmtpDoor(counter, config.smtp, socket.getfqdn())
+    door = SmtpDoor(counter, config.smtp, socket.getfqdn(), trusted=config.trust.networks)
     try:
         port = await door.start()
     except OSError as error:

@@ -139,6 +139,8 @@ class _Element:
 
 
 def _flaw(address: str) -> str:
+    if not address.isascii():
+        return "it has letters beyond ASCII, send it from an address without"
     if not _ADDRESS.fullmatch(address) or "=?" in address:
         return "it is not a plain address"
     local, _, domain = address.rpartition("@")

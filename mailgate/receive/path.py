@@ -1,4 +1,7 @@
-"""The arguments of MAIL and RCPT (RFC 5321, 4.1.2; RFC 6531 for addresses beyond ASCII)."""
+"""The arguments of MAIL and RCPT (RFC 5321, 4.1.2).
+
+Addresses beyond ASCII (RFC 6531) are read, so that the reply can say that none is taken.
+"""
 
 import re
 from collections.abc import Mapping
@@ -39,8 +42,8 @@ def read_path(argument: bytes, *, keyword: bytes) -> Path | None:
     return None if parameters is None else Path(match[1] or match[2] or "", parameters)
 
 
-def wrong_parameter(path: Path, max_size: int) -> str | None:
-    """Return the reply to the first parameter of MAIL that cannot be had."""
+def wrong_sender(path: Path, max_size: int) -> str | None:
+    """Return the reply to a sender, or a parameter of MAIL, that cannot be had."""
     for name, value in path.parameters.items():
         match name:
             case "SIZE" if value.isdecimal():
@@ -49,12 +52,19 @@ def wrong_parameter(path: Path, max_size: int) -> str | None:
                     return too_big(max_size).smtp_reply
             case "BODY" if value.upper() in {"7BIT", "8BITMIME"}:
                 pass
-            case "SMTPUTF8" if not value:
-                pass
             case _:
                 return f"555 5.5.4 {name[:40]} cannot be had like that"
-    if not path.address.isascii() and "SMTPUTF8" not in path.parameters:
-        return "553 5.6.7 such an address needs SMTPUTF8"
+    if not path.address.isascii():
+        return "553 5.6.7 mail is taken from addresses in plain ASCII only: send it from such a one"
+    return None
+
+
+def wrong_recipient(path: Path) -> str | None:
+    """Return the reply to a recipient that cannot be one here."""
+    if not path.address.isascii():
+        return "553 5.6.7 no address here has letters beyond ASCII"
+    if path.parameters:
+        return "555 5.5.4 RCPT takes no parameters here"
     return None
 
 

@@ -9,10 +9,10 @@ from typing import Final
 import aiosmtpd.smtp
 
 from mailgate import log
-from mailgate.errors import MailgateError
+from mailgate.errors import MailgateError, Refusal
 from mailgate.model import Envelope
 from mailgate.receive.data import BLOCK, Body, Taking, has_line, put_back, read_line
-from mailgate.receive.path import read_path, wrong_parameter
+from mailgate.receive.path import read_path, wrong_recipient, wrong_sender
 from mailgate.receive.terms import Terms, too_big
 
 _LINE: Final = 2048
@@ -21,8 +21,8 @@ _LINE: Final = 2048
 _PATIENCE: Final = 100
 _REFUSED: Final = 1
 _NONSENSE: Final = 5
-"""A session may waste this much patience between two messages that are taken: a refused recipient
-costs 1, a command that makes no sense 5."""
+"""A session may waste this much patience between two messages that are taken: a refused sender or
+recipient costs 1, a command that makes no sense and a refused message 5."""
 
 _TURN: Final = 32
 """Pipelined commands that are obeyed before other sessions have a turn."""
@@ -83,7 +83,7 @@ class Session(aiosmtpd.smtp.SMTP):
         self._terms = terms
         self._admit = admit
         self._ended = ended
-        self._peer: str | None = None
+        self.peer: str | None = None
         self._out = bytearray()
         self._greeted = False
         self._sender: str | None = None
@@ -115,10 +115,10 @@ class Session(aiosmtpd.smtp.SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the talk."""
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else None
         reason = self._admit(self)
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else None
         if reason:
             self._log_refusal("connect", reason)
             self._goodbye("421 4.3.2", f"{reason}, try again later")
@@ -249,12 +249,17 @@ class Session(aiosmtpd.smtp.SMTP):
             self._goodbye("421 4.7.0", "too many errors")
 
     @contextlib.contextmanager
-    def _answering(self, at: str) -> Iterator[None]:
-        """Turn what the desk raises, and has logged, into a reply; the session goes on."""
+    def _answering(self, at: str, *, cost: int) -> Iterator[None]:
+        """Turn what the desk raises, and has logged, into a reply; the session goes on.
+
+        A refusal costs patience. What may work later is no fault of the client's.
+        """
         try:
             yield
         except MailgateError as error:
             self._say(error.smtp_reply)
+            if isinstance(error, Refusal):
+                self._tire(cost)
         except Exception as error:  # noqa: BLE001 - a bug of ours is no reason to lose a mail
             self._say("451 4.3.0 something went wrong here, try again later")
             self._log_failure(at, error)
@@ -265,7 +270,7 @@ class Session(aiosmtpd.smtp.SMTP):
             "refused",
             door="smtp",
             at=at,
-            peer=self._peer,
+            peer=self.peer,
             sender=self._sender,
             to=to,
             reason=reason,
@@ -274,7 +279,7 @@ class Session(aiosmtpd.smtp.SMTP):
     def _log_failure(self, at: str, error: Exception) -> None:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{frame.filename}:{frame.lineno}"
-        log.event("failed", door="smtp", at=at, peer=self._peer, error=repr(error), where=where)
+        log.event("failed", door="smtp", at=at, peer=self.peer, error=repr(error), where=where)
 
     # --- the commands -----------------------------------------------------------------------------
 
@@ -286,8 +291,8 @@ class Session(aiosmtpd.smtp.SMTP):
         self._greeted = True
         if extended:
             size = f"SIZE {self._terms.max_size}"
-            offers = (self.hostname, "PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES")
-            self._say("".join(f"250-{offer}\r\n" for offer in offers) + "250 SMTPUTF8")
+            offers = (self.hostname, "PIPELINING", size, "8BITMIME")
+            self._say("".join(f"250-{offer}\r\n" for offer in offers) + "250 ENHANCEDSTATUSCODES")
         else:
             self._say(f"250 {self.hostname}")
 
@@ -307,10 +312,11 @@ class Session(aiosmtpd.smtp.SMTP):
         if path is None:
             self._scold("501 5.1.7 say MAIL FROM:<address>")
             return
-        wrong = wrong_parameter(path, self._terms.max_size)
+        wrong = wrong_sender(path, self._terms.max_size)
         if wrong:
             self._log_refusal("mail", wrong)
             self._say(wrong)
+            self._tire(_REFUSED)
             return
         self._sender = path.address
         self._say("250 2.1.0 ok")
@@ -321,28 +327,26 @@ class Session(aiosmtpd.smtp.SMTP):
             self._scold("503 5.5.1 say MAIL first")
         elif path is None or not path.address:
             self._scold("501 5.1.3 say RCPT TO:<address>")
-        elif path.parameters:
-            self._say("555 5.5.4 RCPT takes no parameters here")
+        elif wrong := wrong_recipient(path):
+            self._say(wrong)
+            self._tire(_REFUSED)
         elif len(self._recipients) >= self._terms.max_recipients:
             self._say(f"452 4.5.3 at most {self._terms.max_recipients} recipients a message")
         else:
             await self._add(path.address)
 
     async def _add(self, address: str) -> None:
-        before = len(self._recipients)
-        with self._answering("rcpt"):
+        with self._answering("rcpt", cost=_REFUSED):
             await self._terms.desk.recipient(self._envelope(), address)
             self._recipients.append(address)
             self._say("250 2.1.5 ok")
-        if len(self._recipients) == before:
-            self._tire(_REFUSED)
 
     def _envelope(self) -> Envelope:
         return Envelope(
             sender=self._sender or "",
             recipients=tuple(self._recipients),
             door="smtp",
-            peer=self._peer,
+            peer=self.peer,
         )
 
     async def _data(self, argument: bytes) -> None:
@@ -364,7 +368,7 @@ class Session(aiosmtpd.smtp.SMTP):
     async def _take(self) -> None:
         """Take one message, from 354 to the reply after its final dot."""
         sink = None
-        with self._answering("data"):
+        with self._answering("data", cost=_NONSENSE):
             sink = await self._terms.desk.open(self._envelope())
         if sink is None:
             return
@@ -376,7 +380,7 @@ class Session(aiosmtpd.smtp.SMTP):
             raise
         if taking.over:
             self._log_refusal("data", f"over {self._terms.max_size} bytes")
-        with self._answering("data"):
+        with self._answering("data", cost=_NONSENSE):
             receipt = await taking.commit()
             self._say(f"250 2.0.0 taken as {receipt.id}")
             self._patience = _PATIENCE

@@ -27,6 +27,8 @@ _ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # There is no lock any more: gone, or a command put something else in its place or above it.
 _REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+# Files that may be open, as this process was started: the daemon takes more, its jobs get this.
+_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 # Who asks whether an attempt is alive holds its lock for microseconds.
 _PATIENCE = 1.0
@@ -57,12 +59,13 @@ def start_script(attempt: Path, *, lock: int, token: Token) -> int:
         There is no shell.
     """
     # Opened anew: a sleep that outlives the script by a moment must not hold the lock itself.
+    files = "unlimited" if _FILES == resource.RLIM_INFINITY else str(_FILES)
     complaints = (str(attempt / "lock"), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0)
     try:
         return os.posix_spawn(
             _SHELL,
             [_SHELL, str(attempt / "script")],
-            {"PATH": _TOOLS, "MAILGATE_TOKEN": token},
+            {"PATH": _TOOLS, "MAILGATE_TOKEN": token, "MAILGATE_FILES": files},
             file_actions=[
                 # First: the lock may have one of the numbers below.
                 (os.POSIX_SPAWN_DUP2, lock, _LOCK),

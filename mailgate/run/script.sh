@@ -155,6 +155,8 @@ give_up() {
 begin() {
     exec 9>&-
     ulimit -c 0
+    # The gateway allows itself more; a program may walk through all that it may open.
+    [ -z "$MAILGATE_FILES" ] || ulimit -S -n "$MAILGATE_FILES" 2>/dev/null
     # Fails where the gateway's own limit is lower; that one then holds.
     [ -z "$memory" ] || ulimit -v "$memory" 2>/dev/null
     cd ../../work || exit 126

@@ -184,8 +184,8 @@ async def converse(port: int, words: bytes) -> list[str]:
 class Wire(asyncio.Transport):
     """A transport whose pieces arrive exactly as they were cut."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.7", 40000)})
+    def __init__(self, peer: str = "192.0.2.7") -> None:
+        super().__init__({"peername": (peer, 40000)})
         self.session: Session | None = None
         self.heard = bytearray()
         self.closing = False

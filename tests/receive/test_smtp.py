@@ -2,14 +2,21 @@
 
 import asyncio
 import io
+import os
+import resource
+import socket
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 
 from mailgate import log
+from mailgate.receive.session import Session
 from mailgate.receive.smtp import SmtpDoor
-from tests.receive.counter import Counter, Listen, client, converse, door
+from tests.receive.counter import Counter, Listen, Wire, client, converse, door, settled
 
 HELLO = b"EHLO client.mg.test\r\n"
 ENVELOPE = b"MAIL FROM:<ann@mg.test>\r\nRCPT TO:<align@mg.test>\r\nDATA\r\n"
@@ -264,8 +271,7 @@ async def test_ehlo_announces_what_is_kept(counter: Counter):
             "250-PIPELINING",
             "250-SIZE 5000",
             "250-8BITMIME",
-            "250-ENHANCEDSTATUSCODES",
-            "250 SMTPUTF8",
+            "250 ENHANCEDSTATUSCODES",
         ]
         assert await talk.ask(b"HELO client") == "250 gate.mg.test"
 
@@ -287,9 +293,8 @@ async def test_ehlo_announces_what_is_kept(counter: Counter):
         (b"MAIL", "501 5.1.7"),
         (b"MAIL FROM:<ann@mg.test> RET=FULL", "555 5.5.4"),
         (b"MAIL FROM:<ann@mg.test> BODY=BINARYMIME", "555 5.5.4"),
-        (b"MAIL FROM:<ann@mg.test> SMTPUTF8=yes", "555 5.5.4"),
+        (b"MAIL FROM:<ann@mg.test> SMTPUTF8", "555 5.5.4"),
         ("MAIL FROM:<jörg@mg.test>".encode(), "553 5.6.7"),
-        ("MAIL FROM:<jörg@mg.test> SMTPUTF8".encode(), "250 2.1.0"),
         (b"STARTTLS", "500 5.5.1"),
         (b"AUTH PLAIN AGEAYg==", "500 5.5.1"),
         (b"", "500 5.5.1"),
@@ -316,6 +321,7 @@ async def test_commands_are_wanted_in_their_order(counter: Counter):
         assert (await talk.ask(b"MAIL FROM:<ann@mg.test>"))[:9] == "503 5.5.1"
         assert (await talk.ask(b"RCPT TO:<>"))[:9] == "501 5.1.3"
         assert (await talk.ask(b"RCPT TO:<align@mg.test> NOTIFY=NEVER"))[:9] == "555 5.5.4"
+        assert (await talk.ask("RCPT TO:<jörg@mg.test>".encode()))[:9] == "553 5.6.7"
         await talk.ask(b"RCPT TO:<align@mg.test>")
         await talk.ask(b"RSET")
         assert (await talk.ask(b"DATA"))[:9] == "503 5.5.1"
@@ -343,6 +349,89 @@ async def test_sessions_have_a_limit_and_a_place_becomes_free(counter: Counter):
                 assert (await fourth.reply())[:3] == "220"
 
 
+@pytest.mark.parametrize(
+    ("peers", "admitted"),
+    [
+        (["192.0.2.7"] * 5, 2),
+        (["192.0.2.7", "192.0.2.8", "192.0.2.7"], 3),
+        ([f"2001:db8::{n}" for n in range(1, 6)], 2),
+        ([f"2001:db8:0:{n}::1" for n in range(5)], 5),
+        (["::ffff:192.0.2.7"] * 3 + ["192.0.2.7"], 2),
+        (["127.0.0.1"] * 5, 5),
+        (["::1"] * 5, 5),
+        (["198.51.100.9"] * 5, 5),
+    ],
+)
+async def test_one_client_has_a_quarter_of_the_sessions_unless_it_is_trusted(
+    counter: Counter, peers: list[str], admitted: int
+):
+    limited = SmtpDoor(
+        counter,
+        Listen(),
+        "gate.mg.test",
+        trusted=[ip_network("198.51.100.0/24")],
+        max_sessions=8,
+    )
+    wires = [await entered(limited, peer) for peer in peers]
+    heard = [wire.heard.decode().splitlines()[0] for wire in wires]
+    assert [line[:3] for line in heard].count("220") == admitted
+    for line in heard:
+        assert line[:3] == "220" or "too many sessions at once from your address" in line
+    for wire in wires:
+        wire.close()
+        await wire.session.talk
+    again = await entered(limited, peers[0])
+    assert again.heard.startswith(b"220")
+    again.close()
+    await again.session.talk
+
+
+async def entered(opened: SmtpDoor, peer: str) -> Wire:
+    """A client from another machine, as the door meets it."""
+    loop = asyncio.get_running_loop()
+    wire = Wire(peer)
+    wire.session = Session(opened._terms, loop, admit=opened._admit, ended=opened._left)
+    wire.session.connection_made(wire)
+    await settled(wire.session)
+    return wire
+
+
+async def test_clients_wait_outside_while_no_file_can_be_opened(
+    counter: Counter, events: io.StringIO
+):
+    async with door(counter) as port, AsyncExitStack() as stack:
+        outside = [socket.socket() for _ in range(5)]
+        for one in outside:
+            stack.callback(one.close)
+        with files_at_most(max(one.fileno() for one in outside) + 1):
+            for one in outside:
+                one.settimeout(10)
+                one.connect(("127.0.0.1", port))
+            async with asyncio.timeout(10):
+                while not events.getvalue():
+                    await asyncio.sleep(0.01)
+        heard = await asyncio.gather(*(asyncio.to_thread(one.recv, 4) for one in outside))
+    assert heard == [b"220 "] * 5
+    (line,) = events.getvalue().splitlines()
+    assert line.startswith("delayed what=accept door=smtp ")
+
+
+@contextmanager
+def files_at_most(number: int) -> Iterator[None]:
+    """Have every place below ``number`` taken, and none above it to be had."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers = []
+    try:
+        while not fillers or fillers[-1] < number - 1:
+            fillers.append(os.open(os.devnull, os.O_RDONLY))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for filler in fillers:
+            os.close(filler)
+
+
 async def test_a_client_that_only_errs_is_sent_away(counter: Counter):
     async with door(counter) as port, client(port) as talk:
         replies = [(await talk.ask(b"NONSENSE"))[:3] for _ in range(21)]
@@ -351,11 +440,39 @@ async def test_a_client_that_only_errs_is_sent_away(counter: Counter):
         assert await talk.reply() == ""
 
 
-async def test_a_relay_whose_mail_is_refused_after_the_dot_is_not_sent_away(counter: Counter):
+async def test_who_has_only_refused_mail_is_sent_away_after_the_reply(counter: Counter):
     async with door(counter) as port, client(port) as talk:
-        for _ in range(150):
+        for _ in range(20):
             assert (await talk.begin(b"refused@mg.test"))[:3] == "354"
             assert (await talk.ask(b"."))[:9] == "550 5.7.1"
+        await talk.begin()
+        assert (await talk.ask(b"."))[:3] == "250"
+        for _ in range(21):
+            await talk.begin(b"refused@mg.test")
+            assert (await talk.ask(b"."))[:9] == "550 5.7.1"
+        assert (await talk.reply())[:9] == "421 4.7.0"
+        assert await talk.reply() == ""
+    assert counter.balanced
+
+
+async def test_senders_that_are_refused_cost_patience(counter: Counter):
+    async with door(counter, max_size=1000) as port, client(port) as talk:
+        replies = [await talk.ask(b"MAIL FROM:<ann@mg.test> SIZE=1001") for _ in range(101)]
+        assert {reply[:3] for reply in replies} == {"552"}
+        assert (await talk.reply())[:9] == "421 4.7.0"
+
+
+@pytest.mark.parametrize("trouble", [b"full@mg.test", b"closed@mg.test", b"later@mg.test"])
+async def test_what_may_work_later_costs_the_client_nothing(counter: Counter, trouble: bytes):
+    words = ENVELOPE.replace(b"align@mg.test", trouble) + b".\r\n"
+    if trouble == b"full@mg.test":
+        words = words[:-3] + MAIL + b".\r\n"
+    else:
+        words = b"MAIL FROM:<ann@mg.test>\r\nRCPT TO:<%s>\r\nDATA\r\nRSET\r\n" % trouble
+    async with door(counter) as port:
+        lines = await converse(port, HELLO + words * 150 + b"NOOP\r\nQUIT\r\n")
+    assert lines[-2:] == ["250 2.0.0 ok", "221 2.0.0 goodbye"]
+    assert not [line for line in lines if line.startswith("421")]
 
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"POST / HTTP/1.1", b"BDAT 5 LAST"])

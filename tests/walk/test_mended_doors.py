@@ -1,11 +1,12 @@
 """Doors and the operator's words: what each tells, and whom one bad word costs a mail."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import ECHO, TRUE, Gateway, request, running, text_of
+from tests.daemon import ECHO, TRUE, Gateway, attached, request, running, shell, text_of
 
 
 @pytest.fixture
@@ -33,6 +34,23 @@ def test_an_unknown_recipient_costs_the_known_ones_nothing(gateway: Gateway) -> 
     gateway.start()
     (letter,) = gateway.await_results(1)
     assert "true" in str(letter["Subject"])
+
+
+def test_the_daemon_may_open_more_files_than_it_was_started_with_and_its_jobs_may_not(
+    gateway: Gateway,
+) -> None:
+    gateway.service("limit", shell("ulimit -S -n"))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        gateway.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    soft, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, 65536) > 256
+    gateway.send(request("limit"))
+    (letter,) = gateway.await_results(1)
+    assert attached(letter)["stdout.txt"] == b"256\n"
 
 
 def test_an_id_counts_in_capitals_and_the_copy_names_the_job(gateway: Gateway) -> None:
