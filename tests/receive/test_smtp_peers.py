@@ -55,7 +55,7 @@ async def test_smtplib_hears_of_a_limit_before_it_sends(counter: Counter):
             client.send_message(letter(body="x" * 2000))
 
     async with any_door(counter, max_size=1000) as port:
-        with pytest.raises(smtplib.SMTPSenderRefused, match="over 1000 bytes"):
+        with pytest.raises(smtplib.SMTPSenderRefused, match="over 1,000 bytes"):
             await asyncio.to_thread(send, port)
     assert counter.opened == 0
 

@@ -285,7 +285,7 @@ STRANGE = [
     b"jobs+../take@gate.example.org", b"jobs+@gate.example.org", b"jobs+take+x@gate.example.org",
     b"jobs+take.toml@gate.example.org", b"take.toml@gate.example.org", b"/etc/passwd@gate.example.org",
     b'"../take"@gate.example.org', b'"take"@gate.example.org', b'"take@gate.example.org"@elsewhere.test',
-    b"take%elsewhere.test@gate.example.org", b"elsewhere.test!take@gate.example.org", b"take@gate.example.org.",
+    b"take%elsewhere.test@gate.example.org", b"elsewhere.test!take@gate.example.org", b"take@gate.example.org..",
     b"take@gate.example.org@elsewhere.test", b"take@elsewhere.test", b"take@[127.0.0.1]", b"take", b"take@",
     b"take@gate.example.org,keep@gate.example.org", b"take@gate.example.org keep@gate.example.org",
     b"jobs+bounce.../../x@gate.example.org", b"jobs+bounce.%@gate.example.org", b"jobs+bounce.@gate.example.org",
