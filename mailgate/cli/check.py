@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from mailgate.cli.machine import looked
 from mailgate.cli.options import parser, services_of
 from mailgate.config import Config, Tls, examine
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
+from mailgate.parse.address import mailboxes
 from mailgate.reply.compose import Writer
 from mailgate.services import Service, warnings
 
@@ -41,6 +43,10 @@ def run(words: list[str]) -> int:
         help="whom the test letter goes to (default: the postmaster of the gateway's domain)",
     )
     given = made.parse_args(words)
+    if given.to is not None and not _is_address(given.to):
+        made.error(f'--to: "{given.to}" is no mail address such as ada@example.org')
+    if given.to is not None and not given.live:
+        made.error("--to says whom the test letter of --live goes to: give both")
     file = given.config
     found = look(file)
     for mistake in found.mistakes:
@@ -57,6 +63,10 @@ def run(words: list[str]) -> int:
     return 0
 
 
+def _is_address(word: str) -> bool:
+    return [box.address for box in mailboxes(word) if not box.flaw] == [word]
+
+
 def _live(config: Config, services: Mapping[str, Service], to: str | None) -> int:
     """Try letter and job; return the graver exit status of the two."""
     from mailgate.live import live  # noqa: PLC0415 - all rooms; a plain check needs none of them
@@ -70,7 +80,7 @@ def _live(config: Config, services: Mapping[str, Service], to: str | None) -> in
 
 
 def look(file: Path) -> Found:
-    """Find all that can be said without touching anything outside; raises nothing.
+    """Find all that can be said without changing anything outside; raises nothing.
 
     Services and templates are read although the configuration has mistakes, as far as it says
     where they are.
@@ -86,6 +96,10 @@ def look(file: Path) -> Found:
     _look_at_services(found, examined.config)
     _look_at_templates(found, examined.config)
     found.warnings += [escaped(warning) for warning in _warnings(examined.config)]
+    try:
+        found.warnings += [escaped(words) for words in looked(examined.config, found.services)]
+    except BadConfig as error:
+        found.mistakes.append(f"{file}: {escaped(str(error))}")
     return found
 
 

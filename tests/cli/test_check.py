@@ -1,5 +1,6 @@
 """mailgate check: every mistake, a line each, and warnings where trust is wide."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailgate.cli.check import run
+from mailgate.cli.machine import file_system
 
 CONFIG = """
 [gateway]
@@ -96,6 +98,77 @@ def test_jobs_that_reach_a_trusting_door_are_warned_about(
     assert run(["-c", str(config)]) == 0
     said = "warning: tool: network is true, and [trust] networks holds this machine: its jobs can"
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        (
+            '[run.local]\nsandbox = "none"',
+            "[run.local] sandbox: Local jobs share the gateway's rights",
+        ),
+        ('[run]\nfolder = "/"', '[run] folder is "/": '),
+        (
+            '[run.local]\npath = "/nowhere"',
+            'tool: "true" is in no folder of the jobs\' PATH, /nowhere',
+        ),
+    ],
+)
+def test_what_this_machine_makes_of_it_is_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str], words: str, warning: str
+) -> None:
+    config.write_text(CONFIG + words)
+    assert run(["-c", str(config)]) == 0
+    told = capsys.readouterr().err
+    assert f"warning: {warning}" in told
+    assert ("warning: you are root" in told) == (os.geteuid() == 0)
+
+
+def test_a_disk_that_is_too_small_is_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG.replace("[deliver", 'min_free = "1000000 TiB"\n[deliver', 1))
+    assert run(["-c", str(config)]) == 0
+    assert (
+        "min_free, 1000000 TiB, is more than the whole disk of the spool" in capsys.readouterr().err
+    )
+
+
+def test_a_path_of_a_program_that_leads_nowhere_from_the_jobs_folder_is_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = config.parent / "services" / "tool.toml"
+    service.write_text(SERVICE.replace("true", "bin/tool"))
+    assert run(["-c", str(config)]) == 0
+    assert 'tool: "bin/tool" is no program that can be started' in capsys.readouterr().err
+    (config.parent / "services" / "bin").mkdir()
+    (config.parent / "services" / "bin" / "tool").touch(0o755)
+    assert run(["-c", str(config)]) == 0
+    assert "bin/tool" not in capsys.readouterr().err
+
+
+def test_the_file_system_of_a_folder_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    mounts = f"/dev/sda / ext4 rw 0 0\nhost:/a {tmp_path}/a\\040b nfs4 rw 0 0\n"
+    assert file_system(tmp_path / "a", mounts) == "ext4"
+    assert file_system(tmp_path / "a b" / "spool", mounts) == "nfs4"
+    over = f"{mounts}tmpfs {tmp_path}/a\\040b tmpfs rw 0 0\n"
+    assert file_system(tmp_path / "a b", over) == "tmpfs"
+    assert file_system(tmp_path, "") == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--live", "--to", "not an address"], ["--live", "--to", ""], ["--to", "ada@example.org"]],
+    ids=["no address", "empty", "without --live"],
+)
+def test_a_test_letter_to_nobody_is_a_slip(
+    config: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(["-c", str(config), *words])
+    assert end.value.code == 64
+    assert "--to" in capsys.readouterr().err
+    assert not (config.parent / "outgoing").exists()
 
 
 def test_no_services_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,126 @@
+"""What `mailgate check` sees of the machine: what would run, and often not as it was meant."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mailgate.config import Config
+from mailgate.run import sandbox
+from mailgate.services import Service
+from mailgate.settings import argv
+from mailgate.settings.units import said_size
+
+_MOUNTS = Path("/proc/self/mounts")
+# SQLite's log needs memory that all its users share, which no network gives.
+_NETWORK = frozenset(
+    "nfs nfs4 cifs smb3 smbfs ncpfs afs 9p ceph lustre gpfs beegfs orangefs glusterfs fuse.sshfs"
+    " fuse.glusterfs fuse.ceph fuse.s3fs fuse.davfs2 davfs".split()
+)
+
+
+def looked(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
+    """Yield what an operator should know before the gateway starts on this machine, as this user.
+
+    Runs bubblewrap once, as the start does; looks at disks, changes nothing.
+
+    Raises
+    ------
+    BadConfig
+        bubblewrap is asked for and does not work: the gateway would not start.
+    """
+    if os.geteuid() == 0:
+        yield (
+            "you are root: started like this, the gateway and its jobs have every right there is;"
+            " start it as a user of its own"
+        )
+    local = config.run.local
+    box = sandbox.probe(local.sandbox, path=local.path)
+    if not box.holds:
+        yield f"[run.local] sandbox: {box.sentence}"
+    yield from _programs(services, local.path)
+    yield from _folders(config)
+    yield from _disk(config)
+
+
+# --- programs -------------------------------------------------------------------------------------
+
+
+def _programs(services: Mapping[str, Service], path: str) -> Iterator[str]:
+    for service in services.values():
+        # A part of it that a request chooses is not known yet.
+        program = argv.literal(service.command[0][0])
+        if program and not _is_found(program, path):
+            where = "is no program that can be started"
+            if "/" not in program:
+                where = f"is in no folder of the jobs' PATH, {path}"
+            yield f'{service.name}: "{program}" {where}: its jobs will end in error'
+
+
+def _is_found(program: str, path: str) -> bool:
+    # A relative path leads nowhere from a job's own folder; one beside the service is absolute.
+    wanted = "/" not in program or os.path.isabs(program)  # noqa: PTH117 - it is text
+    return wanted and shutil.which(program, path=path) is not None
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+def _folders(config: Config) -> Iterator[str]:
+    maildir = config.deliver.maildir
+    named = {"[gateway] spool": config.gateway.spool, "[run] folder": config.run.folder}
+    for key, folder in (
+        named | ({"[deliver.maildir] path": maildir.path} if maildir else {})
+    ).items():
+        if os.path.realpath(folder) == "/":
+            yield f'{key} is "/": files of the gateway would lie among those of the system'
+            continue
+        place = _nearest(folder)
+        if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+            yield f"{key}: {place} cannot be written by you, and must be by the gateway's user"
+    sort = file_system(_nearest(config.gateway.spool), _mounts())
+    if sort in _NETWORK:
+        yield (
+            f"[gateway] spool is on a network file system ({sort}), where its database is not"
+            " safe; name a folder on a local disk, and let [run] folder alone lie there"
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the one above it in which it would be made."""
+    return next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+
+
+def _mounts() -> str:
+    try:
+        return _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def file_system(place: Path, mounts: str) -> str:
+    """Return the type of the file system of ``place``, "" where ``mounts`` (proc(5)) has none."""
+    real, best, found = Path(os.path.realpath(place)), -1, ""
+    for line in mounts.splitlines():
+        _, point, sort, *_ = line.split(" ")
+        at = Path(point.replace("\\040", " "))
+        # Of two at the same place the later one is seen.
+        if real.is_relative_to(at) and len(at.parts) >= best:
+            best, found = len(at.parts), sort
+    return found
+
+
+def _disk(config: Config) -> Iterator[str]:
+    wanted = config.gateway.min_free
+    try:
+        figures = os.statvfs(_nearest(config.gateway.spool))
+    except OSError:
+        return
+    whole, free = (count * figures.f_frsize for count in (figures.f_blocks, figures.f_bavail))
+    if wanted > whole:
+        rest = f"is more than the whole disk of the spool, {said_size(whole)}"
+    elif wanted > free:
+        rest = f"is more than the {said_size(free)} that are free now"
+    else:
+        return
+    yield f"[gateway] min_free, {said_size(wanted)}, {rest}: mail is answered 452, no job starts"
