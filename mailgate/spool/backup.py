@@ -120,9 +120,11 @@ def _copy_letters(view: View, spool: Folder, copy: Folder) -> None:
 
 
 def _put_right(copied: Connection, copy: Folder) -> None:
-    """Have letters composed again whose bytes have gone or changed since the snapshot.
+    """Have the copy say of itself what is so of it.
 
-    Those that have gone were sent; those that are shorter were too big for the next hop.
+    Letters are composed again whose bytes have gone or changed since the snapshot: those that have
+    gone were sent; those that are shorter were too big for the next hop. An attempt that had not
+    begun has no folder there, and no engine knows of it.
     """
     kept = copied.view.all(
         "SELECT id, file, size FROM letter WHERE state IN ('WAITING', 'HELD') AND file IS NOT NULL"
@@ -135,6 +137,10 @@ def _put_right(copied: Connection, copy: Folder) -> None:
                 " WHERE id = ?",
                 letter,
             )
+        tx.execute(
+            "UPDATE attempt SET state = 'INTENDED', native = NULL, submitted = NULL"
+            " WHERE state = 'SUBMITTED'"
+        )
 
 
 def _size(path: Path) -> int | None:

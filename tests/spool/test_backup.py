@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mailgate.errors import Permanent
-from mailgate.model import JobId, LetterState, Staged
-from mailgate.spool import letters, mail
+from mailgate.model import AttemptState, JobId, LetterState, NativeId, Staged
+from mailgate.spool import attempts, letters, mail
 from mailgate.spool.backup import LeftOut, backup
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, direct
@@ -67,6 +67,22 @@ def test_an_input_that_is_nowhere_is_named(
         (place / "data.txt").write_text("x")
     missing = () if moved else (folder.staged / "1-a-0",)
     assert copied(spool, folder, tmp_path / "copy").missing == missing
+
+
+def test_an_attempt_that_had_not_begun_was_never_submitted_as_far_as_the_copy_knows(
+    spool: Connection, folder: Folder, tmp_path: Path
+) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        attempts.submitted(tx, attempt, NativeId("7"))
+    assert copied(spool, folder, tmp_path / "copy") == WHOLE
+    with direct(Folder(tmp_path / "copy"), SITE) as copy:
+        # Else a start would look for its folder, find none, and take it for one that wiped itself.
+        assert [found.state for found in attempts.open_attempts(copy.view)] == [
+            AttemptState.INTENDED
+        ]
 
 
 def a_letter(spool: Connection, folder: Folder, content: bytes) -> int:
