@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mailgate.model import LetterKind
 from mailgate.spool import letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
-from tests.daemon import TRUE
+from tests.daemon import TRUE, eventually
 
 CONFIG = """
 [gateway]
@@ -196,6 +197,27 @@ def test_a_mail_is_taken_whatever_becomes_of_the_log_and_listed_on_any_terminal(
     done = shell('$MAILGATE hold list -c "$1"', config, **ascii_only)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"List-Id: caf\\xe9") == 3
+
+
+def opened(process: int) -> dict[str, str]:
+    """What a process has open, by its number."""
+    found = {}
+    for number in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[number.name] = str(number.readlink())
+    return found
+
+
+def test_no_socket_of_a_daemon_becomes_its_standard_error(config: Path) -> None:
+    line = 'exec "$0" -m mailgate.cli.main serve -c "$1" <&- >&- 2>&-'
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    with subprocess.Popen(["sh", "-c", line, sys.executable, config], env=environment) as daemon:
+        try:
+            eventually(lambda: "socket:" in "".join(opened(daemon.pid).values()))
+            first = [opened(daemon.pid)[number] for number in "012"]
+        finally:
+            daemon.kill()
+    assert first == [os.devnull] * 3
 
 
 def test_a_mail_that_does_not_come_is_not_taken(config: Path) -> None:
