@@ -136,7 +136,8 @@ def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
         An input is nowhere, or is not the one that was staged.
     """
     with writing():
-        for place in (folder.inputs, folder.work, folder.named):
+        # From the top down: each is made at the first try.
+        for place in (folder.root, folder.inputs, folder.work, folder.out, folder.named):
             make_folder(place)
         for one in staged:
             _put_in(folder.inputs / one.file, one)

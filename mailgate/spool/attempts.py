@@ -20,13 +20,13 @@ from mailgate.model import (
 from mailgate.phases import ACTIVE, Event, Phase, step
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
-from mailgate.spool.jobs import BASE32, advance, fetch, notifies, phase_of, put_streams
+from mailgate.spool.jobs import advance, base32, fetch, notifies, phase_of, put_streams
 from mailgate.spool.mail import forget_after
 
 
 def new_token() -> Token:
     """Draw an attempt's name in the scheduler."""
-    return Token("m" + "".join(secrets.choice(BASE32) for _ in range(12)))
+    return Token("m" + base32(secrets.randbits(60), 12))
 
 
 def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:

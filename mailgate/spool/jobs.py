@@ -28,12 +28,18 @@ from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-BASE32 = _LETTERS + "234567"
+_BASE32 = _LETTERS + "234567"
 
 
 def new_id() -> JobId:
     """Draw a job's name: 12 base32 characters, the first a letter (about 60 random bits)."""
-    return JobId(secrets.choice(_LETTERS) + "".join(secrets.choice(BASE32) for _ in range(11)))
+    number = secrets.randbelow(len(_LETTERS) << 55)
+    return JobId(_LETTERS[number >> 55] + base32(number, 11))
+
+
+def base32(number: int, length: int) -> str:
+    """Return the last ``5 * length`` bits of ``number`` as lower-case base32 characters."""
+    return "".join(_BASE32[number >> 5 * place & 31] for place in reversed(range(length)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

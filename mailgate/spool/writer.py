@@ -133,7 +133,8 @@ class Writer:
 
     def _go_on(self, batch: _Batch) -> None:
         self._perform(batch)
-        if batch.error is not None:
+        if batch.error is not None or (batch.tx is not None and not batch.tx.open):
+            # Nothing is left to be committed.
             self._tell(batch)
         else:
             self._later(batch, self._commit, self._tell)
@@ -141,10 +142,10 @@ class Writer:
     def _perform(self, batch: _Batch) -> None:
         if batch.error is not None:
             return
-        batch.tx = self._connection.tx()
+        batch.tx = tx = self._connection.tx()
         try:
             for wish in batch.wishes:
-                _perform(batch.tx, wish)
+                _perform(tx, wish, alone=len(batch.wishes) == 1)
         except Exception as error:  # noqa: BLE001 - as above
             self._connection.abandon()
             batch.error = error
@@ -192,7 +193,7 @@ class Writer:
             batch.error = error
 
     def _commit(self, batch: _Batch) -> None:
-        if batch.error is not None:
+        if batch.error is not None or batch.tx is None or not batch.tx.open:
             return
         try:
             crash.point("commit:before")
@@ -209,14 +210,17 @@ def _trouble(error: Exception) -> Transient | Damaged:
     return Transient("the spool cannot be written now; try again later", detail=repr(error))
 
 
-def _perform(tx: Tx, wish: _Wish[object]) -> None:
-    tx.execute("SAVEPOINT wish")
+def _perform(tx: Tx, wish: _Wish[object], *, alone: bool) -> None:
+    # Who is alone needs no savepoint: what it has done is taken back with the whole transaction.
+    if not alone:
+        tx.execute("SAVEPOINT wish")
     try:
         wish.result = wish.operation(tx)
     except Exception as error:
         # SQLite gives up the whole transaction by itself where the disk is full or broken.
         if not tx.open:
             raise
-        tx.execute("ROLLBACK TO wish")
+        tx.execute("ROLLBACK" if alone else "ROLLBACK TO wish")
         wish.error = error
-    tx.execute("RELEASE wish")
+    if not alone:
+        tx.execute("RELEASE wish")
