@@ -24,8 +24,8 @@ from mailgate.read.reader import Reader
 from mailgate.receive.smtp import SmtpDoor
 from mailgate.reply.compose import Writer
 from mailgate.reply.composer import Composer
-from mailgate.run import runner, sandbox
-from mailgate.run.collect import open_stream
+from mailgate.run import sandbox
+from mailgate.run.collect import collect, open_stream
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.local import Local
 from mailgate.run.place import Place
@@ -172,7 +172,7 @@ def _recollector(
     config: Config, place: Place
 ) -> Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]:
     def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
-        found = runner.outputs(config, job)
+        found = collect(JobFolder(config.run.folder, job.id), job.plan, job.attempts)
         place.check()
         return found.streams, found.left_out
 

@@ -132,6 +132,7 @@ def plan(service: Service, request: Request, folder: Path) -> Plan:
         files=service.output.files,
         cores=service.limits.cores,
         memory=service.limits.memory,
+        disk=service.limits.disk,
         retry_times=service.retry.times,
         retry_on=frozenset(service.retry.on),
     )

@@ -139,8 +139,9 @@ class Plan:
     """What an engine needs to know of a job, fixed when the job is made.
 
     ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file
-    name in ``in/`` or None for an empty standard input; ``memory`` in bytes; ``files`` are glob
-    patterns below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in the reply.
+    name in ``in/`` or None for an empty standard input; ``memory`` and ``disk`` in bytes; ``files``
+    are glob patterns below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in
+    the reply.
     """
 
     argv: tuple[str, ...]
@@ -151,6 +152,7 @@ class Plan:
     files: tuple[str, ...] = ()
     cores: int = 1
     memory: int | None = None
+    disk: int | None = None
     retry_times: int = 0
     retry_on: frozenset[Reason] = frozenset()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from signal import Signals
 from typing import Protocol
 
 from mailgate.model import Attempt, NativeId, Token
@@ -52,8 +53,12 @@ class Engine(Protocol):
     async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
         """Leave no process of attempts that are over; ``over`` says which of some tokens are."""
 
-    async def cancel(self, folder: Folder, attempt: Attempt) -> None:
+    async def cancel(
+        self, folder: Folder, attempt: Attempt, why: Signals = Signals.SIGTERM
+    ) -> None:
         """Have the attempt ended, TERM first; sights tell when it has. None such is no error.
+
+        ``why`` is what its script is told: SIGXFSZ for what it has written, else SIGTERM.
 
         Raises
         ------

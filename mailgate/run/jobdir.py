@@ -27,14 +27,14 @@ import re
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import Permanent
 from mailgate.log import escaped
-from mailgate.model import Attempt, Exit, JobId, Plan, Progress, Reason, Staged, Token
+from mailgate.model import INPUTS, Attempt, Exit, JobId, Plan, Progress, Reason, Staged, Token
 from mailgate.run.files import (
     make_folder,
     move_whole,
@@ -152,6 +152,11 @@ def lay_out(folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
             for place in (folder.work, folder.out):
                 remove_tree(place)
     prepare(folder, start.plan, staged)
+
+
+def located(plan: Plan, folder: Folder) -> Plan:
+    """Return a kept plan with its input paths where the job's folder is now."""
+    return replace(plan, argv=tuple(w.replace(INPUTS, str(folder.inputs)) for w in plan.argv))
 
 
 def _put_in(place: Path, one: Staged) -> None:
@@ -368,6 +373,9 @@ def _exit(record: dict[str, str]) -> Exit | None:
 def _asked(why: str, rest: str) -> Exit:
     if why == "limit":
         return Exit(reason=Reason.WORK_LIMIT)
+    if why == "disk":
+        # As a command ends that writes a larger file than it may.
+        return Exit(reason=Reason.SIGNAL, signal=signal.SIGXFSZ)
     return Exit(reason=Reason.CANCELLED, words=f"ended by SIG{rest}" if rest else "")
 
 

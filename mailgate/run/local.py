@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from signal import Signals
 
 from mailgate import log
 from mailgate.errors import Transient
@@ -135,7 +136,9 @@ class Local:
             await self._follow(unsure, looked)
         return seen
 
-    async def cancel(self, folder: Folder, attempt: Attempt) -> None:
+    async def cancel(
+        self, folder: Folder, attempt: Attempt, why: Signals = Signals.SIGTERM
+    ) -> None:
         """Tell the attempt's script to end its command; what is left without a script is killed.
 
         Raises
@@ -146,10 +149,10 @@ class Local:
         watch = self._watches.get(attempt.token)
         if watch is not None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(watch.pinned, signal.SIGTERM)
+                signal.pidfd_send_signal(watch.pinned, why)
             return
         # Reads files, and waits for what it kills.
-        await asyncio.to_thread(self._stop, folder, attempt)
+        await asyncio.to_thread(self._stop, folder, attempt, why)
 
     async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
         """End what attempts that are over left running, as a gateway that was killed could not."""
@@ -328,31 +331,31 @@ class Local:
 
     # --- ending (in a thread) ---------------------------------------------------------------------
 
-    def _stop(self, folder: Folder, attempt: Attempt) -> None:
+    def _stop(self, folder: Folder, attempt: Attempt, why: Signals) -> None:
         deadline = time.monotonic() + _START_PATIENCE
         while True:
             with writing():
                 if not is_locked(folder, attempt.number):
                     break
                 process = jobdir.script_process(folder, attempt.number)
-            if process is not None and self._tell(process, folder, attempt.number):
+            if process is not None and self._tell(process, folder, attempt.number, why):
                 return
             if time.monotonic() > deadline:
                 raise Transient("The job is just starting and cannot be stopped yet.")
             time.sleep(_PAUSE)
         end_remains({attempt.token})
 
-    def _tell(self, process: int, folder: Folder, number: int) -> bool:
-        """Send TERM to the script, if that is what the process is."""
+    def _tell(self, process: int, folder: Folder, number: int, why: Signals) -> bool:
+        """Send ``why`` to the script, if that is what the process is."""
         pinned = self._pinned(process)
         try:
             if not is_script(process, folder, number):
                 return False
             with suppress(ProcessLookupError):
                 if pinned >= 0:
-                    signal.pidfd_send_signal(pinned, signal.SIGTERM)
+                    signal.pidfd_send_signal(pinned, why)
                 else:
-                    os.kill(process, signal.SIGTERM)
+                    os.kill(process, why)
         finally:
             if pinned >= 0:
                 os.close(pinned)

@@ -61,3 +61,15 @@ class News:
                 log.event(
                     "delayed", what="receipts", reason=str(error), detail=error.detail or None
                 )
+
+
+def tell_start(attempt: Attempt) -> None:
+    """Say in the log that an attempt is known to have begun."""
+    log.event(
+        "advanced",
+        job=attempt.job,
+        to="EXECUTING",
+        engine=attempt.engine,
+        native=attempt.native,
+        attempt=attempt.number,
+    )

@@ -10,11 +10,13 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mailgate import log
 from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
-from mailgate.model import JobId
+from mailgate.model import Exit, JobId
+from mailgate.phases import Phase
 from mailgate.run.files import read_little, reopen
 from mailgate.run.jobdir import Folder
 from mailgate.settings.units import said_size
@@ -24,6 +26,8 @@ from mailgate.spool.house import MARK, House
 from mailgate.spool.store import Spool
 
 _MARK_READ = 200
+# With less than this free (bytes) a command cannot write what it wants to.
+_FULL = 1 << 18
 # It is looked so often (seconds), and anew before anything is concluded from what is not there.
 _EVERY = 1.0
 
@@ -91,6 +95,16 @@ class Place:
             raise Transient("The folder of the jobs cannot be read.", detail=str(error)) from error
         if there is None or there != self._mark:
             raise Transient("The folder of the jobs is not there.", detail=str(self._jobs))
+
+    def judged(self, end: Exit) -> Exit:
+        """Return the end of a job that failed, with the words that the disk is full if it is."""
+        if end.phase is Phase.COMPLETED or end.words:
+            return end
+        try:
+            full = free(self._jobs) < _FULL
+        except OSError:
+            return end
+        return replace(end, words="The disk was full when it ended.") if full else end
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -4,16 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from signal import Signals
 
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError, NoSpace, Permanent, Transient
 from mailgate.model import (
-    INPUTS,
     Attempt,
     AttemptState,
     Exit,
-    Job,
     JobId,
     Plan,
     Reason,
@@ -25,8 +24,9 @@ from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.news import News
+from mailgate.run.news import News, tell_start
 from mailgate.run.place import Place
+from mailgate.run.weights import CLEARED, Weights, clear, is_over, told, was_cleared
 from mailgate.spool import attempts, jobs
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
@@ -66,6 +66,7 @@ class Runner:
         self._told: set[Token] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._news = News(spool)
+        self._weights = Weights(spool)
         self._rest_until = 0.0
         self._rests: dict[JobId, float] = {}
 
@@ -171,7 +172,7 @@ class Runner:
             job=attempt.job,
             token=attempt.token,
             number=attempt.number,
-            plan=located(plan, folder),
+            plan=jobdir.located(plan, folder),
             limit=attempt.limit,
         )
         native = await self._engine.submit(
@@ -216,7 +217,14 @@ class Runner:
         # What is not there says nothing where the folder itself is away.
         if missed and not await self._place.settle(anew=True):
             return
+        alive = [a for a in asked if isinstance(sights.get(a.token), Running)]
+        # First: on a disk that it has filled nothing else can be noted of it.
+        for attempt in await self._weights.over([(self._folder(a.job), a) for a in alive]):
+            if attempt.token not in self._told:
+                self._take(group, attempt.job, self._step(self._stop_writing, attempt))
         for attempt in asked:
+            if attempt.job in self._working:
+                continue
             sight = sights.get(attempt.token)
             step = self._answer(attempt, sight) if sight is not None else None
             if step is not None:
@@ -243,7 +251,7 @@ class Runner:
 
     async def _begun(self, attempt: Attempt, started: datetime) -> None:
         if await self._spool.write(lambda tx: attempts.begun(tx, attempt, started)):
-            _told(attempt)
+            tell_start(attempt)
         self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
 
     async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
@@ -266,7 +274,8 @@ class Runner:
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         collected = Collected(streams=(), left_out=())
         if phase in ACTIVE:
-            collected = await asyncio.to_thread(self._collect, folder, plan, attempt.number)
+            collected = await asyncio.to_thread(self._collect, folder, plan, attempt.number, end)
+        end = self._place.judged(told(end, plan))
         crash.point("run:collected")
         keep = self._config.keep.mail
 
@@ -282,10 +291,17 @@ class Runner:
                 keep_mail=keep,
             )
 
-        begun, phase = await self._spool.write(over)
+        try:
+            begun, phase = await self._spool.write(over)
+        except NoSpace:
+            if is_over(end, plan):
+                # All else would wait for somebody who clears up.
+                await asyncio.to_thread(clear, folder)
+                log.event("cleared", job=attempt.job, reason=end.words)
+            raise
         crash.point("run:ended")
         if begun:
-            _told(attempt)
+            tell_start(attempt)
         self._open.pop(attempt.token, None)
         self._told.discard(attempt.token)
         log.event(
@@ -297,11 +313,17 @@ class Runner:
             attempt=attempt.number,
         )
 
-    def _collect(self, folder: Folder, plan: Plan, number: int) -> Collected:
+    def _collect(self, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
         collected = collect(folder, plan, number)
+        if is_over(end, plan) and was_cleared(folder):
+            collected = replace(collected, left_out=(*collected.left_out, CLEARED))
         # What is missing is so only where the folder itself is there.
         self._place.check()
         return collected
+
+    async def _stop_writing(self, attempt: Attempt) -> None:
+        await self._engine.cancel(self._folder(attempt.job), attempt, Signals.SIGXFSZ)
+        self._told.add(attempt.token)
 
     async def _lost(self, attempt: Attempt, started: datetime, words: str = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
@@ -373,24 +395,3 @@ class Runner:
         keep = self._config.keep.mail
         if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
             log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
-
-
-def _told(attempt: Attempt) -> None:
-    log.event(
-        "advanced",
-        job=attempt.job,
-        to="EXECUTING",
-        engine=attempt.engine,
-        native=attempt.native,
-        attempt=attempt.number,
-    )
-
-
-def located(plan: Plan, folder: Folder) -> Plan:
-    """Return a kept plan with its input paths where the job's folder is now."""
-    return replace(plan, argv=tuple(w.replace(INPUTS, str(folder.inputs)) for w in plan.argv))
-
-
-def outputs(config: Config, job: Job) -> Collected:
-    """Collect an ended job's outputs again, after they changed since they were collected."""
-    return collect(Folder(config.run.folder, job.id), job.plan, job.attempts)

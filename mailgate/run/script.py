@@ -108,6 +108,8 @@ def _settings(folder: Folder, start: Start, *, path: str, kill_after: timedelta)
         "limit": "" if start.limit is None else _seconds(start.limit),
         "grace": _seconds(kill_after),
         "memory": "" if plan.memory is None else str(max(plan.memory // 1024, 1)),
+        # Blocks of 512 bytes, in every POSIX sh.
+        "disk": "" if plan.disk is None else str(max(plan.disk // 512, 1)),
         "input": "/dev/null" if plan.stdin is None else str(folder.inputs / plan.stdin),
     }
 

@@ -1,6 +1,6 @@
 # --- from here on the script is the same for every attempt and every engine -----------------------
 #
-# Above stand one attempt's settings: folder number program path limit grace memory input boxed
+# Above stand one attempt's settings: folder number program path limit grace memory disk input boxed
 # default_signals shown, and as "$@" the words after "env -i": the environment, the sandbox if there
 # is one, and the command. They are the only words that are not fixed here.
 #
@@ -159,6 +159,7 @@ begin() {
     [ -z "$MAILGATE_FILES" ] || ulimit -S -n "$MAILGATE_FILES" 2>/dev/null
     # Fails where the gateway's own limit is lower; that one then holds.
     [ -z "$memory" ] || ulimit -v "$memory" 2>/dev/null
+    [ -z "$disk" ] || ulimit -f "$disk" 2>/dev/null
     cd ../../work || exit 126
     # A session of its own, so that its group is its own. A shell without job control starts what it
     # does not wait for with INT and QUIT ignored, and only env can give them back.
@@ -176,6 +177,8 @@ trap 'watches= ; end_at_once' VTALRM
 for name in TERM INT HUP XCPU USR2; do
     trap "ask 'asked $name'" "$name"
 done
+# The engine's word for a command that has written too much.
+trap 'ask disk' XFSZ
 trap give_up EXIT
 
 # `true` is no special builtin: its failing redirection does not end the shell.
@@ -208,7 +211,7 @@ while
     status=$?
     [ -n "$signalled" ] && [ -d "/proc/$body" ]
 do :; done
-trap '' TERM INT HUP XCPU USR2 ALRM VTALRM
+trap '' TERM INT HUP XCPU USR2 XFSZ ALRM VTALRM
 over=yes
 
 # What it left running in its group. Its number cannot be another's yet: it was reaped just now.

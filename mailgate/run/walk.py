@@ -67,6 +67,19 @@ def census(opened: int) -> dict[tuple[int, int], int]:
     return names
 
 
+def disk_use(opened: int) -> int:
+    """Return the bytes that the files below the folder ``opened`` take; closes the descriptor.
+
+    Of a folder too big or too deep to be walked too few are counted; a file with two names, twice.
+    """
+    use = 0
+    for _, entry in _names(opened, lambda _: True):
+        if not isinstance(entry, str):
+            with suppress(FileNotFoundError):
+                use += entry.stat(follow_symlinks=False).st_blocks * 512
+    return use
+
+
 # --- walking --------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,11 @@ class Limits:
         doc="the most memory of each of its processes; and of each of the sandbox's /tmp, /var/tmp"
         " and /dev/shm, which are 1 GiB without it",
     )
+    disk: int | None = key(
+        size("1 MiB"),
+        None,
+        doc="the most that it may write, in all and so in one file; looked at every 5 seconds",
+    )
     keep: timedelta = key(duration("1s"), "14d", doc="how long results stay, from the job's end")
     keep_max: timedelta = key(duration("1s"), "90d", doc="the longest that a request may ask for")
 
