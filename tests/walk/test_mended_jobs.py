@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import eventually, request, running, shell, text_of
+from tests.daemon import TRUE, eventually, request, running, shell, text_of
 
 STAYS = 'echo "$MAILGATE_TOKEN" >token; exec sleep 600'
 LEAVES = 'setsid sh -c "echo \\$\\$ >$0/left; exec sleep 600" >/dev/null 2>&1 & sleep 0.3'
@@ -112,3 +112,25 @@ def test_what_an_ended_job_left_running_is_ended_by_the_next_start(tmp_path: Pat
         _, status = os.waitpid(left, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL
         assert letter["Mailgate-Exit"] == "0"
+
+
+def test_one_jobs_own_trouble_holds_up_no_other(tmp_path: Path) -> None:
+    with running(tmp_path, paused=True) as gateway:
+        gateway.service("waits", shell("true"))
+        gateway.service("true", TRUE)
+        gateway.start()
+        gateway.send(request("waits"))
+        assert gateway.stop() == 0
+        gateway.configure()
+        # A file stands where the first job's folder would be made.
+        gateway.start(MAILGATE_CRASH="read:committed", wait=False)
+        gateway.died()
+        (job,) = gateway.jobs()
+        place = gateway.spool / "jobs" / str(job["id"])[:2]
+        place.write_text("")
+        gateway.start()
+        eventually(lambda: "what=run" in gateway.logged("delayed"), tell=gateway.logged)
+        gateway.send(request("true"))
+        # Sooner than a job is tried again.
+        (letter,) = gateway.await_results(1, within=4)
+        assert letter["Subject"].endswith("true: completed")

@@ -1,0 +1,73 @@
+"""What is told of running jobs while another program holds the database."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailgate.model import Attempt, JobId, Progress
+from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.run.news import News
+from mailgate.spool import attempts, jobs
+from mailgate.spool.store import Folder, Spool, direct
+from tests.spool.conftest import SITE
+from tests.spool.made import a_job
+
+
+@contextmanager
+def locked(folder: Folder) -> Iterator[None]:
+    with closing(sqlite3.connect(folder.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    opened = Spool(Folder(tmp_path / "spool"), SITE, busy=0.05)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def begun(folder: Folder) -> Attempt:
+    with direct(folder, SITE) as connection:
+        job = a_job(connection)
+        with connection.transaction() as tx:
+            attempt = attempts.intend(tx, job, engine="local")
+            assert attempt is not None
+            attempts.begun(tx, attempt, tx.now)
+            tx.execute("UPDATE job SET receipt_due = ?", tx.at - timedelta(hours=1).total_seconds())
+    return replace(attempt, started=tx.now)
+
+
+async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
+    spool: Spool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt = begun(spool.folder)
+    place = JobFolder(tmp_path / "jobs", JobId(attempt.job))
+    place.attempt(1).mkdir(parents=True)
+    (place.attempt(1) / "progress").write_text("40 of it\n")
+    with locked(spool.folder):
+        await News(spool).read_progress([(place, attempt)])
+    assert "delayed what=progress" in capsys.readouterr().err
+    assert jobs.fetch(spool.view, attempt.job).progress is None
+    await News(spool).read_progress([(place, attempt)])
+    assert jobs.fetch(spool.view, attempt.job).progress == Progress(percent=40.0, words="of it")
+
+
+async def test_a_receipt_that_cannot_be_written_is_delayed_and_still_due(
+    spool: Spool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(spool.folder)
+    news = News(spool)
+    with locked(spool.folder):
+        await news.tell_receipts()
+    assert "delayed what=receipts" in capsys.readouterr().err
+    assert jobs.next_receipt(spool.view) is not None
+    await news.tell_receipts()
+    assert jobs.next_receipt(spool.view) is None
