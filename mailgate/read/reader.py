@@ -10,7 +10,8 @@ from pathlib import Path
 from mailgate import crash, log
 from mailgate.desk import Desk, Outcome, Reading, perform
 from mailgate.errors import MailgateError, Transient
-from mailgate.read.frames import LENGTH, Delayed, Order, Setup, Unread, packed, unpacked
+from mailgate.frames import ask, packed
+from mailgate.read.orders import Delayed, Order, Setup, Unread
 from mailgate.spool import mail
 from mailgate.spool.mail import Waiting
 from mailgate.spool.store import Spool
@@ -50,7 +51,7 @@ class Process:
                 return Delayed(reason=f"no reading process can be started: {error!r}")
             try:
                 async with asyncio.timeout(self._setup.time_limit):
-                    answer = await _ask(process, packed(order))
+                    answer = await ask(process, packed(order))
                 break
             except TimeoutError:
                 await self.stop()
@@ -74,7 +75,7 @@ class Process:
                 start_new_session=True,
             )  # fmt: skip
             async with asyncio.timeout(_START):
-                await _ask(self._process, packed(self._setup))
+                await ask(self._process, packed(self._setup))
         return self._process
 
     async def _bury(self) -> None:
@@ -98,16 +99,6 @@ class Process:
         """Start it before the first mail waits for it."""
         with suppress(OSError, TimeoutError, EOFError):
             await self._running()
-
-
-async def _ask(process: asyncio.subprocess.Process, frame: bytes) -> object:
-    if process.stdin is None or process.stdout is None:
-        message = "a reading process has no pipes"
-        raise EOFError(message)
-    process.stdin.write(frame)
-    await process.stdin.drain()
-    (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-    return unpacked(await process.stdout.readexactly(length))
 
 
 class Reader:

@@ -16,11 +16,12 @@ from typing import BinaryIO
 
 from mailgate.desk import Reading
 from mailgate.errors import Refusal, Transient
+from mailgate.frames import packed, receive
 from mailgate.model import Input, Request, Staged, Unclear
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
 from mailgate.parse.request import read_request
-from mailgate.read.frames import Delayed, Order, Setup, Unread, packed, receive
+from mailgate.read.orders import Delayed, Order, Setup, Unread
 from mailgate.services import Service, file_name
 from mailgate.spool import files
 

@@ -1,0 +1,110 @@
+"""Hands: each call's own answer comes back, whatever happens to the process meanwhile."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mailgate.errors import LetterGone, NoSpace, Transient
+from mailgate.hands import Hands
+from tests.daemon import eventually
+
+
+@pytest.fixture
+async def hands() -> AsyncIterator[Hands]:
+    made = Hands(1)
+    yield made
+    await made.close()
+
+
+def full() -> None:
+    raise NoSpace("the disk is full", detail="/somewhere")
+
+
+class Odd(Exception):
+    """One that cannot be made anew from what it holds."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def odd() -> None:
+    raise Odd("a", "b")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_a_hand_returns_what_its_work_returns(hands: Hands) -> None:
+    assert await hands.do(divmod, 17, 5) == (3, 2)
+    assert await hands.do(os.getpid) not in {os.getpid(), None}
+
+
+async def test_a_hand_raises_what_its_work_raises_with_all_it_says(hands: Hands) -> None:
+    with pytest.raises(NoSpace, match="the disk is full") as raised:
+        await hands.do(full)
+    assert raised.value.detail == "/somewhere"
+    assert not isinstance(raised.value, LetterGone)
+
+
+async def test_an_error_that_cannot_travel_is_told_as_words(hands: Hands) -> None:
+    with pytest.raises(RuntimeError, match="Odd"):
+        await hands.do(odd)
+    assert await hands.do(abs, -1) == 1
+
+
+async def test_a_hand_that_dies_is_told_and_replaced(hands: Hands) -> None:
+    with pytest.raises(Transient):
+        await hands.do(die)
+    assert await hands.do(abs, -1) == 1
+
+
+async def test_the_answer_of_a_call_nobody_waits_for_is_nobody_elses(hands: Hands) -> None:
+    await hands.do(abs, -1)
+    long = asyncio.create_task(hands.do(time.sleep, 600))
+    await asyncio.sleep(0)
+    long.cancel()
+    await asyncio.gather(long, return_exceptions=True)
+    assert await hands.do(abs, -2) == 2
+
+
+async def test_two_hands_work_side_by_side() -> None:
+    two = Hands(2)
+    try:
+        numbers = await asyncio.gather(*(two.do(os.getpid) for _ in range(2)))
+        assert len(set(numbers)) == 2
+    finally:
+        await two.close()
+
+
+OWNER = """
+import asyncio, os, time
+from mailgate.hands import Hands
+async def main():
+    hands = Hands(1)
+    print(await hands.do(os.getpid), flush=True)
+    await hands.do(time.sleep, 600)
+asyncio.run(main())
+"""
+
+
+def test_a_hand_ends_with_a_daemon_that_is_killed_even_in_the_middle_of_its_work() -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        hand = int(owner.stdout.readline())
+        owner.kill()
+    eventually(lambda: _ended(hand), 10)
+
+
+def _ended(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
