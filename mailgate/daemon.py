@@ -18,6 +18,7 @@ from mailgate.config import Config, Courier
 from mailgate.deliver import outbox
 from mailgate.desk import Counter, Desk
 from mailgate.errors import BadConfig, MailgateError, Permanent
+from mailgate.hands import Crew, Hands
 from mailgate.janitor import Janitor
 from mailgate.model import Job, Stream
 from mailgate.read.reader import Reader
@@ -48,6 +49,8 @@ _STEP = 5.0
 _FILES = 65536
 # Threads for files, connections to the relay.
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
+# Processes that start jobs and collect what they left: most of that they wait for the disk.
+_HANDS = 2
 # What is on its way in or out may end within this at the end; all is over in under 10 s.
 _GRACE = 4.0
 _LAST = 8.5
@@ -109,14 +112,18 @@ async def _served(
         at_once=_LETTERS_AT_ONCE[config.deliver.courier],
         one_hop=config.deliver.courier is Courier.SMTP,
     )
-    engine = engine_of(config, services, spool.folder)
+    hands = Hands(_HANDS)
+    engine = engine_of(config, services, spool.folder, hands)
     loops = _loops(config, desk, spool, post, place)
-    loops["run"] = lambda: Runner(config, spool, engine, place).run()
+    loops["run"] = lambda: Runner(config, spool, engine, place, hands).run()
     if under_way := attempts.open_attempts(spool.view):
         log.event("resumed", attempts=len(under_way))
     async with AsyncExitStack() as stack:
         stack.callback(counter.close)
         stack.callback(courier.close)
+        stack.push_async_callback(hands.close)
+        warming = asyncio.create_task(hands.warm())
+        stack.callback(warming.cancel)
         stack.push_async_callback(engine.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)
@@ -162,7 +169,7 @@ def _opener(config: Config, place: Place) -> Callable[[Job, Stream], BinaryIO]:
             return open_stream(JobFolder(config.run.folder, job.id), stream)
         except Permanent:
             # Gone only where the folder of all jobs is there.
-            place.check()
+            place.mark.check()
             raise
 
     return opened
@@ -173,7 +180,7 @@ def _recollector(
 ) -> Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]:
     def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
         found = collect(JobFolder(config.run.folder, job.id), job.plan, job.attempts)
-        place.check()
+        place.mark.check()
         return found.streams, found.left_out
 
     return recollect
@@ -196,14 +203,20 @@ def courier_of(config: Config) -> outbox.Courier:
             raise BadConfig(message)
 
 
-def engine_of(config: Config, services: Mapping[str, Service], folder: Folder) -> Local:
+def engine_of(config: Config, services: Mapping[str, Service], folder: Folder, crew: Crew) -> Local:
     """Return the configured engine; what keeps its jobs apart is said."""
     local = config.run.local
     box = sandbox.probe(
         local.sandbox, path=local.path, hidden=_hidden(config, folder), shown=_shown(services)
     )
     log.event("sandbox", holds=box.holds, note=box.sentence)
-    return Local(slots=local.slots, path=local.path, kill_after=local.kill_after, confinement=box)
+    return Local(
+        slots=local.slots,
+        crew=crew,
+        path=local.path,
+        kill_after=local.kill_after,
+        confinement=box,
+    )
 
 
 def _hidden(config: Config, folder: Folder) -> list[Path]:

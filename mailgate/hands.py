@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from mailgate import crash
 from mailgate.errors import Transient
@@ -26,8 +26,22 @@ T = TypeVar("T")
 
 # A hand imports what it is to do once: on a busy machine that may take a while (seconds).
 _START = 30.0
+# What is brief takes at most so long (seconds).
+_BRIEF = 0.5
 # prctl(2), PR_SET_PDEATHSIG.
 _DIE_WITH_PARENT = 1
+
+
+class Crew(Protocol):
+    """Somebody who does what blocks."""
+
+    async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it and return what it returns, or raise what it raises."""
+        ...
+
+    async def briefly(self, work: Callable[[], T]) -> T:
+        """Do the same with what only reads; TimeoutError where it takes long, and is broken off."""
+        ...
 
 
 class Hands:
@@ -51,14 +65,33 @@ class Hands:
         Transient
             The process could not be started, or died meanwhile: what it was at may be half done.
         """
+        return await self._done(partial(work, *args, **kwargs), 0.0)
+
+    async def briefly(self, work: Callable[[], T]) -> T:
+        """Do the same; what takes over half a second is broken off, wherever it is.
+
+        Raises
+        ------
+        TimeoutError
+            It was broken off.
+        Transient
+            As above.
+        """
+        return await self._done(work, _BRIEF)
+
+    async def _done(self, work: Callable[[], T], longest: float) -> T:
         hand = await self._idle.get()
         try:
-            done, result = await hand.do(packed(partial(work, *args, **kwargs)))
+            done, result = await hand.do(packed((work, longest)))
         finally:
             self._idle.put_nowait(hand)
         if not done:
             raise result  # type: ignore[misc]  # what the work raised
         return result  # type: ignore[return-value]  # what it returned
+
+    async def warm(self) -> None:
+        """Start them before somebody waits for it; who cannot be started now is so later."""
+        await asyncio.gather(*(hand.warm() for hand in self._all))
 
     async def close(self) -> None:
         """End them all, whatever they are at."""
@@ -71,10 +104,17 @@ class _Hand:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
+
+    async def warm(self) -> None:
+        async with self._starting:
+            with suppress(OSError, EOFError, TimeoutError):
+                await self._running()
 
     async def do(self, frame: bytes) -> tuple[bool, object]:
         try:
-            process = await self._running()
+            async with self._starting:
+                process = await self._running()
             answer = await ask(process, frame)
         except (OSError, EOFError, TimeoutError) as error:
             await self.end()
@@ -128,19 +168,38 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever it starts belongs to nobody: its end is seen by others.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _break_off)
     crash.dies_first(daemon)
     receive(source)
     answer: object = (True, None)
     while os.getppid() == daemon:
         target.write(packed(answer))
         target.flush()
-        work = receive(source)
-        if not callable(work):
+        order = receive(source)
+        if not isinstance(order, tuple):
             return
+        answer = _done(*order)
+
+
+class _TooLongError(BaseException):
+    """Nothing that the work catches."""
+
+
+def _break_off(*_: object) -> None:
+    raise _TooLongError
+
+
+def _done(work: Callable[[], object], longest: float) -> tuple[bool, object]:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, longest)
         try:
-            answer = (True, work())
-        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
-            answer = (False, _portable(error))
+            return True, work()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except _TooLongError:
+        return False, TimeoutError(f"over {longest} s")
+    except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
+        return False, _portable(error)
 
 
 def _portable(error: Exception) -> Exception:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from mailgate.config import Config, Courier
 from mailgate.daemon import courier_of, engine_of
 from mailgate.errors import MailgateError, Permanent, Transient
+from mailgate.hands import Hands
 from mailgate.model import (
     Attempt,
     AttemptState,
@@ -132,11 +133,15 @@ def _no_stream(stream: Stream) -> BinaryIO:
 async def _job(config: Config, services: Mapping[str, Service]) -> Tried:
     what = f'job "{_COMMAND}" by the engine {config.run.engine}'
     began = time.monotonic()
+    hands = Hands(1)
     try:
         with _place(config.run.folder) as jobs:
-            end = await _ended(engine_of(config, services, Folder(config.gateway.spool)), jobs)
+            engine = engine_of(config, services, Folder(config.gateway.spool), hands)
+            end = await _ended(engine, jobs)
     except MailgateError as error:
         return _failed(what, error)
+    finally:
+        await hands.close()
     came = f"ended with {_told(end)} after {time.monotonic() - began:.1f} s"
     worked = end.reason is Reason.EXIT and end.code == 0
     return Tried(what=what, came=came, status=0 if worked else Permanent.exit_status)

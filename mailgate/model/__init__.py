@@ -2,6 +2,7 @@
 
 from mailgate.model.job import (
     INPUTS,
+    MARK,
     Attempt,
     AttemptState,
     Exit,
@@ -45,6 +46,7 @@ from mailgate.model.who import (
 
 __all__ = [
     "INPUTS",
+    "MARK",
     "Answer",
     "Attachment",
     "Attempt",

@@ -127,6 +127,9 @@ class Stream:
     sha256: str
 
 
+MARK = "gateway"
+"""A file of this name in the folder of all jobs says whose they are."""
+
 INPUTS = "\0in"
 """Stands in a kept plan's argv for the job's ``in/``, so that a spool restored elsewhere finds it.
 

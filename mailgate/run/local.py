@@ -13,20 +13,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from signal import Signals
 
 from mailgate import log
 from mailgate.errors import Transient
+from mailgate.hands import Crew
 from mailgate.model import Attempt, NativeId, Token
 from mailgate.run import jobdir
-from mailgate.run.files import make_folder, writing
+from mailgate.run.files import writing
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.process import is_locked, is_script, locked, most_files, start_script
-from mailgate.run.remains import end_recent, end_remains, strays
+from mailgate.run.process import FILES, is_locked, is_script, most_files
+from mailgate.run.remains import end_remains, strays
 from mailgate.run.sandbox import Confinement
-from mailgate.run.script import default_signals, write_attempt
-from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
+from mailgate.run.script import default_signals
+from mailgate.run.sight import Ended, Running, Sight, is_wiped
+from mailgate.run.steps import Launch, launched, looked
 
 # A script has written its process id within milliseconds.
 _START_PATIENCE = 2.0
@@ -43,16 +44,11 @@ _SHARE = 4
 _SWEEP = 1.0
 
 
-def _nothing() -> None:
-    """Lay nothing out: it is done."""
-
-
 @dataclass(slots=True, kw_only=True)
 class _Watch:
     """A living script: a pidfd that becomes readable when it ends."""
 
     pinned: int
-    process: int
     since: float
 
 
@@ -63,25 +59,30 @@ class Local:
         self,
         *,
         slots: int,
+        crew: Crew,
         path: str,
         kill_after: timedelta,
         confinement: Confinement,
         pin: Callable[[int], int] = os.pidfd_open,
     ) -> None:
         self._slots = slots
-        self._path = path
-        self._kill_after = kill_after
-        self._confinement = confinement
+        self._crew = crew
+        self._launch = Launch(
+            path=path,
+            kill_after=kill_after,
+            confinement=confinement,
+            default_signals=default_signals(),
+            files=FILES,
+        )
         self._pin = pin
         self._changed = asyncio.Event()
         self._watches: dict[Token, _Watch] = {}
         self._starts: dict[Token, datetime] = {}
-        self._children: set[int] = set()
         self._swept: set[Token] = set()
         self._unseen: set[Token] = set()
         self._most_watched = most_files() // _SHARE
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._sweeping: asyncio.Future[bool] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     @property
     def slots(self) -> int:
@@ -94,7 +95,7 @@ class Local:
         return self._changed
 
     async def submit(
-        self, folder: Folder, start: Start, lay_out: Callable[[], None] = _nothing
+        self, folder: Folder, start: Start, lay_out: Callable[[], None] | None = None
     ) -> NativeId:
         """Start the attempt's script in a session of its own; its process id is the native id.
 
@@ -106,18 +107,16 @@ class Local:
             The command cannot be given to a program, or there is no shell.
         """
         # Writes files and waits for a lock.
-        process, ours = await asyncio.to_thread(self._launch, folder, start, lay_out)
+        process, ours = await self._crew.do(launched, self._launch, folder, start, lay_out)
         if ours:
-            self._children.add(process)
             full = len(self._watches) >= self._most_watched
-            self._watch(start.token, process, -1 if full else self._pinned(process))
+            self._watch(start.token, -1 if full else self._pinned(process))
             # A little later than due.
             self._later("started", _STARTED_AFTER * 1.1)
         return NativeId(str(process))
 
     async def sights(self, attempts: Sequence[tuple[Folder, Attempt]]) -> Mapping[Token, Sight]:
         """Say what is seen; a living attempt that is watched costs a look into a table."""
-        self._reap()
         now = time.monotonic()
         seen: dict[Token, Sight] = {}
         unsure = []
@@ -130,10 +129,7 @@ class Local:
             elif now >= watch.since + _STARTED_AFTER:
                 unsure.append((folder, attempt))
         if unsure:
-            # Reads some small files of each.
-            looked = await asyncio.to_thread(self._look, unsure)
-            seen |= looked
-            await self._follow(unsure, looked)
+            seen |= await self._look(unsure)
         return seen
 
     async def cancel(
@@ -174,78 +170,27 @@ class Local:
             # What was to be swept soon; nobody would know of it later.
             await asyncio.to_thread(end_remains, self._swept)
 
-    # --- starting (in a thread) -------------------------------------------------------------------
-
-    def _launch(
-        self, folder: Folder, start: Start, lay_out: Callable[[], None]
-    ) -> tuple[int, bool]:
-        """Start the script; its process id, and whether it is a child of ours."""
-        lay_out()
-        attempt = folder.attempt(start.number)
-        sandbox = self._confinement.wrap(folder, start)
-        with writing():
-            make_folder(attempt)
-            with locked(attempt) as lock:
-                if lock is None:
-                    return _already(folder, start), False
-                write_attempt(
-                    folder,
-                    start,
-                    path=self._path,
-                    sandbox=sandbox,
-                    kill_after=self._kill_after,
-                    default_signals=default_signals(),
-                )
-                return start_script(attempt, lock=lock, token=start.token), True
-
     # --- seeing -----------------------------------------------------------------------------------
 
-    def _look(self, attempts: Sequence[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
-        """Look into the folders (in a thread); leave no process of what is over."""
-        seen: dict[Token, Sight] = {}
-        for folder, attempt in attempts:
-            try:
-                look = partial(self._seen, folder, attempt)
-                alive, sight = jobdir.in_spite(look, folder, attempt.number)
-            except OSError as error:
-                self._complain(attempt, error)
-                continue
-            self._unseen.discard(attempt.token)
-            if not (alive and isinstance(sight, NotStarted)):  # on its way
-                seen[attempt.token] = sight
-        wiped = {token for token, sight in seen.items() if is_wiped(sight)}
-        if not self._confinement.holds:
-            wiped |= self._left_behind(attempts, seen)
-        if wiped and not end_remains(wiped):
-            log.event("lingers", attempts=" ".join(sorted(wiped)))
-        return seen
-
-    def _seen(self, folder: Folder, attempt: Attempt) -> tuple[bool, Sight]:
-        alive = is_locked(folder, attempt.number)
-        started = self._starts.get(attempt.token) if alive else None
-        if started is not None:
-            return True, Running(started=started)
-        return alive, jobdir.look(folder, attempt.number, alive=alive)
-
-    def _left_behind(
-        self, attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]
-    ) -> set[Token]:
-        """End what short jobs left running; return those for which all of /proc has to be read."""
-        unsure = set()
-        for folder, attempt in attempts:
-            if isinstance(seen.get(attempt.token), Ended):
-                with suppress(OSError):
-                    process = jobdir.script_process(folder, attempt.number)
-                    if process is not None and end_recent(attempt.token, process):
-                        continue
-                unsure.add(attempt.token)
-        return unsure
-
-    def _complain(self, attempt: Attempt, error: OSError) -> None:
-        """Say once that an attempt's folder cannot be read; it stays unknown."""
-        if attempt.token not in self._unseen:
-            self._unseen.add(attempt.token)
-            log.event("unseen", job=attempt.job, token=attempt.token, detail=str(error))
+    async def _look(self, attempts: Sequence[tuple[Folder, Attempt]]) -> Mapping[Token, Sight]:
+        """Look into the folders, and watch what lives."""
+        starts = {a.token: self._starts[a.token] for _, a in attempts if a.token in self._starts}
+        # Reads some small files of each, and /proc.
+        found = await self._crew.do(
+            looked, attempts, starts, confined=self._launch.confinement.holds
+        )
+        for _, attempt in attempts:
+            why = found.unread.get(attempt.token)
+            if why is None:
+                self._unseen.discard(attempt.token)
+            elif attempt.token not in self._unseen:
+                # Told once.
+                self._unseen.add(attempt.token)
+                log.event("unseen", job=attempt.job, token=attempt.token, detail=why)
+        if found.lingering:
+            log.event("lingers", attempts=" ".join(sorted(found.lingering)))
+        await self._follow(attempts, found.sights)
+        return found.sights
 
     async def _follow(
         self, attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]
@@ -270,10 +215,10 @@ class Local:
             self._later("unwatched", _UNWATCHED)
         if strange[:free]:
             # Found after a restart: reads a small file of each.
-            for token, process, pinned in await asyncio.to_thread(self._find, strange[:free]):
-                self._watch(token, process, pinned)
+            for token, pinned in await asyncio.to_thread(self._find, strange[:free]):
+                self._watch(token, pinned)
 
-    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
+    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int]]:
         """Pin the scripts of attempts that somebody else started (in a thread)."""
         found = []
         for folder, attempt in attempts:
@@ -284,24 +229,28 @@ class Local:
             if pinned >= 0 and not is_script(process, folder, attempt.number):
                 os.close(pinned)
                 pinned = -1
-            found.append((attempt.token, process or 0, pinned))
+            found.append((attempt.token, pinned))
         return found
 
     def _pinned(self, process: int) -> int:
         """Return a pidfd of the process; -1 where there is none to be had."""
         try:
             return self._pin(process)
+        except ProcessLookupError:
+            # It was quick.
+            self._changed.set()
         except OSError:
-            return -1
+            pass
+        return -1
 
-    def _watch(self, token: Token, process: int, pinned: int) -> None:
+    def _watch(self, token: Token, pinned: int) -> None:
         if pinned < 0:
             self._later("unwatched", _UNWATCHED)
             return
         if token in self._watches:
             os.close(pinned)
             return
-        self._watches[token] = _Watch(pinned=pinned, process=process, since=time.monotonic())
+        self._watches[token] = _Watch(pinned=pinned, since=time.monotonic())
         asyncio.get_running_loop().add_reader(pinned, self._gone, token)
 
     def _unwatch(self, token: Token) -> None:
@@ -311,23 +260,8 @@ class Local:
 
     def _gone(self, token: Token) -> None:
         """Let go of a watched script, which has ended."""
-        process = self._watches[token].process
         self._unwatch(token)
-        self._reap_one(process)
         self._changed.set()
-
-    def _reap(self) -> None:
-        """Fetch the ends of children that no pidfd watches; how they ended says nothing."""
-        watched = {watch.process for watch in self._watches.values()}
-        for process in self._children - watched:
-            self._reap_one(process)
-
-    def _reap_one(self, process: int) -> None:
-        if process in self._children:
-            with suppress(ChildProcessError):
-                if os.waitpid(process, os.WNOHANG)[0] == 0:
-                    return
-            self._children.discard(process)
 
     # --- ending (in a thread) ---------------------------------------------------------------------
 
@@ -376,7 +310,7 @@ class Local:
 
     def _sweep_later(self, token: Token) -> None:
         """Have what an ended attempt left behind killed soon; a sandbox leaves nothing."""
-        if self._confinement.holds:
+        if self._launch.confinement.holds:
             return
         self._swept.add(token)
         if "sweep" not in self._timers:
@@ -386,13 +320,9 @@ class Local:
     def _sweep(self) -> None:
         del self._timers["sweep"]
         tokens, self._swept = self._swept, set()
-        loop = asyncio.get_running_loop()
         # Reads /proc. Kept, so that close() can wait for it.
-        self._sweeping = loop.run_in_executor(None, end_remains, tokens)
+        self._sweeping = asyncio.ensure_future(self._end_remains(tokens))
 
-
-def _already(folder: Folder, start: Start) -> int:
-    process = jobdir.script_process(folder, start.number)
-    if process is None:
-        raise Transient("The job is just being started.")
-    return process
+    async def _end_remains(self, tokens: Collection[Token]) -> None:
+        with suppress(Transient):
+            await self._crew.do(end_remains, tokens)

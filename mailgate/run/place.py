@@ -6,7 +6,6 @@ slip in the configuration): nothing of them is concluded, nothing is started, un
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,17 +14,17 @@ from pathlib import Path
 
 from mailgate import log
 from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
-from mailgate.model import Exit, JobId
+from mailgate.model import MARK, Exit, JobId
 from mailgate.phases import Phase
-from mailgate.run.files import read_little, reopen
+from mailgate.run.files import reopen
 from mailgate.run.jobdir import Folder
+from mailgate.run.mark import Mark, read, write
 from mailgate.settings.units import said_size
 from mailgate.spool import house
 from mailgate.spool.files import free
-from mailgate.spool.house import MARK, House
+from mailgate.spool.house import House
 from mailgate.spool.store import Spool
 
-_MARK_READ = 200
 # With less than this free (bytes) a command cannot write what it wants to.
 _FULL = 1 << 18
 # It is looked so often (seconds), and anew before anything is concluded from what is not there.
@@ -81,20 +80,10 @@ class Place:
         self._tell(fault, tight)
         return fault is None
 
-    def check(self) -> None:
-        """See, in a thread, that the folder is there right now.
-
-        Raises
-        ------
-        Transient
-            It is not.
-        """
-        try:
-            there = _read(self._jobs)
-        except OSError as error:
-            raise Transient("The folder of the jobs cannot be read.", detail=str(error)) from error
-        if there is None or there != self._mark:
-            raise Transient("The folder of the jobs is not there.", detail=str(self._jobs))
+    @property
+    def mark(self) -> Mark:
+        """What to check in a thread or a process of its own: that the folder is there right now."""
+        return Mark(self._jobs, self._mark)
 
     def judged(self, end: Exit) -> Exit:
         """Return the end of a job that failed, with the words that the disk is full if it is."""
@@ -113,7 +102,7 @@ class Place:
         try:
             with suppress(OSError):
                 reopen(self._jobs)
-            self.check()
+            self.mark.check()
         except Transient as error:
             return str(error), None
         return None, self._crowded()
@@ -161,12 +150,12 @@ class Place:
                 await self._adopt(there)
             elif there is None and alive and ours.mark is not None:
                 # Somebody deleted the mark alone.
-                await asyncio.to_thread(_write, self._jobs, ours.mark)
+                await asyncio.to_thread(write, self._jobs, ours.mark)
             elif there is None and (not needed or ours.mark is None):
                 await self._mark_anew(ours)
             else:
                 return self._gone(ours)
-            there = await asyncio.to_thread(_read, self._jobs)
+            there = await asyncio.to_thread(read, self._jobs)
         except OSError as error:
             said = error.strerror or str(error)
             return (
@@ -178,7 +167,7 @@ class Place:
 
     def _found(self, live: Sequence[JobId]) -> tuple[str | None, bool]:
         """Return the mark that is there, and whether jobs that run have their folders there."""
-        there = _read(self._jobs)
+        there = read(self._jobs)
         return there, any(Folder(self._jobs, job).root.is_dir() for job in live)
 
     async def _mark_anew(self, ours: House) -> None:
@@ -186,7 +175,7 @@ class Place:
         await asyncio.to_thread(self._jobs.mkdir, 0o700, parents=True, exist_ok=True)
         # First the database: of a mark without its row nobody would know whose it is.
         await self._adopt(mark)
-        await asyncio.to_thread(_write, self._jobs, mark)
+        await asyncio.to_thread(write, self._jobs, mark)
 
     async def _adopt(self, mark: str) -> None:
         await self._spool.write(lambda tx: house.marked(tx, mark))
@@ -208,22 +197,4 @@ class Place:
 
 def is_marked(jobs: Path, ours: House | None) -> bool:
     """Tell whether the folder of jobs is this gateway's; raises OSError."""
-    return ours is not None and ours.mark is not None and _read(jobs) == ours.mark
-
-
-def _read(jobs: Path) -> str | None:
-    found = read_little(jobs / MARK, _MARK_READ)
-    return found[0].decode("utf-8", "replace").strip() if found is not None else None
-
-
-def _write(jobs: Path, mark: str) -> None:
-    """Write the mark, whole, unless another gateway has just done so."""
-    part = jobs / f".{MARK}.{os.getpid()}"
-    part.write_text(f"{mark}\n", encoding="ascii")
-    try:
-        os.link(part, jobs / MARK)
-    except FileExistsError:
-        # Somebody was faster: the next look tells who.
-        return
-    finally:
-        part.unlink()
+    return ours is not None and ours.mark is not None and read(jobs) == ours.mark

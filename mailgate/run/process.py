@@ -27,8 +27,8 @@ _ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # There is no lock any more: gone, or a command put something else in its place or above it.
 _REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-# Files that may be open, as this process was started: the daemon takes more, its jobs get this.
-_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""Files that may be open, as this process was started: the daemon takes more, its jobs get this."""
 
 # Who asks whether an attempt is alive holds its lock for microseconds.
 _PATIENCE = 1.0
@@ -48,8 +48,10 @@ def locked(attempt: Path) -> Iterator[int | None]:
         os.close(lock)
 
 
-def start_script(attempt: Path, *, lock: int, token: Token) -> int:
+def start_script(attempt: Path, *, lock: int, token: Token, files: int) -> int:
     """Start the script as it lies in the attempt's folder, in a session of its own; its process id.
+
+    ``files``: how many files its command may have open.
 
     Raises
     ------
@@ -59,13 +61,13 @@ def start_script(attempt: Path, *, lock: int, token: Token) -> int:
         There is no shell.
     """
     # Opened anew: a sleep that outlives the script by a moment must not hold the lock itself.
-    files = "unlimited" if _FILES == resource.RLIM_INFINITY else str(_FILES)
+    most = "unlimited" if files == resource.RLIM_INFINITY else str(files)
     complaints = (str(attempt / "lock"), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0)
     try:
         return os.posix_spawn(
             _SHELL,
             [_SHELL, str(attempt / "script")],
-            {"PATH": _TOOLS, "MAILGATE_TOKEN": token, "MAILGATE_FILES": files},
+            {"PATH": _TOOLS, "MAILGATE_TOKEN": token, "MAILGATE_FILES": most},
             file_actions=[
                 # First: the lock may have one of the numbers below.
                 (os.POSIX_SPAWN_DUP2, lock, _LOCK),

@@ -1,14 +1,16 @@
 """The loop that owns the engine: starts what is queued, watches what runs, ends what has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from signal import Signals
 
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError, NoSpace, Permanent, Transient
+from mailgate.hands import Crew
 from mailgate.model import (
     Attempt,
     AttemptState,
@@ -21,12 +23,14 @@ from mailgate.model import (
 )
 from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
-from mailgate.run.collect import Collected, collect
+from mailgate.run.collect import Collected
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
+from mailgate.run.excess import clear, is_over, told
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.news import News, tell_start
 from mailgate.run.place import Place
-from mailgate.run.weights import CLEARED, Weights, clear, is_over, told, was_cleared
+from mailgate.run.steps import collected, laid_out
+from mailgate.run.weights import Weights
 from mailgate.spool import attempts, jobs
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
@@ -56,9 +60,12 @@ class Runner:
     ``_rests``: until when (loop time) jobs are not started whose attempts never began, or failed.
     """
 
-    def __init__(self, config: Config, spool: Spool, engine: Engine, place: Place) -> None:
+    def __init__(
+        self, config: Config, spool: Spool, engine: Engine, place: Place, crew: Crew
+    ) -> None:
         self._config = config
         self._place = place
+        self._crew = crew
         self._spool = spool
         self._engine = engine
         self._open: dict[Token, Attempt] = {}
@@ -175,9 +182,8 @@ class Runner:
             plan=jobdir.located(plan, folder),
             limit=attempt.limit,
         )
-        native = await self._engine.submit(
-            folder, start, lambda: self._lay_out(folder, start, staged)
-        )
+        lay_out = partial(laid_out, self._place.mark, folder, start, staged)
+        native = await self._engine.submit(folder, start, lay_out)
         crash.point("run:submitted")
         await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
         self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
@@ -189,11 +195,6 @@ class Runner:
             native=native,
             attempt=attempt.number,
         )
-
-    def _lay_out(self, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
-        self._place.check()
-        jobdir.lay_out(folder, start, staged)
-        crash.point("run:prepared")
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:
@@ -272,9 +273,9 @@ class Runner:
         """
         folder = self._folder(attempt.job)
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
-        collected = Collected(streams=(), left_out=())
+        found = Collected(streams=(), left_out=())
         if phase in ACTIVE:
-            collected = await asyncio.to_thread(self._collect, folder, plan, attempt.number, end)
+            found = await self._collect(folder, plan, attempt.number, end)
         end = self._place.judged(told(end, plan))
         crash.point("run:collected")
         keep = self._config.keep.mail
@@ -286,8 +287,8 @@ class Runner:
                 attempt,
                 end,
                 at=at,
-                streams=collected.streams,
-                left_out=collected.left_out,
+                streams=found.streams,
+                left_out=found.left_out,
                 keep_mail=keep,
             )
 
@@ -313,13 +314,13 @@ class Runner:
             attempt=attempt.number,
         )
 
-    def _collect(self, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
-        collected = collect(folder, plan, number)
-        if is_over(end, plan) and was_cleared(folder):
-            collected = replace(collected, left_out=(*collected.left_out, CLEARED))
-        # What is missing is so only where the folder itself is there.
-        self._place.check()
-        return collected
+    async def _collect(self, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
+        work = partial(collected, self._place.mark, folder, plan, number, end)
+        try:
+            return await self._crew.briefly(work)
+        except TimeoutError:
+            # Much to read: in a thread it keeps nobody waiting.
+            return await asyncio.to_thread(work)
 
     async def _stop_writing(self, attempt: Attempt) -> None:
         await self._engine.cancel(self._folder(attempt.job), attempt, Signals.SIGXFSZ)

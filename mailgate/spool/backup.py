@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailgate.errors import Permanent, Transient
+from mailgate.model import MARK
 from mailgate.spool.database import Connection, Row, View
-from mailgate.spool.house import MARK
 from mailgate.spool.keep import NOT_ENDED
 from mailgate.spool.store import Folder, direct
 

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 
 from mailgate.spool.database import Tx, View
 
-MARK = "gateway"
-"""The name of the file in the folder of jobs; no job's folder can have it."""
-
 _BYTES = 8
 
 

@@ -106,7 +106,7 @@ async def test_the_lock_of_a_script_outlives_whoever_started_it(bare: Yard) -> N
     with locked(job.run) as lock:
         assert lock is not None
         write_attempt(job.folder, job.start, path=PATH, sandbox=())
-        process = start_script(job.run, lock=lock, token=job.attempt.token)
+        process = start_script(job.run, lock=lock, token=job.attempt.token, files=1024)
     assert isinstance(await bare.running(job), Running)
     (job.folder.work / "go").touch()
     os.waitpid(process, 0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mailgate.hands import Hands
 from mailgate.model import Exit, Plan, Reason, Token
 from mailgate.run.sandbox import Confinement, Unconfined
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
@@ -189,19 +190,23 @@ async def test_ends_are_noticed_without_pidfds(open_yard: Callable[..., Yard]) -
     assert (await yard.end(slow)).reason is Reason.CANCELLED
 
 
-async def test_no_process_of_ours_is_left_unfetched(open_yard: Callable[..., Yard]) -> None:
-    for yard in (open_yard(), open_yard(pin=no_pidfd)):
+async def test_the_hand_that_starts_scripts_leaves_none_of_them_unfetched(
+    open_yard: Callable[..., Yard],
+) -> None:
+    hands = Hands(1)
+    try:
+        yard = open_yard(crew=hands)
         jobs = [await yard.start("true") for _ in range(5)]
         for job in jobs:
             await yard.end(job)
-        await yard.sight(jobs[0])
-        until(lambda: _zombies() == [], "zombies are left")
+        hand = await hands.do(os.getpid)
+        until(lambda: _children(hand) == [], "zombies are left")
+    finally:
+        await hands.close()
 
 
-def _zombies() -> list[str]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    stats = [Path(f"/proc/{child}/stat") for child in children]
-    return [stat.parent.name for stat in stats if stat.exists() and ") Z" in stat.read_text()]
+def _children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
 
 
 async def test_a_thousand_running_jobs_are_seen_in_a_moment(bare: Yard) -> None:

@@ -1,9 +1,7 @@
 """Jobs that remove or lock away what their own end is recorded in: none is without an end."""
 
-import asyncio
 import concurrent.futures.thread  # noqa: F401 - now: not every user may read it later
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from mailgate.run import jobdir
 from mailgate.run.process import is_locked, is_script
 from mailgate.run.sight import Ended, NotStarted
 from tests.run.conftest import BARE
-from tests.run.yard import PATIENCE, Yard, under, until
+from tests.run.yard import Yard, alive, under, until
 
 SOMEONE = 54_321
 
@@ -83,8 +81,4 @@ async def test_only_what_has_begun_is_seen_to_have_begun_without_its_claim(bare:
     assert jobdir.look(waiting.folder, 1, alive=False) == NotStarted()
     (script,) = [one for one in under(job.attempt.token) if is_script(one, job.folder, 1)]
     await bare.engine.cancel(job.folder, job.attempt)
-    deadline = time.monotonic() + PATIENCE
-    # Other tests count what nobody has fetched.
-    while Path(f"/proc/{script}").exists():
-        assert time.monotonic() < deadline, "the script does not end"
-        await asyncio.sleep(0.01)
+    until(lambda: not alive(script), "the script does not end")

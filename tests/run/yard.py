@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
+from mailgate.hands import Crew
 from mailgate.model import Attempt, AttemptState, Exit, JobId, Plan, Reason, Staged, Token
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder, Start
@@ -73,6 +75,21 @@ def by_signal(number: int) -> Exit:
     return Exit(reason=Reason.SIGNAL, signal=number, words=f"exit status {128 + number}")
 
 
+T = TypeVar("T")
+
+
+class Here:
+    """Does in a thread what the daemon has a process do: a yard is made and gone in no time."""
+
+    async def do(self, work: Callable[..., T], *args: object, **kwargs: object) -> T:
+        """Call it."""
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+    async def briefly(self, work: Callable[[], T]) -> T:
+        """Call it, however long it takes."""
+        return await asyncio.to_thread(work)
+
+
 class Yard:
     """A jobs folder, an engine, and all that was started in them."""
 
@@ -83,12 +100,14 @@ class Yard:
         *,
         kill_after: float = 10.0,
         pin: Callable[[int], int] | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.jobs = jobs
         self.box = box
         more = {} if pin is None else {"pin": pin}
         self.engine = Local(
             slots=8,
+            crew=crew or Here(),
             path=PATH,
             kill_after=timedelta(seconds=kill_after),
             confinement=box,

@@ -9,6 +9,7 @@ import pytest
 
 from mailgate.config import Config, load
 from mailgate.janitor import Janitor, Swept, committing
+from mailgate.model import MARK
 from mailgate.spool import house
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection
@@ -45,7 +46,7 @@ def swept(spool: Connection, folder: Folder, jobs: str, *, marked: bool = True) 
         with spool.transaction() as tx:
             mark = house.new_mark(house.named(tx))
             house.marked(tx, mark)
-        (config.run.folder / house.MARK).write_text(mark)
+        (config.run.folder / MARK).write_text(mark)
     return Janitor(config, folder, young=0).sweep(spool.view, committing(spool), strays=True)
 
 

@@ -1,0 +1,42 @@
+"""Jobs that wrote more than their service allows: how that is told, and what is cleared away."""
+
+import signal
+from dataclasses import replace
+
+from mailgate.model import Exit, Plan, Reason
+from mailgate.run.files import remove_tree
+from mailgate.run.jobdir import Folder
+from mailgate.settings.units import said_size
+
+CLEARED = "what lay in work/ and $MAILGATE_OUTPUTS: removed, for it had filled the disk"
+"""Stands among what is left out of an answer."""
+
+
+def told(end: Exit, plan: Plan) -> Exit:
+    """Return the end in words where it came of writing too much: a file, or all files together."""
+    if plan.disk is None or not is_over(end, plan):
+        return end
+    words = f"It wrote more than {said_size(plan.disk)}, the most that it may."
+    return replace(end, words=words)
+
+
+def is_over(end: Exit, plan: Plan) -> bool:
+    """Tell whether it ended for what it wrote, against a limit of its service."""
+    return plan.disk is not None and end.reason is Reason.SIGNAL and end.signal == signal.SIGXFSZ
+
+
+def clear(folder: Folder) -> None:
+    """Remove what an ended job wrote, but its standard output and error (in a thread).
+
+    Raises
+    ------
+    OSError
+        Something cannot be removed.
+    """
+    for place in (folder.work, folder.named):
+        remove_tree(place)
+
+
+def was_cleared(folder: Folder) -> bool:
+    """Tell whether `clear` was here: no command can begin without these folders."""
+    return not folder.work.exists() and not folder.named.exists() and folder.out.exists()

@@ -1,0 +1,166 @@
+"""What is done to a job's files around its start and end: plain functions, which a hand can do.
+
+They block, remember nothing, and say nothing in the log: all they know they are given, all they
+find they return.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from mailgate import crash
+from mailgate.errors import Transient
+from mailgate.model import Attempt, Exit, Plan, Staged, Token
+from mailgate.run import jobdir
+from mailgate.run.collect import Collected, collect
+from mailgate.run.excess import CLEARED, is_over, was_cleared
+from mailgate.run.files import make_folder, writing
+from mailgate.run.jobdir import Folder, Start
+from mailgate.run.mark import Mark
+from mailgate.run.process import is_locked, locked, start_script
+from mailgate.run.remains import end_recent, end_remains
+from mailgate.run.sandbox import Confinement
+from mailgate.run.script import write_attempt
+from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
+
+
+def laid_out(mark: Mark, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
+    """Lay the job's folder out, in a folder of jobs that is there.
+
+    Raises
+    ------
+    Transient, Permanent
+        As :func:`jobdir.prepare`; also where the folder of jobs is not there.
+    """
+    mark.check()
+    jobdir.lay_out(folder, start, staged)
+    crash.point("run:prepared")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How this machine starts scripts. ``files`` is how many files a job may have open."""
+
+    path: str
+    kill_after: timedelta
+    confinement: Confinement
+    default_signals: str
+    files: int
+
+
+def launched(
+    how: Launch, folder: Folder, start: Start, lay_out: Callable[[], None] | None
+) -> tuple[int, bool]:
+    """Start the attempt's script; return its process id, and whether it was started just now.
+
+    Raises
+    ------
+    Transient, Permanent
+        It cannot be started, now or ever.
+    """
+    if lay_out is not None:
+        lay_out()
+    attempt = folder.attempt(start.number)
+    sandbox = how.confinement.wrap(folder, start)
+    with writing():
+        make_folder(attempt)
+        with locked(attempt) as lock:
+            if lock is None:
+                return _already(folder, start), False
+            write_attempt(
+                folder,
+                start,
+                path=how.path,
+                sandbox=sandbox,
+                kill_after=how.kill_after,
+                default_signals=how.default_signals,
+            )
+            return start_script(attempt, lock=lock, token=start.token, files=how.files), True
+
+
+def _already(folder: Folder, start: Start) -> int:
+    process = jobdir.script_process(folder, start.number)
+    if process is None:
+        raise Transient("The job is just being started.")
+    return process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What was seen of attempts; ``unread``: whose folders cannot be read, and why.
+
+    ``lingering``: those of which a process is left that cannot be ended.
+    """
+
+    sights: Mapping[Token, Sight]
+    unread: Mapping[Token, str]
+    lingering: Collection[Token]
+
+
+def looked(
+    attempts: Sequence[tuple[Folder, Attempt]],
+    starts: Mapping[Token, datetime],
+    *,
+    confined: bool,
+) -> Looked:
+    """Look into the attempts' folders; leave no process of what is over.
+
+    ``starts``: when those began that were seen to run already; ``confined``: the sandbox lets no
+    process escape.
+    """
+    seen: dict[Token, Sight] = {}
+    unread = {}
+    for folder, attempt in attempts:
+        try:
+            look = partial(_seen, folder, attempt, starts.get(attempt.token))
+            alive, sight = jobdir.in_spite(look, folder, attempt.number)
+        except OSError as error:
+            unread[attempt.token] = str(error)
+            continue
+        if not (alive and isinstance(sight, NotStarted)):  # on its way
+            seen[attempt.token] = sight
+    wiped = {token for token, sight in seen.items() if is_wiped(sight)}
+    if not confined:
+        wiped |= _left_behind(attempts, seen)
+    lingering = wiped if wiped and not end_remains(wiped) else frozenset()
+    return Looked(sights=seen, unread=unread, lingering=lingering)
+
+
+def _seen(folder: Folder, attempt: Attempt, started: datetime | None) -> tuple[bool, Sight]:
+    alive = is_locked(folder, attempt.number)
+    if alive and started is not None:
+        return True, Running(started=started)
+    return alive, jobdir.look(folder, attempt.number, alive=alive)
+
+
+def _left_behind(
+    attempts: Sequence[tuple[Folder, Attempt]], seen: Mapping[Token, Sight]
+) -> set[Token]:
+    """End what short jobs left running; return those for which all of /proc has to be read."""
+    unsure = set()
+    for folder, attempt in attempts:
+        if isinstance(seen.get(attempt.token), Ended):
+            with suppress(OSError):
+                process = jobdir.script_process(folder, attempt.number)
+                if process is not None and end_recent(attempt.token, process):
+                    continue
+            unsure.add(attempt.token)
+    return unsure
+
+
+def collected(mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
+    """Collect what attempt ``number`` left when it ended as ``end``.
+
+    Raises
+    ------
+    Transient
+        The disk or the machine failed, or the folder of jobs is not there: nothing is known yet.
+    """
+    found = collect(folder, plan, number)
+    if is_over(end, plan) and was_cleared(folder):
+        found = replace(found, left_out=(*found.left_out, CLEARED))
+    # What is missing is so only where the folder itself is there.
+    mark.check()
+    return found
