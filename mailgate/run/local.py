@@ -7,6 +7,7 @@ attempt is alive while its lock is held, and a signal goes only to a process see
 
 import asyncio
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -67,13 +68,15 @@ class Local:
     ) -> None:
         self._slots = slots
         self._crew = crew
-        self._launch = Launch(
+        self._confined = confinement.holds
+        launch = Launch(
             path=path,
             kill_after=kill_after,
             confinement=confinement,
             default_signals=default_signals(),
             files=FILES,
         )
+        self._launch = pickle.dumps(launch)
         self._pin = pin
         self._changed = asyncio.Event()
         self._watches: dict[Token, _Watch] = {}
@@ -176,9 +179,7 @@ class Local:
         """Look into the folders, and watch what lives."""
         starts = {a.token: self._starts[a.token] for _, a in attempts if a.token in self._starts}
         # Reads some small files of each, and /proc.
-        found = await self._crew.do(
-            looked, attempts, starts, confined=self._launch.confinement.holds
-        )
+        found = await self._crew.do(looked, attempts, starts, confined=self._confined)
         for _, attempt in attempts:
             why = found.unread.get(attempt.token)
             if why is None:
@@ -310,7 +311,7 @@ class Local:
 
     def _sweep_later(self, token: Token) -> None:
         """Have what an ended attempt left behind killed soon; a sandbox leaves nothing."""
-        if self._launch.confinement.holds:
+        if self._confined:
             return
         self._swept.add(token)
         if "sweep" not in self._timers:

@@ -4,11 +4,12 @@ They block, remember nothing, and say nothing in the log: all they know they are
 find they return.
 """
 
+import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 from mailgate import crash
 from mailgate.errors import Transient
@@ -51,15 +52,18 @@ class Launch:
 
 
 def launched(
-    how: Launch, folder: Folder, start: Start, lay_out: Callable[[], None] | None
+    launch: bytes, folder: Folder, start: Start, lay_out: Callable[[], None] | None
 ) -> tuple[int, bool]:
     """Start the attempt's script; return its process id, and whether it was started just now.
+
+    ``launch`` is a pickled :class:`Launch`, which is the same each time.
 
     Raises
     ------
     Transient, Permanent
         It cannot be started, now or ever.
     """
+    how = _unpickled(launch)
     if lay_out is not None:
         lay_out()
     attempt = folder.attempt(start.number)
@@ -78,6 +82,12 @@ def launched(
                 default_signals=how.default_signals,
             )
             return start_script(attempt, lock=lock, token=start.token, files=how.files), True
+
+
+@lru_cache(1)
+def _unpickled(launch: bytes) -> Launch:
+    how: Launch = pickle.loads(launch)  # noqa: S301 - our own
+    return how
 
 
 def _already(folder: Folder, start: Start) -> int:

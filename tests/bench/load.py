@@ -64,11 +64,11 @@ def gateway(folder: Path, **settings: object) -> Gateway:
 
 
 def processes(pid: int) -> list[int]:
-    """The daemon and its readers; its jobs are not the gateway."""
+    """The daemon, its readers and its hands; its jobs are not the gateway."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(x) for x in (task / "children").read_text().split()]
-    return [pid, *(x for x in found if b"mailgate.read" in _command(x))]
+    return [pid, *(x for x in found if b"\0-m\0mailgate." in _command(x))]
 
 
 def _command(pid: int) -> bytes:
