@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mailgate.cli.options import complain, parser, spool_of
+from mailgate.cli.looking import spool_of
+from mailgate.cli.options import complain, parser
 from mailgate.config import load_places
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder

@@ -1,6 +1,7 @@
 """mailgate cancel: end a job, by its id or the beginning of one; its sender hears of it."""
 
-from mailgate.cli.options import complain, parser, spool_of, the_job
+from mailgate.cli.looking import spool_of, the_job
+from mailgate.cli.options import complain, parser
 from mailgate.config import load_places
 from mailgate.phases import ACTIVE
 from mailgate.spool import jobs

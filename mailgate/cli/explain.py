@@ -1,6 +1,7 @@
 """mailgate explain: every decision taken about a mail, with times, by its Message-ID or SHA-256."""
 
-from mailgate.cli.options import complain, line, parser, spool_of, text
+from mailgate.cli.looking import spool_of
+from mailgate.cli.options import complain, line, parser, text
 from mailgate.config import load_places
 from mailgate.spool.explain import explain
 

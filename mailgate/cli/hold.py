@@ -5,7 +5,8 @@ A line each: id (the log's message=), time, sender, Message-ID or SHA-256, reaso
 
 import sys
 
-from mailgate.cli.options import add_config, complain, line, parser, spool_of, whole
+from mailgate.cli.looking import spool_of
+from mailgate.cli.options import add_config, complain, line, parser, whole
 from mailgate.config import load_places
 from mailgate.log import escaped
 from mailgate.spool import holds

@@ -4,7 +4,8 @@ import json
 import os
 import shlex
 
-from mailgate.cli.options import iso, job_facts, line, parser, shown, spool_of, the_job
+from mailgate.cli.looking import iso, job_facts, spool_of, the_job
+from mailgate.cli.options import line, parser, shown
 from mailgate.config import load_places
 from mailgate.model import INPUTS, Job
 from mailgate.run.jobdir import Folder

@@ -2,7 +2,8 @@
 
 import json
 
-from mailgate.cli.options import job_facts, parser, spool_of, table, whole
+from mailgate.cli.looking import job_facts, spool_of
+from mailgate.cli.options import parser, table, whole
 from mailgate.config import load_places
 from mailgate.model import Job
 from mailgate.spool import jobs

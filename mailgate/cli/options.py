@@ -4,8 +4,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -13,11 +13,7 @@ from typing import NoReturn
 from mailgate.config import Config, load
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
-from mailgate.model import Job, JobId
 from mailgate.services import Service, load_all
-from mailgate.spool import jobs
-from mailgate.spool.database import Connection, Site, View
-from mailgate.spool.store import Folder, direct
 
 USAGE = 64
 """The exit status of a slip in the command line (sysexits(3): EX_USAGE)."""
@@ -99,20 +95,6 @@ def services_of(config: Config) -> Mapping[str, Service]:
     return services
 
 
-@contextmanager
-def spool_of(config: Config) -> Iterator[Connection]:
-    """Work on the spool beside a running daemon, or without one.
-
-    Raises
-    ------
-    Permanent
-        There is none: a slip in a path must not make an empty one that nobody looks into.
-    """
-    folder, site = Folder(config.gateway.spool), Site.of(config.gateway.address)
-    with direct(folder, site, make=False) as connection:
-        yield connection
-
-
 def line(*fields: object) -> None:
     """Print one line of a table: fields apart by two blanks, control characters escaped."""
     print("  ".join(escaped(shown(field)) for field in fields))
@@ -131,51 +113,6 @@ def shown(field: object) -> str:
     if isinstance(field, datetime):
         return field.strftime("%Y-%m-%d %H:%M:%SZ")
     return "-" if field is None or field == "" else str(field)
-
-
-def the_job(view: View, word: str) -> JobId | None:
-    """Return the one job whose id begins so; complain and return None where there is not one."""
-    beginning = text(word).lower()
-    if not beginning:
-        complain("name a job, or its first characters")
-        return None
-    found = jobs.alike(view, beginning)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        complain(f"{beginning} is the beginning of several jobs: {', '.join(found)}")
-    else:
-        complain(f"there is no job {beginning}")
-    return None
-
-
-def job_facts(job: Job) -> dict[str, object]:
-    """Return what `--json` says of a job in a list of many; times are ISO 8601 UTC."""
-    return {
-        "id": job.id,
-        "phase": job.phase,
-        "service": job.service,
-        "owner": job.owner.address,
-        "how": job.owner.how,
-        "label": job.label,
-        "parameters": dict(job.parameters),
-        "created": iso(job.created),
-        "started": iso(job.started),
-        "ended": iso(job.ended),
-        "destruction": iso(job.destruction),
-        "exit": job.exit.header if job.exit else None,
-        "reason": job.exit.reason if job.exit else None,
-        "words": job.exit.words if job.exit else None,
-        "progress": job.progress.percent if job.progress else None,
-        "attempts": job.attempts,
-    }
-
-
-def iso(moment: datetime | None) -> str | None:
-    """Return a time as ISO 8601 with Z, to the millisecond."""
-    if moment is None:
-        return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def complain(sentences: str) -> None:

@@ -1,6 +1,7 @@
 """mailgate purge: remove what has expired, and what crashes left behind; the daemon does it too."""
 
-from mailgate.cli.options import parser, spool_of
+from mailgate.cli.looking import spool_of
+from mailgate.cli.options import parser
 from mailgate.config import load_places
 from mailgate.janitor import Janitor, committing
 from mailgate.spool.store import Folder

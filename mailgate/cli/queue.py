@@ -1,6 +1,7 @@
 """mailgate queue: list the letters that are not out yet; try one again at once, or drop one."""
 
-from mailgate.cli.options import complain, line, parser, spool_of, whole
+from mailgate.cli.looking import spool_of
+from mailgate.cli.options import complain, line, parser, whole
 from mailgate.config import load_places
 from mailgate.model import LetterState
 from mailgate.spool import letters
