@@ -262,3 +262,8 @@ def test_a_spool_of_somebody_else_is_told(place: str) -> None:
     assert f"mailgate: the spool {folder}/spool cannot be used: " in said
     assert "; be the gateway's user" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", main.names())
+def test_every_file_that_is_offered_as_a_command_is_one(name: str) -> None:
+    assert callable(main.command(name))
