@@ -27,7 +27,6 @@ recipient costs 1, a command that makes no sense and a refused message 5."""
 _TURN: Final = 32
 """Pipelined commands that are obeyed before other sessions have a turn."""
 
-
 _ANSWERS: Final[Mapping[bytes, str]] = {
     b"NOOP": "250 2.0.0 ok",
     # RFC 5321, 3.5.3: neither yes nor no.
@@ -84,6 +83,7 @@ class Session(aiosmtpd.smtp.SMTP):
         self._admit = admit
         self._ended = ended
         self.peer: str | None = None
+        self.near = False  # a relay of the house
         self._out = bytearray()
         self._greeted = False
         self._sender: str | None = None
@@ -252,13 +252,14 @@ class Session(aiosmtpd.smtp.SMTP):
     def _answering(self, at: str, *, cost: int) -> Iterator[None]:
         """Turn what the desk raises, and has logged, into a reply; the session goes on.
 
-        A refusal costs patience. What may work later is no fault of the client's.
+        A refusal costs patience, but a relay of the house passes on what strangers send. What may
+        work later is no fault of the client's.
         """
         try:
             yield
         except MailgateError as error:
             self._say(error.smtp_reply)
-            if isinstance(error, Refusal):
+            if isinstance(error, Refusal) and not self.near:
                 self._tire(cost)
         except Exception as error:  # noqa: BLE001 - a bug of ours is no reason to lose a mail
             self._say("451 4.3.0 something went wrong here, try again later")

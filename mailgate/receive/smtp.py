@@ -48,7 +48,7 @@ class SmtpDoor:
         What this machine calls itself in the greeting.
     trusted
         [trust] networks: a client there, or on this machine, may have all sessions, another one a
-        quarter of them.
+        quarter of them; and it is not sent away for what is refused of the mail that it passes on.
     idle
         How long a client may be silent (RFC 5321, 4.5.3.2.7: at least 5 minutes).
     max_sessions, max_recipients
@@ -165,15 +165,16 @@ class SmtpDoor:
             return "the gateway is shutting down"
         if len(self._sessions) >= self._max_sessions:
             return "too many sessions at once"
-        if self._clients[client] >= self._share(address):
+        session.near = self._is_near(address)
+        share = max(self._max_sessions // _SHARE, 1)
+        if not session.near and self._clients[client] >= share:
             return "too many sessions at once from your address"
         self._sessions.add(session)
         self._clients[client] += 1
         return None
 
-    def _share(self, address: _Address) -> int:
-        near = address.is_loopback or any(address in network for network in self._trusted)
-        return self._max_sessions if near else max(self._max_sessions // _SHARE, 1)
+    def _is_near(self, address: _Address) -> bool:
+        return address.is_loopback or any(address in network for network in self._trusted)
 
     def _left(self, session: Session) -> None:
         if session not in self._sessions:
