@@ -12,22 +12,19 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from mailgate import crash
 from mailgate.errors import Transient
-from mailgate.frames import ask, packed, receive
+from mailgate.frames import Companion, packed, receive
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A hand imports what it is to do once: on a busy machine that may take a while (seconds).
-_START = 30.0
+_ENDED = "a helping process has ended; it is started again"
 # What is brief takes at most so long (seconds).
-_BRIEF = 0.5
+_BRIEF = 2.0
 # prctl(2), PR_SET_PDEATHSIG.
 _DIE_WITH_PARENT = 1
 
@@ -48,9 +45,9 @@ class Hands:
     """``count`` processes, each started when it is first needed; in one event loop."""
 
     def __init__(self, count: int) -> None:
-        self._all = [_Hand() for _ in range(count)]
+        self._all = [Companion(__name__, None) for _ in range(count)]
         # The one that was busy last is asked first: the others need not even be started.
-        self._idle: asyncio.LifoQueue[_Hand] = asyncio.LifoQueue()
+        self._idle: asyncio.LifoQueue[Companion] = asyncio.LifoQueue()
         for hand in self._all:
             self._idle.put_nowait(hand)
 
@@ -65,29 +62,35 @@ class Hands:
         Transient
             The process could not be started, or died meanwhile: what it was at may be half done.
         """
-        return await self._done(partial(work, *args, **kwargs), 0.0)
+        return await self._done(partial(work, *args, **kwargs), None)
 
     async def briefly(self, work: Callable[[], T]) -> T:
-        """Do the same; what takes over half a second is broken off, wherever it is.
+        """Do the same with what only reads, and may be broken off: after two seconds it is.
 
         Raises
         ------
         TimeoutError
-            It was broken off.
+            It was broken off, by an end of the process.
         Transient
             As above.
         """
         return await self._done(work, _BRIEF)
 
-    async def _done(self, work: Callable[[], T], longest: float) -> T:
+    async def _done(self, work: Callable[[], T], longest: float | None) -> T:
+        frame = packed(work)
         hand = await self._idle.get()
         try:
-            done, result = await hand.do(packed((work, longest)))
+            answer = await _answer(hand, frame, longest)
         finally:
             self._idle.put_nowait(hand)
-        if not done:
-            raise result  # type: ignore[misc]  # what the work raised
-        return result  # type: ignore[return-value]  # what it returned
+        match answer:
+            case (True, result):
+                return result  # type: ignore[return-value]  # what the work returned
+            case (False, Exception() as error):
+                raise error
+            case _:
+                message = f"a helping process said {type(answer)}"
+                raise TypeError(message)
 
     async def warm(self) -> None:
         """Start them before somebody waits for it; who cannot be started now is so later."""
@@ -96,64 +99,22 @@ class Hands:
     async def close(self) -> None:
         """End them all, whatever they are at."""
         for hand in self._all:
-            await hand.end()
+            await hand.stop()
 
 
-class _Hand:
-    """One process, started anew when it has died."""
-
-    def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
-        self._starting = asyncio.Lock()
-
-    async def warm(self) -> None:
-        async with self._starting:
-            with suppress(OSError, EOFError, TimeoutError):
-                await self._running()
-
-    async def do(self, frame: bytes) -> tuple[bool, object]:
-        try:
-            async with self._starting:
-                process = await self._running()
-            answer = await ask(process, frame)
-        except (OSError, EOFError, TimeoutError) as error:
-            await self.end()
-            message = "a helping process has ended; it is started again"
-            raise Transient(message, detail=repr(error)) from error
-        except BaseException:
-            # Its answer would be taken for the next one's.
-            self._kill()
-            raise
-        if not isinstance(answer, tuple):
-            message = f"a helping process said {type(answer)}"
-            raise TypeError(message)
-        return answer
-
-    async def _running(self) -> asyncio.subprocess.Process:
-        if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mailgate.hands",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                cwd=Path(__file__).parents[1],
-                # Out of the terminal's group: a Ctrl-C is the daemon's to act on.
-                start_new_session=True,
-            )  # fmt: skip
-            async with asyncio.timeout(_START):
-                await ask(self._process, packed(None))
-        return self._process
-
-    def _kill(self) -> asyncio.subprocess.Process | None:
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        return process
-
-    async def end(self) -> None:
-        """End the process, whatever it is at."""
-        process = self._kill()
-        if process is not None:
-            await process.wait()
+async def _answer(hand: Companion, frame: bytes, longest: float | None) -> object:
+    try:
+        await hand.start()
+    except TimeoutError as error:
+        raise Transient(_ENDED, detail="it does not start") from error
+    except (OSError, EOFError) as error:
+        raise Transient(_ENDED, detail=repr(error)) from error
+    try:
+        return await hand.ask(frame, longest=longest)
+    except TimeoutError:
+        raise
+    except (OSError, EOFError) as error:
+        raise Transient(_ENDED, detail=repr(error)) from error
 
 
 # --- in the process -------------------------------------------------------------------------------
@@ -168,38 +129,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever it starts belongs to nobody: its end is seen by others.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _break_off)
     crash.dies_first(daemon)
     receive(source)
     answer: object = (True, None)
     while os.getppid() == daemon:
         target.write(packed(answer))
         target.flush()
-        order = receive(source)
-        if not isinstance(order, tuple):
+        work = receive(source)
+        if not callable(work):
             return
-        answer = _done(*order)
-
-
-class _TooLongError(BaseException):
-    """Nothing that the work catches."""
-
-
-def _break_off(*_: object) -> None:
-    raise _TooLongError
-
-
-def _done(work: Callable[[], object], longest: float) -> tuple[bool, object]:
-    try:
-        signal.setitimer(signal.ITIMER_REAL, longest)
         try:
-            return True, work()
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    except _TooLongError:
-        return False, TimeoutError(f"over {longest} s")
-    except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
-        return False, _portable(error)
+            answer = (True, work())
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
+            answer = (False, _portable(error))
 
 
 def _portable(error: Exception) -> Exception:

@@ -2,15 +2,12 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from mailgate import crash, log
 from mailgate.desk import Desk, Outcome, Reading, perform
 from mailgate.errors import MailgateError, Transient
-from mailgate.frames import ask, packed
+from mailgate.frames import Companion, packed
 from mailgate.read.orders import Delayed, Order, Setup, Unread
 from mailgate.spool import mail
 from mailgate.spool.mail import Waiting
@@ -28,36 +25,29 @@ _AGAIN = 5.0
 # Somebody else may have killed the process, or the machine for want of memory: not the mail's fault
 # the first time.
 _LIVES = 2
-# asyncio complains when a process is killed that has just died by itself.
-_DYING = 1.0
-# A reading process imports the house once: on a busy machine that may take a while.
-_START = 30.0
 
 
 class Process:
     """One reading process, started anew when a mail has stalled or killed it."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._process: asyncio.subprocess.Process | None = None
+        self._time_limit = setup.time_limit
+        self._companion = Companion("mailgate.read.worker", setup)
 
     async def read(self, order: Order) -> Reading | Unread | Delayed:
         """Have a mail read. A mail that stalls the process, or kills it twice, is Unread."""
         for _ in range(_LIVES):
             try:
-                process = await self._running()
+                await self._companion.start()
             except (OSError, TimeoutError, EOFError) as error:
-                await self.stop()
                 return Delayed(reason=f"no reading process can be started: {error!r}")
             try:
-                async with asyncio.timeout(self._setup.time_limit):
-                    answer = await ask(process, packed(order))
+                answer = await self._companion.ask(packed(order), longest=self._time_limit)
                 break
             except TimeoutError:
-                await self.stop()
-                return Unread(reason=f"reading it took over {self._setup.time_limit:g} s")
+                return Unread(reason=f"reading it took over {self._time_limit:g} s")
             except (OSError, EOFError):
-                await self._bury()
+                continue
         else:
             return Unread(reason="reading it killed the reading process")
         if isinstance(answer, Reading | Unread | Delayed):
@@ -65,40 +55,13 @@ class Process:
         message = f"the reading process said {type(answer)}"
         raise TypeError(message)
 
-    async def _running(self) -> asyncio.subprocess.Process:
-        if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mailgate.read.worker",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                cwd=Path(__file__).parents[2],
-                # Out of the terminal's group: a Ctrl-C is the daemon's to act on.
-                start_new_session=True,
-            )  # fmt: skip
-            async with asyncio.timeout(_START):
-                await ask(self._process, packed(self._setup))
-        return self._process
-
-    async def _bury(self) -> None:
-        """Let go of a process that has closed its pipes, which is dead or dying."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DYING):
-                if self._process is not None:
-                    await self._process.wait()
-        await self.stop()
+    async def warm(self) -> None:
+        """Start it before the first mail waits for it."""
+        await self._companion.warm()
 
     async def stop(self) -> None:
         """End the process, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-    async def warm(self) -> None:
-        """Start it before the first mail waits for it."""
-        with suppress(OSError, TimeoutError, EOFError):
-            await self._running()
+        await self._companion.stop()
 
 
 class Reader:

@@ -50,6 +50,7 @@ class _Watch:
     """A living script: a pidfd that becomes readable when it ends."""
 
     pinned: int
+    process: int
     since: float
 
 
@@ -85,7 +86,7 @@ class Local:
         self._unseen: set[Token] = set()
         self._most_watched = most_files() // _SHARE
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._sweeping: asyncio.Task[None] | None = None
+        self._sweeping: set[asyncio.Task[None]] = set()
 
     @property
     def slots(self) -> int:
@@ -113,7 +114,7 @@ class Local:
         process, ours = await self._crew.do(launched, self._launch, folder, start, lay_out)
         if ours:
             full = len(self._watches) >= self._most_watched
-            self._watch(start.token, -1 if full else self._pinned(process))
+            self._watch(start.token, process, -1 if full else self._pinned(process))
             # A little later than due.
             self._later("started", _STARTED_AFTER * 1.1)
         return NativeId(str(process))
@@ -146,7 +147,10 @@ class Local:
             The script is just starting, or cannot be told.
         """
         watch = self._watches.get(attempt.token)
-        if watch is not None:
+        # A quick one may have ended before it was pinned: then its number is another's by now.
+        if watch is not None and await asyncio.to_thread(
+            is_script, watch.process, folder, attempt.number
+        ):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(watch.pinned, why)
             return
@@ -167,8 +171,7 @@ class Local:
             timer.cancel()
         for token in list(self._watches):
             self._unwatch(token)
-        if self._sweeping is not None:
-            await self._sweeping
+        await asyncio.gather(*self._sweeping)
         if self._swept:
             # What was to be swept soon; nobody would know of it later.
             await asyncio.to_thread(end_remains, self._swept)
@@ -216,10 +219,10 @@ class Local:
             self._later("unwatched", _UNWATCHED)
         if strange[:free]:
             # Found after a restart: reads a small file of each.
-            for token, pinned in await asyncio.to_thread(self._find, strange[:free]):
-                self._watch(token, pinned)
+            for token, process, pinned in await asyncio.to_thread(self._find, strange[:free]):
+                self._watch(token, process, pinned)
 
-    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int]]:
+    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
         """Pin the scripts of attempts that somebody else started (in a thread)."""
         found = []
         for folder, attempt in attempts:
@@ -230,7 +233,7 @@ class Local:
             if pinned >= 0 and not is_script(process, folder, attempt.number):
                 os.close(pinned)
                 pinned = -1
-            found.append((attempt.token, pinned))
+            found.append((attempt.token, process or 0, pinned))
         return found
 
     def _pinned(self, process: int) -> int:
@@ -244,14 +247,14 @@ class Local:
             pass
         return -1
 
-    def _watch(self, token: Token, pinned: int) -> None:
+    def _watch(self, token: Token, process: int, pinned: int) -> None:
         if pinned < 0:
             self._later("unwatched", _UNWATCHED)
             return
         if token in self._watches:
             os.close(pinned)
             return
-        self._watches[token] = _Watch(pinned=pinned, since=time.monotonic())
+        self._watches[token] = _Watch(pinned=pinned, process=process, since=time.monotonic())
         asyncio.get_running_loop().add_reader(pinned, self._gone, token)
 
     def _unwatch(self, token: Token) -> None:
@@ -322,7 +325,9 @@ class Local:
         del self._timers["sweep"]
         tokens, self._swept = self._swept, set()
         # Reads /proc. Kept, so that close() can wait for it.
-        self._sweeping = asyncio.ensure_future(self._end_remains(tokens))
+        sweeping = asyncio.ensure_future(self._end_remains(tokens))
+        self._sweeping.add(sweeping)
+        sweeping.add_done_callback(self._sweeping.discard)
 
     async def _end_remains(self, tokens: Collection[Token]) -> None:
         with suppress(Transient):

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from mailgate import log
 from mailgate.errors import MailgateError
-from mailgate.model import Attempt
+from mailgate.model import Attempt, Exit
+from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder
 from mailgate.spool import jobs
@@ -71,5 +72,29 @@ def tell_start(attempt: Attempt) -> None:
         to="EXECUTING",
         engine=attempt.engine,
         native=attempt.native,
+        attempt=attempt.number,
+    )
+
+
+def tell_submission(attempt: Attempt) -> None:
+    """Log that the engine has an attempt."""
+    log.event(
+        "submitted",
+        job=attempt.job,
+        token=attempt.token,
+        engine=attempt.engine,
+        native=attempt.native,
+        attempt=attempt.number,
+    )
+
+
+def tell_end(attempt: Attempt, end: Exit, phase: Phase) -> None:
+    """Log how an attempt ended, and where its job is now."""
+    log.event(
+        "advanced",
+        job=attempt.job,
+        to=phase,
+        exit=end.header,
+        words=end.words or None,
         attempt=attempt.number,
     )

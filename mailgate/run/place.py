@@ -9,13 +9,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from mailgate import log
 from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
-from mailgate.model import MARK, Exit, JobId
-from mailgate.phases import Phase
+from mailgate.model import MARK, JobId
 from mailgate.run.files import reopen
 from mailgate.run.jobdir import Folder
 from mailgate.run.mark import Mark, read, write
@@ -25,8 +23,6 @@ from mailgate.spool.files import free
 from mailgate.spool.house import House
 from mailgate.spool.store import Spool
 
-# With less than this free (bytes) a command cannot write what it wants to.
-_FULL = 1 << 18
 # It is looked so often (seconds), and anew before anything is concluded from what is not there.
 _EVERY = 1.0
 
@@ -84,16 +80,6 @@ class Place:
     def mark(self) -> Mark:
         """What to check in a thread or a process of its own: that the folder is there right now."""
         return Mark(self._jobs, self._mark)
-
-    def judged(self, end: Exit) -> Exit:
-        """Return the end of a job that failed, with the words that the disk is full if it is."""
-        if end.phase is Phase.COMPLETED or end.words:
-            return end
-        try:
-            full = free(self._jobs) < _FULL
-        except OSError:
-            return end
-        return replace(end, words="The disk was full when it ended.") if full else end
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from mailgate.model import (
     AttemptState,
     Exit,
     JobId,
+    NativeId,
     Plan,
     Reason,
     Staged,
@@ -25,9 +26,9 @@ from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
-from mailgate.run.excess import clear, is_over, told
+from mailgate.run.excess import clear, is_over
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.news import News, tell_start
+from mailgate.run.news import News, tell_end, tell_start, tell_submission
 from mailgate.run.place import Place
 from mailgate.run.steps import collected, laid_out
 from mailgate.run.weights import Weights
@@ -38,7 +39,7 @@ from mailgate.spool.store import Spool
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
 _LOOK_BUSY = 1.0
 _LOOK_IDLE = 2.0
-# So many jobs are started or ended at the same time: each holds a thread for its files.
+# So many jobs are started or ended at the same time.
 _AT_ONCE = 8
 # An attempt that never begins is replaced at once; what happens so often (a full process table, a
 # folder that is taken away) is given time, and given up in the end.
@@ -166,12 +167,18 @@ class Runner:
         self._open[attempt.token] = attempt
         crash.point("run:intended")
         try:
-            await self._hand_over(attempt)
+            native = await self._handed_over(attempt)
         except Permanent as error:
             end = Exit(reason=Reason.COULD_NOT_START, words=str(error))
             await self._end(attempt, end, datetime.now(UTC), started=None)
+            return
+        crash.point("run:submitted")
+        await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
+        self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
+        tell_submission(self._open[attempt.token])
 
-    async def _hand_over(self, attempt: Attempt) -> None:
+    async def _handed_over(self, attempt: Attempt) -> NativeId:
+        """Lay the job's folder out and give the attempt to the engine."""
         folder = self._folder(attempt.job)
         plan, _ = jobs.plan_of(self._spool.view, attempt.job)
         staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
@@ -183,18 +190,11 @@ class Runner:
             limit=attempt.limit,
         )
         lay_out = partial(laid_out, self._place.mark, folder, start, staged)
-        native = await self._engine.submit(folder, start, lay_out)
-        crash.point("run:submitted")
-        await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
-        self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
-        log.event(
-            "submitted",
-            job=attempt.job,
-            token=attempt.token,
-            engine=attempt.engine,
-            native=native,
-            attempt=attempt.number,
-        )
+        if attempt.number > 1 or any(one.path is not None for one in staged):
+            # Much to remove, or perhaps to copy: in a thread it keeps nobody else waiting.
+            await asyncio.to_thread(lay_out)
+            return await self._engine.submit(folder, start)
+        return await self._engine.submit(folder, start, lay_out)
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:
@@ -275,8 +275,7 @@ class Runner:
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         found = Collected(streams=(), left_out=())
         if phase in ACTIVE:
-            found = await self._collect(folder, plan, attempt.number, end)
-        end = self._place.judged(told(end, plan))
+            found, end = await self._collect(folder, plan, attempt.number, end)
         crash.point("run:collected")
         keep = self._config.keep.mail
 
@@ -305,16 +304,11 @@ class Runner:
             tell_start(attempt)
         self._open.pop(attempt.token, None)
         self._told.discard(attempt.token)
-        log.event(
-            "advanced",
-            job=attempt.job,
-            to=phase,
-            exit=end.header,
-            words=end.words or None,
-            attempt=attempt.number,
-        )
+        tell_end(attempt, end, phase)
 
-    async def _collect(self, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
+    async def _collect(
+        self, folder: Folder, plan: Plan, number: int, end: Exit
+    ) -> tuple[Collected, Exit]:
         work = partial(collected, self._place.mark, folder, plan, number, end)
         try:
             return await self._crew.briefly(work)

@@ -4,6 +4,7 @@ They block, remember nothing, and say nothing in the log: all they know they are
 find they return.
 """
 
+import os
 import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +15,10 @@ from functools import lru_cache, partial
 from mailgate import crash
 from mailgate.errors import Transient
 from mailgate.model import Attempt, Exit, Plan, Staged, Token
+from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
-from mailgate.run.excess import CLEARED, is_over, was_cleared
+from mailgate.run.excess import CLEARED, is_over, told, was_cleared
 from mailgate.run.files import make_folder, writing
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.mark import Mark
@@ -25,6 +27,9 @@ from mailgate.run.remains import end_recent, end_remains
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
+
+# With less than this free (bytes) a command cannot write what it wants to.
+_FULL = 1 << 18
 
 
 def laid_out(mark: Mark, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
@@ -160,8 +165,10 @@ def _left_behind(
     return unsure
 
 
-def collected(mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit) -> Collected:
-    """Collect what attempt ``number`` left when it ended as ``end``.
+def collected(
+    mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit
+) -> tuple[Collected, Exit]:
+    """Collect what attempt ``number`` left when it ended as ``end``, and put that into words.
 
     Raises
     ------
@@ -173,4 +180,16 @@ def collected(mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit) ->
         found = replace(found, left_out=(*found.left_out, CLEARED))
     # What is missing is so only where the folder itself is there.
     mark.check()
-    return found
+    return found, _judged(folder, told(end, plan))
+
+
+def _judged(folder: Folder, end: Exit) -> Exit:
+    """Return the end of a job that failed, with the words that the disk is full if it is."""
+    if end.phase is Phase.COMPLETED or end.words:
+        return end
+    try:
+        disk = os.statvfs(folder.jobs)
+    except OSError:
+        return end
+    full = disk.f_bavail * disk.f_frsize < _FULL
+    return replace(end, words="The disk was full when it ended.") if full else end

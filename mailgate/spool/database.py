@@ -158,11 +158,10 @@ class Connection:
         self._site = site
         self._busy = busy
         self._hurry = hurry
-        wait = busy if hurry is None else 0.0
         self._database = SqliteDatabase(
             str(path),
-            pragmas={**_PRAGMAS, "busy_timeout": int(wait * 1000)},
-            timeout=wait,
+            pragmas={**_PRAGMAS, "busy_timeout": int(busy * 1000)},
+            timeout=busy,
             check_same_thread=False,
             thread_safe=False,
             isolation_level=None,
@@ -209,8 +208,13 @@ class Connection:
             The spool was written by a newer version of the software.
         """
         # Asked first without a transaction: who only reads waits for no writer.
-        if self.view.count("PRAGMA user_version") == tables.VERSION:
-            return
+        if self.view.count("PRAGMA user_version") != tables.VERSION:
+            self._make()
+        if self._hurry is not None:
+            # From now on it waits here, where it can be told to hurry, and not in SQLite.
+            self.view.one("PRAGMA busy_timeout = 0")
+
+    def _make(self) -> None:
         with self.transaction() as tx:
             found = tx.count("PRAGMA user_version")
             if found > tables.VERSION:
@@ -233,10 +237,9 @@ class Connection:
         Transient
             The database stayed locked, or could not be written; nothing was.
         """
-        self.wait_begun()
-        tx = self.tx()
         try:
-            yield tx
+            self.wait_begun()
+            yield self.tx()
             self.commit()
         except sqlite3.Error as error:
             self.abandon()
@@ -296,8 +299,6 @@ class Connection:
             self._raw.execute("COMMIT")
         except sqlite3.Error as error:
             raise meaning(error) from error
-        # What was moved between the two is said to have failed: done twice it does no harm.
-        self.check_place()
 
     def check_place(self) -> None:
         """See that the open file is in its place; raises Damaged."""

@@ -123,6 +123,7 @@ class Writer:
                 self._later(batch, self._begin, self._go_on)
                 return
         except Exception as error:  # noqa: BLE001 - the one writer outlives whatever a batch meets
+            self._connection.abandon()
             batch.error = error
         self._go_on(batch)
 
@@ -190,6 +191,7 @@ class Writer:
         try:
             self._connection.wait_begun()
         except Exception as error:  # noqa: BLE001 - as above
+            self._connection.abandon()
             batch.error = error
 
     def _commit(self, batch: _Batch) -> None:
