@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,21 @@ async def test_the_answer_of_a_call_nobody_waits_for_is_nobody_elses(hands: Hand
     long.cancel()
     await asyncio.gather(long, return_exceptions=True)
     assert await hands.do(abs, -2) == 2
+
+
+async def test_a_start_that_is_broken_off_gives_nobody_anothers_answer(hands: Hands) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await hands.do(abs, -5)
+    assert [await hands.do(abs, -10 * n) for n in (1, 2, 3)] == [10, 20, 30]
+
+
+async def test_what_is_not_brief_is_broken_off_and_leaves_nothing_open(hands: Hands) -> None:
+    before = await hands.do(os.getpid)
+    with pytest.raises(TimeoutError):
+        await hands.briefly(partial(time.sleep, 600))
+    assert await hands.do(abs, -2) == 2
+    assert await hands.do(os.getpid) != before
 
 
 async def test_two_hands_work_side_by_side() -> None:

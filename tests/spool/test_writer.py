@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mailgate.errors import Damaged, NoSpace, Transient
 from mailgate.spool import database
 from mailgate.spool.database import Connection, Site, Tx
-from mailgate.spool.store import Folder, Spool
+from mailgate.spool.store import Folder, Spool, direct
 from mailgate.spool.writer import Writer
 
 SITE = Site.of("jobs@gate.example.org")
@@ -102,6 +103,31 @@ async def test_a_database_locked_by_another_program_is_waited_for_then_transient
         other.close()
         writer.stop()
         connection.close()
+
+
+async def test_a_spool_is_opened_while_another_program_opens_and_closes_it(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with direct(folder, SITE):
+        pass
+    over = threading.Event()
+
+    def busy() -> None:
+        # The last one to close empties the log, which shuts everybody out for a moment.
+        while not over.is_set():
+            with direct(folder, SITE) as connection, connection.transaction() as tx:
+                tx.note("elsewhere")
+
+    other = threading.Thread(target=busy)
+    other.start()
+    try:
+        for _ in range(40):
+            spool = Spool(folder, SITE)
+            spool.open()
+            await spool.write(noted)
+            spool.close()
+    finally:
+        over.set()
+        other.join()
 
 
 async def test_a_full_disk_is_told_as_no_space_and_the_writer_goes_on(tmp_path: Path) -> None:
