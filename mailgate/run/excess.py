@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 from mailgate.model import Exit, Plan, Reason
 from mailgate.run.files import remove_tree
@@ -25,16 +26,22 @@ def is_over(end: Exit, plan: Plan) -> bool:
     return plan.disk is not None and end.reason is Reason.SIGNAL and end.signal == signal.SIGXFSZ
 
 
-def clear(folder: Folder) -> None:
+def clear(folder: Folder, *, full: Path) -> bool:
     """Remove what an ended job wrote, but its standard output and error (in a thread).
+
+    Only where it lies on the same disk as the file ``full``, which cannot grow any more: on
+    another nothing would be gained. Tell whether it was removed.
 
     Raises
     ------
     OSError
         Something cannot be removed.
     """
+    if folder.jobs.stat().st_dev != full.stat().st_dev:
+        return False
     for place in (folder.work, folder.named):
         remove_tree(place)
+    return True
 
 
 def was_cleared(folder: Folder) -> bool:

@@ -294,9 +294,9 @@ class Runner:
         try:
             begun, phase = await self._spool.write(over)
         except NoSpace:
-            if is_over(end, plan):
-                # All else would wait for somebody who clears up.
-                await asyncio.to_thread(clear, folder)
+            # All else would wait for somebody who clears up.
+            spool = self._spool.folder.database
+            if is_over(end, plan) and await asyncio.to_thread(clear, folder, full=spool):
                 log.event("cleared", job=attempt.job, reason=end.words)
             raise
         crash.point("run:ended")
