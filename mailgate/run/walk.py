@@ -2,12 +2,14 @@
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import count
+from pathlib import Path
 
 MOST_SEEN = 100_000
 """So many names are looked at in one walk; a command can make more files than anybody can list."""
@@ -16,6 +18,8 @@ DEEPEST = 64
 """So many folders are entered below each other; each holds a descriptor."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A folder that may be named, not read: it takes no right to the folder itself.
+_HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Parts = tuple[str, ...]
 # A glob's parts; None is "**". A state is (which glob, how many of its parts are behind us).
@@ -41,7 +45,7 @@ def find(opened: int, patterns: Sequence[str], *, dots: bool = False) -> list[Fo
     globs = [_glob(pattern, dots=dots) for pattern in patterns]
     states: dict[Parts, _States] = {(): frozenset((number, 0) for number in range(len(globs)))}
     files: list[Found] = []
-    for parts, entry in _names(opened, lambda parts: bool(states[parts])):
+    for parts, entry in _names(opened, _Way(enter=lambda parts: bool(states[parts]))):
         if isinstance(entry, str):
             files.append(Found(parts=parts, fault=entry))
             continue
@@ -56,75 +60,101 @@ def find(opened: int, patterns: Sequence[str], *, dots: bool = False) -> list[Fo
 def census(opened: int) -> dict[tuple[int, int], int]:
     """Count the names of each file with several below the folder ``opened``, by device and inode.
 
-    Closes the descriptor. In a folder too big to be walked too few are counted.
+    Closes the descriptor. In a folder too big to be walked too few are counted, and so they are
+    where a folder may not be read, or not entered.
     """
     names: Counter[tuple[int, int]] = Counter()
-    for _, entry in _names(opened, lambda _: True):
+    for _, entry in _names(opened, _Way()):
         if not isinstance(entry, str) and entry.is_file(follow_symlinks=False):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, PermissionError):
                 found = entry.stat(follow_symlinks=False)
                 names[found.st_dev, found.st_ino] += found.st_nlink > 1
     return names
 
 
-def disk_use(opened: int) -> int:
-    """Return the bytes that the files below the folder ``opened`` take; closes the descriptor.
+def disk_use(place: Path) -> int:
+    """Return the bytes that the files below the folder ``place`` take; 0 where there is none.
 
-    Of a folder too big or too deep to be walked too few are counted; a file with two names, twice.
+    A folder that its owner, if that is us, may not read or enter is given these rights back. Of a
+    folder too big or too deep to be walked too few are counted; a file with two names, twice.
     """
     use = 0
-    for _, entry in _names(opened, lambda _: True):
-        if not isinstance(entry, str):
-            with suppress(FileNotFoundError):
-                use += entry.stat(follow_symlinks=False).st_blocks * 512
+    # What was counted until then counts.
+    with suppress(OSError):
+        for _, entry in _names(_regained(place), _Way(open=_regained)):
+            if not isinstance(entry, str):
+                with suppress(FileNotFoundError, PermissionError):
+                    use += entry.stat(follow_symlinks=False).st_blocks * 512
     return use
 
 
 # --- walking --------------------------------------------------------------------------------------
 
 
+def _as_it_is(name: str | Path, above: int | None = None) -> int:
+    return os.open(name, _FOLDER, dir_fd=above)
+
+
+def _regained(name: str | Path, above: int | None = None) -> int:
+    """Open a folder, with the rights to read and enter it given back to ourselves."""
+    handle = os.open(name, _HANDLE, dir_fd=above)
+    try:
+        found = os.fstat(handle)
+        if found.st_uid == os.geteuid() and found.st_mode & 0o500 != 0o500:
+            # Under its name another may lie by now, and such a descriptor takes no fchmod.
+            Path(f"/proc/self/fd/{handle}").chmod(stat.S_IMODE(found.st_mode) | 0o500)
+        return os.open(".", _FOLDER, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How to walk. ``enter`` is asked of each folder right after it was told."""
+
+    enter: Callable[[Parts], bool] = lambda _: True
+    open: Callable[[str, int], int] = _as_it_is
+    budget: Iterator[int] = field(default_factory=lambda: count(MOST_SEEN, -1))
+
+
 def _names(
-    opened: int, enter: Callable[[Parts], bool]
+    opened: int, way: _Way, above: Parts = ()
 ) -> Iterator[tuple[Parts, os.DirEntry[str] | str]]:
-    """All names below a folder, with their entries or, for what cannot be walked, why.
-
-    ``enter`` is asked of each folder right after it was told.
-    """
-    budget = count(MOST_SEEN, -1)
-    yield from _below(opened, (), enter, budget)
-
-
-def _below(
-    opened: int, above: Parts, enter: Callable[[Parts], bool], budget: Iterator[int]
-) -> Iterator[tuple[Parts, os.DirEntry[str] | str]]:
+    """All names below a folder, with their entries or, for what cannot be walked, why."""
     try:
         with os.scandir(opened) as entries:
             for entry in entries:
-                if next(budget) <= 0:
+                if next(way.budget) <= 0:
                     if above == ():
                         yield (entry.name,), f"the job made over {MOST_SEEN} files"
                     return
                 parts = (*above, entry.name)
+                try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                except PermissionError as error:
+                    # A file system that does not tell with the name what bears it.
+                    yield parts, f"it cannot be looked at ({error.strerror})"
+                    continue
                 yield parts, entry
-                if entry.is_dir(follow_symlinks=False) and enter(parts):
-                    yield from _entered(opened, parts, enter, budget)
+                if is_folder and way.enter(parts):
+                    yield from _entered(opened, way, parts)
     finally:
         os.close(opened)
 
 
 def _entered(
-    opened: int, parts: Parts, enter: Callable[[Parts], bool], budget: Iterator[int]
+    opened: int, way: _Way, parts: Parts
 ) -> Iterator[tuple[Parts, os.DirEntry[str] | str]]:
     if len(parts) > DEEPEST:
         yield parts, f"it is more than {DEEPEST} folders deep"
         return
     try:
-        inner = os.open(parts[-1], _FOLDER, dir_fd=opened)
+        inner = way.open(parts[-1], opened)
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         # Swapped for a link, or removed, since it was listed.
         yield parts, f"it cannot be looked into ({error.strerror})"
         return
-    yield from _below(inner, parts, enter, budget)
+    yield from _names(inner, way, parts)
 
 
 def _fault(entry: os.DirEntry[str]) -> str | None:

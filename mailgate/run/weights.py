@@ -1,10 +1,8 @@
 """How much running jobs have written, against ``[limits] disk``."""
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from mailgate.model import Attempt, Token
 from mailgate.run.jobdir import Folder
@@ -15,7 +13,6 @@ from mailgate.spool.store import Spool
 # Folders are walked so often (seconds), and at most for one part in so many of the time.
 _EVERY = 5.0
 _SHARE = 20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Weights:
@@ -49,9 +46,4 @@ def _over(limited: Sequence[tuple[Folder, Attempt, int]]) -> list[Attempt]:
 
 
 def _weight(folder: Folder) -> int:
-    weight = 0
-    for place in (folder.work, folder.out):
-        # Gone, or not to be looked into.
-        with suppress(OSError):
-            weight += disk_use(os.open(place, _FOLDER))
-    return weight
+    return disk_use(folder.work) + disk_use(folder.out)

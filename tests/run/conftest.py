@@ -1,8 +1,11 @@
 """The yards in which this room's tests run their jobs: bare, and in a sandbox."""
 
+import concurrent.futures.thread  # noqa: F401 - now: not every user may read it later
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,22 @@ from tests.conftest import NOT_FOUND
 from tests.run.yard import PATH, Yard
 
 BARE = Unconfined(sentence="none, for a test")
+SOMEONE = 54_321
+
+
+@contextmanager
+def as_someone(top: Path) -> Iterator[None]:
+    """Give everything below ``top`` to an ordinary user, and work as that one: root may anything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [top, *top.rglob("*")]:
+        os.lchown(path, SOMEONE, SOMEONE)
+    os.seteuid(SOMEONE)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def boxed(**more: object) -> Confinement:

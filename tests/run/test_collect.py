@@ -12,6 +12,7 @@ from mailgate.errors import Permanent
 from mailgate.model import Plan, Stream, StreamRole
 from mailgate.run import jobdir
 from mailgate.run.collect import MOST_OUTPUTS, Collected, collect, open_stream
+from tests.run.conftest import as_someone
 from tests.run.yard import Handle, Yard, handle
 
 SECRET = b"the operator's secret"
@@ -229,6 +230,18 @@ def test_a_file_that_may_not_be_read_is_told(job: Handle) -> None:
     (job.folder.named / "locked").write_text("x")
     (job.folder.named / "locked").chmod(0)
     assert collected(job).left_out == ("locked: it may not be read",)
+
+
+def test_a_folder_that_may_not_be_entered_keeps_no_other_output_back(anybodys: Path) -> None:
+    job = handle(anybodys / "jobs", Plan(argv=("true",)))
+    jobdir.prepare(job.folder, job.plan, ())
+    (job.folder.named / "first").write_text("x")
+    (job.folder.named / "second").hardlink_to(job.folder.named / "first")
+    (job.folder.work / "shut").mkdir()
+    (job.folder.work / "shut" / "file").touch()
+    with as_someone(anybodys):
+        (job.folder.work / "shut").chmod(0o400)
+        assert names(job) == ["first", "second"]
 
 
 def test_a_sparse_giant_is_left_out_at_once(job: Handle) -> None:

@@ -1,9 +1,6 @@
 """Jobs that remove or lock away what their own end is recorded in: none is without an end."""
 
-import concurrent.futures.thread  # noqa: F401 - now: not every user may read it later
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,25 +8,8 @@ import pytest
 from mailgate.run import jobdir
 from mailgate.run.process import is_locked, is_script
 from mailgate.run.sight import Ended, NotStarted
-from tests.run.conftest import BARE
+from tests.run.conftest import BARE, as_someone
 from tests.run.yard import Yard, alive, under, until
-
-SOMEONE = 54_321
-
-
-@contextmanager
-def as_someone(top: Path) -> Iterator[None]:
-    """Give everything below ``top`` to an ordinary user, and work as that one: root may anything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in [top, *top.rglob("*")]:
-        os.lchown(path, SOMEONE, SOMEONE)
-    os.seteuid(SOMEONE)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailgate.run.walk import DEEPEST, Found, census, find
+from mailgate.run.walk import DEEPEST, Found, census, disk_use, find
+from tests.run.conftest import as_someone
 
 
 def opened(path: Path) -> int:
@@ -130,11 +131,48 @@ def test_the_census_counts_every_name_of_a_file(tmp_path: Path) -> None:
     assert counted[inode.st_dev, inode.st_ino] == 3
 
 
+def test_the_census_leaves_out_what_may_not_be_looked_at(anybodys: Path) -> None:
+    tree(anybodys, "a", "shut/x", "closed/y")
+    (anybodys / "b").hardlink_to(anybodys / "a")
+    inode = (anybodys / "a").stat()
+    with as_someone(anybodys):
+        (anybodys / "shut").chmod(0o400)
+        (anybodys / "closed").chmod(0)
+        counted = census(opened(anybodys))
+    assert counted[inode.st_dev, inode.st_ino] == 2
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o300, 0o100, 0])
+@pytest.mark.parametrize("place", ["work", "work/sub", "work/sub/sub"])
+def test_nothing_is_hidden_from_the_scales_by_taking_rights_away(
+    anybodys: Path, place: str, mode: int
+) -> None:
+    tree(anybodys, "work/sub/sub/big").joinpath("work/sub/sub/big").write_bytes(b"x" * 200_000)
+    with as_someone(anybodys):
+        (anybodys / place).chmod(mode)
+        assert disk_use(anybodys / "work") >= 200_000
+
+
+def test_what_is_anothers_or_behind_a_link_is_not_weighed_and_keeps_its_rights(
+    anybodys: Path,
+) -> None:
+    outside = tree(anybodys, "outside/big", "work/small").joinpath("outside")
+    (outside / "big").write_bytes(b"x" * 200_000)
+    (anybodys / "work" / "link").symlink_to(outside)
+    with as_someone(anybodys):
+        outside.chmod(0)
+        assert 0 < disk_use(anybodys / "work") < 200_000
+        assert disk_use(anybodys / "work" / "link") == 0
+        assert outside.stat().st_mode & 0o777 == 0
+    assert disk_use(anybodys / "nothing") == 0
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     tree(tmp_path, "a/b/c", "a/d", "e")
     before = len(list(Path("/proc/self/fd").iterdir()))
     find(opened(tmp_path), ["**"])
     census(opened(tmp_path))
+    disk_use(tmp_path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
