@@ -219,9 +219,10 @@ class Runner:
         if missed and not await self._place.settle(anew=True):
             return
         alive = [a for a in asked if isinstance(sights.get(a.token), Running)]
+        self._weights.weigh(group, [(self._folder(a.job), a) for a in alive])
         # First: on a disk that it has filled nothing else can be noted of it.
-        for attempt in await self._weights.over([(self._folder(a.job), a) for a in alive]):
-            if attempt.token not in self._told:
+        for attempt in alive:
+            if attempt.token in self._weights.over - self._told:
                 self._take(group, attempt.job, self._step(self._stop_writing, attempt))
         for attempt in asked:
             if attempt.job in self._working:
