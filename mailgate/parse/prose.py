@@ -5,7 +5,7 @@ which its writer meant and nobody read, a sentence that sounds like one is found
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailgate.parse.keys import (
@@ -93,7 +93,8 @@ def is_greeting(line: str) -> bool:
 
 def is_closing(line: str) -> bool:
     """Tell whether a line plainly thanks or takes leave, perhaps with a name, and says no more."""
-    return all(_says_only(_CLOSING, part) for part in line.split("/"))
+    # One closing in each of a few languages.
+    return len(line) <= _LOOKED_AT and all(_says_only(_CLOSING, part) for part in line.split("/"))
 
 
 def _says_only(courtesy: re.Pattern[str], line: str) -> bool:
@@ -104,12 +105,14 @@ def _says_only(courtesy: re.Pattern[str], line: str) -> bool:
     return all(word.lower() in _EMPTY_WORDS or word[0].isupper() for word in words)
 
 
-def is_key(line: str, service: Service) -> bool:
-    """Tell whether a line is meant as ``key: value``: its key is known, or nearly, or short."""
+def is_key(line: str, known: Mapping[str, str]) -> bool:
+    """Tell whether a line is meant as ``key: value``: its key is known, or nearly, or short.
+
+    ``known`` is what `known_keys` returns.
+    """
     found = key_line(line)
     if found is None or is_greeting(line):
         return False
-    known = known_keys(service)
     return (
         found.key in known
         or len(found.written.split()) <= 2

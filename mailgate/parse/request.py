@@ -17,9 +17,8 @@ The rules, in the order in which a sender meets them:
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from mailgate.model import Message, Request, Unclear, Understood
 from mailgate.parse.inputs import Binding, bind_attachments, bind_body
@@ -75,8 +74,8 @@ def read_request(message: Message, service: Service) -> Request | Unclear:
     hold those given and the defaults of the others.
     """
     page = _page(message.lines, service)
-    if len(page.top) > MOST_LINES:
-        return _too_long(len(page.top), service)
+    if page.height > MOST_LINES:
+        return _too_long(page.height, service)
     asked = read_keys(page.top, service)
     missing = _fill_in(asked, service)
     binding = bind_attachments(message.attachments, service, asked.chosen)
@@ -124,10 +123,12 @@ class _Page:
     ``top`` has the keys' lines, ``text`` the body input; ``implicit``: the page begins with it.
     Where there is none ``prose`` is what stands above and between the keys, ``torn`` what may be
     the end of a value there, with its key, ``below`` what follows the first blank line after them,
-    and ``signed`` a closing and what follows it.
+    and ``signed`` a closing and what follows it. ``height`` lines stand from the first key to the
+    first blank line; where they are too many nothing else is told of them.
     """
 
-    top: Sequence[str]
+    height: int
+    top: Sequence[str] = ()
     text: Sequence[str] = ()
     below: Sequence[str] = ()
     prose: Sequence[str] = ()
@@ -147,25 +148,36 @@ def _page(lines: Sequence[str], service: Service) -> _Page:
     start = _first(lines, lambda line: line.strip() and not _is_courtesy(line))
     end = start + _first(lines[start:], is_closing)
     said = [_BULLET.sub("", line, count=1) for line in lines[start:end]]
-    begin = _first(said[:_LOOKED_AT], lambda line: is_key(line, service))
+    known = known_keys(service)
+    begin = _first(said[:_LOOKED_AT], lambda line: is_key(line, known))
     stop = begin + _first(said[begin:], lambda line: not line.strip())
+    height = stop - begin
+    if height > MOST_LINES:
+        # Looking at each for a key that is nearly known would take too long.
+        return _Page(height=height)
     top, prose, torn = list[str](), list(said[:begin]), list[tuple[str, str]]()
-    for above, line in pairwise(["", *said[begin:stop]]):
-        if is_key(line, service):
+    # The key of the line above, if its value may go on below it.
+    open_key: str | None = None
+    for line in said[begin:stop]:
+        is_torn, open_key = open_key, None
+        if is_key(line, known):
             top.append(line)
-        elif (key := _maybe_torn(above, service)) is not None:
-            torn.append((key, line))
+            open_key = _maybe_torn(line, known, service)
+        elif is_torn is not None:
+            torn.append((is_torn, line))
         else:
             prose.append(line)
-    return _Page(top=top, prose=prose, torn=torn, below=said[stop:], signed=lines[end:])
+    return _Page(
+        height=height, top=top, prose=prose, torn=torn, below=said[stop:], signed=lines[end:]
+    )
 
 
-def _maybe_torn(line: str, service: Service) -> str | None:
+def _maybe_torn(line: str, known: Mapping[str, str], service: Service) -> str | None:
     """Return the key of a line whose value may go on below it: a long one, or one of any words."""
     keyed = key_line(line)
-    if keyed is None or not is_key(line, service):
+    if keyed is None:
         return None
-    name = known_keys(service).get(keyed.key, keyed.written)
+    name = known.get(keyed.key, keyed.written)
     free = isinstance(service.parameters.get(name), Text)
     return name if free or len(line) >= _BROKEN else None
 
@@ -176,9 +188,9 @@ def _is_courtesy(line: str) -> bool:
 
 def _page_with_body(lines: Sequence[str]) -> _Page:
     if lines and key_line(lines[0]) is None:
-        return _Page(top=(), text=lines, implicit=True)
+        return _Page(height=0, text=lines, implicit=True)
     end = _first(lines, lambda line: not line.strip())
-    return _Page(top=lines[:end], text=lines[end:])
+    return _Page(height=end, top=lines[:end], text=lines[end:])
 
 
 def _first(lines: Sequence[str], wanted: Callable[[str], object]) -> int:

@@ -181,6 +181,7 @@ def _heads_sequence(lines: Sequence[str], number: int) -> bool:
 
 _KEY = re.compile(r"\s*\w[\w .-]{0,40}?\s*[:=]")
 _NEXT_KEY = re.compile(r"\s*[\w-]{1,40}\s*[:=](?!//)")
+_HEAD = 120  # characters in which a key and its sign stand; a line of blanks may have millions
 _NARROWEST = 72  # columns: mail programs wrap at 72 to 80
 _WIDEST = 82
 
@@ -192,17 +193,25 @@ def _rejoined(lines: list[str]) -> list[str]:
     line was wrapped if the first word of the next would not have fitted on it.
     """
     end = next((number for number, line in enumerate(lines) if not line.strip()), len(lines))
-    if not any(map(_KEY.match, lines[:end])):
+    keys = [_KEY.match(line[:_HEAD]) is not None for line in lines[:end]]
+    if not any(keys):
         return lines
-    joined: list[str] = []
+    whole: list[list[str]] = []
+    keyed = False
     above = ""
-    for line in lines[:end]:
-        if joined and _was_wrapped(above, line) and _KEY.match(joined[-1]):
-            joined[-1] = f"{joined[-1].rstrip()} {line.strip()}"
+    for line, is_key in zip(lines[:end], keys, strict=True):
+        if keyed and _was_wrapped(above, line):
+            whole[-1].append(line.strip())
         else:
-            joined.append(line)
+            whole.append([line])
+            keyed = is_key
         above = line
-    return joined + lines[end:]
+    return [_joined(pieces) for pieces in whole] + lines[end:]
+
+
+def _joined(pieces: list[str]) -> str:
+    first, *others = pieces
+    return " ".join([first.rstrip(), *others]) if others else first
 
 
 def _was_wrapped(line: str, following: str) -> bool:
@@ -210,4 +219,4 @@ def _was_wrapped(line: str, following: str) -> bool:
     if width > _WIDEST:
         return False
     word = len(following.split(None, 1)[0])
-    return width + 1 + word > _NARROWEST and not _NEXT_KEY.match(following)
+    return width + 1 + word > _NARROWEST and not _NEXT_KEY.match(following[:_HEAD])

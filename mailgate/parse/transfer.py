@@ -190,7 +190,9 @@ class QuotedPrintable:
         quote = text.rfind(b"=", max(0, len(text) - _LONGEST_TAIL))
         if quote < 0:
             return len(text)
-        return len(text[:quote].rstrip(b"="))
+        # Two equals signs are one: a run of them is cut between pairs.
+        start = len(text[:quote].rstrip(b"="))
+        return quote - (quote - start) % 2
 
     def _decode(self, text: bytes) -> bytes:
         if b"=" not in text:

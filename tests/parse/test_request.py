@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.model import Attachment, Message, Notify, Reply, Request, Slice, Unclear
+from mailgate.parse.keys import shown
 from mailgate.parse.message import read_message
 from mailgate.parse.request import MOST_LINES, read_request
 from mailgate.services import Service, load
@@ -671,6 +673,23 @@ def test_ten_thousand_parameters_get_one_short_answer(align: Service) -> None:
     assert faults(answer) == [
         f"10000 lines | a request has at most {MOST_LINES} lines above its first blank line"
     ]
+
+
+@pytest.mark.parametrize("line", ["aaab bbbc ccct: x", "- aaab bbbc ccct: x", "tree: sl", "words"])
+def test_a_flood_of_lines_is_not_read_line_by_line(
+    align: Service, line: str, calls_of: Callable[[Callable[[], object]], int]
+) -> None:
+    flood = message("tree: sl", *[line] * 3000)
+    assert calls_of(lambda: read_request(flood, align)) < 3000 * 30
+    assert isinstance(read_request(flood, align), Unclear)
+
+
+def test_one_line_of_very_many_closings_is_none(
+    align: Service, calls_of: Callable[[Callable[[], object]], int]
+) -> None:
+    long = "thanks/" * 10_000
+    assert calls_of(lambda: clear(align, "tree: sl", long, files=(FA,))) < 10_000
+    assert clear(align, "tree: sl", long, files=(FA,)).ignored == (f'"{shown(long, 60)}"',)
 
 
 def test_many_wrong_lines_are_summed_up(align: Service) -> None:

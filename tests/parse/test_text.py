@@ -405,6 +405,22 @@ def test_more_lines_than_the_cap_are_cut():
     assert len(found.lines) == MAX_LINES
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label: " + "y" * 70 + "\n" + f"{'a' * 40}\n" * (MAX_LINES - 10),
+        "x" + " " * 8_000_000,
+        " " * 8_000_000 + "x",
+        "label: " + "y" * 70 + "\n" + "a" + " " * 8_000_000 + "x",
+    ],
+    ids=["wrapped", "blanks behind", "blanks before", "blanks within"],
+)
+def test_eight_million_characters_of_one_line_are_read_at_once(text):
+    began = time.process_time()
+    from_plain(text, flowed=False, delsp=False, reply=False)
+    assert time.process_time() - began < 2
+
+
 @pytest.mark.parametrize("line", ["_" * 200, "-" * 199, "* " * 100, "-=_*" * 50])
 def test_lines_that_are_rules_and_nothing_else_are_read_in_no_time(line):
     began = time.process_time()

@@ -125,6 +125,15 @@ def test_any_bytes_decode_to_something(raw):
         assert isinstance(undone(encoding, raw)[0], bytes)
 
 
+def test_equals_signs_and_nothing_else_are_not_kept_until_the_end():
+    by = decoder("quoted-printable")
+    blocks = [by.feed(b"=" * (BLOCK + 1)) for _ in range(6)]
+    assert all(blocks[1:])
+    # The last one may be a soft break's.
+    whole = binascii.a2b_qp(b"=" * (6 * (BLOCK + 1) - 1))
+    assert b"".join([*blocks, by.finish()]) == whole
+
+
 def test_padding_everywhere_is_linear(calls_of):
     for text in (b"a=" * BLOCK, b"=" * BLOCK, b"aa=" * BLOCK):
         assert calls_of(lambda text=text: undone("base64", text)) < 4 * BLOCK
