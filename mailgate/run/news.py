@@ -11,12 +11,13 @@ from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder
 from mailgate.spool import jobs
+from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
 # What jobs say of their progress is read so often (seconds).
 _PROGRESS = 5.0
-# Receipts are planned so many in one transaction.
-_RECEIPTS = 100
+# Receipts are planned so many in one operation, of five statements each: it must be short.
+_RECEIPTS = 10
 
 
 class News:
@@ -56,12 +57,18 @@ class News:
             return
         if due is not None and due <= datetime.now(UTC).timestamp():
             try:
-                await self._spool.write(lambda tx: jobs.plan_receipts(tx, limit=_RECEIPTS))
+                while await self._spool.write(_plan_some) == _RECEIPTS:
+                    # Between two operations others have their turn.
+                    pass
             except MailgateError as error:
                 # Still due at the next look.
                 log.event(
                     "delayed", what="receipts", reason=str(error), detail=error.detail or None
                 )
+
+
+def _plan_some(tx: Tx) -> int:
+    return jobs.plan_receipts(tx, limit=_RECEIPTS)
 
 
 def tell_start(attempt: Attempt) -> None:

@@ -71,3 +71,15 @@ async def test_a_receipt_that_cannot_be_written_is_delayed_and_still_due(
     assert jobs.next_receipt(spool.view) is not None
     await news.tell_receipts()
     assert jobs.next_receipt(spool.view) is None
+
+
+async def test_all_receipts_that_are_due_are_planned_at_one_look_a_few_in_an_operation(
+    spool: Spool,
+) -> None:
+    for _ in range(25):
+        begun(spool.folder)
+    await News(spool).tell_receipts()
+    assert jobs.next_receipt(spool.view) is None
+    operations = spool.view.one("SELECT COUNT(DISTINCT planned) AS n FROM letter")
+    assert operations is not None
+    assert operations["n"] > 1
