@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from mailgate.client.decode import decoded
 from mailgate.client.errors import Damaged
 from mailgate.client.header import Header
+from mailgate.client.joined import behind, closed, next_letter
 from mailgate.client.manifest import ENDED, Manifest, Stream, read_manifest
 from mailgate.client.source import Source, kept
 from mailgate.client.words import shown
@@ -17,11 +18,6 @@ from mailgate.errors import Refusal
 
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _LEADING = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r*\n)*(?:>?From [^\n]*\n)*")
-_NEXT_MAIL = re.compile(
-    rb"(?:[ \t]*\r*\n)+(?=(?:Return-Path|Delivered-To|Received|DKIM-Signature|From|To|Subject|Date"
-    rb"|Message-ID|MIME-Version|Content-Type|Mailgate-Job|X-[a-z-]+):)",
-    re.IGNORECASE,
-)
 _AFTER_DELIMITER = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
 
 _LONGEST_HEADER = 1024 * 1024
@@ -93,16 +89,26 @@ class Notice:
 def look(source: Source, start: int, end: int, *, depth: int = 0) -> Iterator[Reply | Notice]:
     """Yield what a gateway wrote in the mail [start, end), forwarded mails within it too.
 
-    Mails put one behind the other (``cat a.eml b.eml``) are all seen. A mail that has nothing to do
-    with a gateway costs a look at its header.
+    Mails put one behind the other (``cat a.eml b.eml``) are all seen, as `joined` tells them apart.
+    A mail that has nothing to do with a gateway costs a search for the next letter.
     """
     while start < end:
         header, body = _opened(source, start + _leading(source, start, end), end)
         kind = header.first(b"content-type").lower()
         composite = kind.startswith(("multipart/", "message/")) and depth < _DEEPEST
         leaves = _leaves(source, (header, body, end), depth) if composite else []
+        start = end if depth else _following(source, header, leaves, body, end)
+        if leaves and leaves[-1].end > start:  # it was cut off, and another mail follows
+            leaves = _leaves(source, (header, body, start), depth)
         yield from _written(header, leaves, depth)
-        start = _behind(source, header, leaves[-1].end, end) if leaves and not depth else end
+
+
+def _following(source: Source, header: Header, leaves: list[Part], body: int, end: int) -> int:
+    """Return where the mail behind this one begins, ``end`` if none does."""
+    if not leaves:
+        return next_letter(source, body, end)
+    after = closed(source, header, leaves[-1].end, end)
+    return behind(source, after, end) if after >= 0 else next_letter(source, leaves[-1].start, end)
 
 
 def _written(header: Header, leaves: list[Part], depth: int) -> Iterator[Reply | Notice]:
@@ -185,17 +191,6 @@ def _children(source: Source, start: int, end: int, boundary: bytes) -> Iterator
         at = source.find(needle, after - 1 if line else after, end)
     if opened >= 0:
         yield opened, end
-
-
-def _behind(source: Source, header: Header, last: int, end: int) -> int:
-    """Return where another mail begins behind a multipart's last part, ``end`` if none does."""
-    needle = b"\n--" + header.media().raw("boundary").rstrip() + b"--"
-    closed = source.find(needle, last - 1, end)
-    if closed < 0:
-        return end
-    after = closed + len(needle)
-    following = _NEXT_MAIL.match(source.read(after, min(end, after + 4096)))
-    return after + following.end() if following else end
 
 
 def _line_end(source: Source, start: int, feed: int) -> int:

@@ -1,5 +1,5 @@
 """The mails in what a person names: a saved mail, an mbox (mboxo, mboxrd), a Maildir."""
-# ruff: noqa: PTH110, PTH112, PTH118, PTH208 - pathlib costs 5 ms of start-up, and more for each name
+# ruff: noqa: PTH100, PTH110, PTH112, PTH118, PTH119, PTH208 - pathlib costs 5 ms of start-up, and more for each name
 
 import os
 import re
@@ -22,7 +22,7 @@ def sources(path: str) -> Iterator[Source]:
     Raises
     ------
     NoInput
-        It is not there, may not be read, or is a folder without new/ and cur/.
+        It is not there, may not be read, or is a folder without new/ and cur/ that is neither.
     """
     if path == "-":
         yield _with_line_feeds(from_stdin())
@@ -59,9 +59,9 @@ def _postmarks(source: Source) -> Iterator[int]:
 def _maildir(path: str) -> Iterator[Source]:
     try:
         names = [
-            os.path.join(path, folder, name)
-            for folder in ("new", "cur")
-            for name in sorted(os.listdir(os.path.join(path, folder)))
+            os.path.join(folder, name)
+            for folder in _folders(path)
+            for name in sorted(os.listdir(folder))
             if not name.startswith(".")
         ]
     except FileNotFoundError:
@@ -75,6 +75,13 @@ def _maildir(path: str) -> Iterator[Source]:
         except NoInput:
             if os.path.exists(name):
                 raise  # else a mail reader has just moved or removed it
+
+
+def _folders(path: str) -> list[str]:
+    """Return a Maildir's folders of mails; its new or its cur stands for itself."""
+    inner = [os.path.join(path, folder) for folder in ("new", "cur")]
+    own = os.path.basename(os.path.abspath(path)) in ("new", "cur")
+    return [path] if own and not any(map(os.path.isdir, inner)) else inner
 
 
 def _with_line_feeds(source: Source) -> Source:

@@ -178,6 +178,8 @@ def receipt(job: str = JOB) -> bytes:
     """The receipt: no machine part."""
     return (
         f"From: jobs@gate.example.org\nTo: ada@example.org\nSubject: [job {job}] align: running\n"
+        f"Date: Mon, 23 Nov 2026 08:55:00 +0000\nMessage-ID: <{job}.0@gate.example.org>\n"
+        "Auto-Submitted: auto-replied\nX-Loop: jobs@gate.example.org\n"
         f"Mailgate-Job: {job}\nMailgate-Phase: QUEUED\nMIME-Version: 1.0\n"
         "Content-Type: text/plain; charset=utf-8\n\nYour job is waiting.\n"
     ).encode()
