@@ -31,6 +31,7 @@ SENDER = "you@example.org"
 SERVICE = "align@gate.example.org"
 # The job itself takes half a second; a machine busy with other things may need far longer.
 PATIENCE = 45.0
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CONFIG = """\
 [gateway]
@@ -67,7 +68,7 @@ class DemoError(Exception):
 
 def main() -> int:
     """Run the demo; return the exit status, 0 only if the reply's bytes are right."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in STOPS:
         signal.signal(ending, signal.default_int_handler)
     begin = time.monotonic()
     try:
@@ -131,16 +132,29 @@ def _gateway(config: Path) -> Iterator[int]:
         _until(lambda: _ready(daemon), "the gateway was not ready")
         yield int(_facts("listening")[0]["port"])
     finally:
-        # Whoever is impatient now would leave the gateway behind.
-        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(ending, signal.SIG_IGN)
-        daemon.terminate()
-        try:
-            daemon.wait(15)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-        _let_jobs_end()
+        with _stops_put_off():
+            daemon.terminate()
+            try:
+                daemon.wait(15)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+            _let_jobs_end()
+
+
+@contextlib.contextmanager
+def _stops_put_off() -> Iterator[None]:
+    """Let a Ctrl-C count only behind the block: the impatient would leave the gateway behind."""
+    stopped: list[int] = []
+    for ending in STOPS:
+        signal.signal(ending, lambda number, _: stopped.append(number))
+    try:
+        yield
+    finally:
+        for ending in STOPS:
+            signal.signal(ending, signal.default_int_handler)
+        if stopped:
+            raise KeyboardInterrupt
 
 
 def _ready(daemon: subprocess.Popen[bytes]) -> bool:

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -102,15 +103,66 @@ def test_the_demo_runs_a_real_job_and_leaves_nothing_running(tmp_path: Path) -> 
 
 
 def test_a_demo_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None:
-    demo = [sys.executable, CHECKOUT / "etc" / "demo" / "demo.py", tmp_path / "demo"]
-    run = subprocess.Popen(demo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert run.stdout is not None
-    assert "listens" in run.stdout.readline()
-    run.send_signal(signal.SIGINT)
-    _, complaint = run.communicate(timeout=60)
-    assert run.returncode == 130
+    with _held_demo(tmp_path) as (demo, said):
+        demo.send_signal(signal.SIGINT)
+        said.read()
+        _, complaint = demo.communicate(timeout=60)
+    assert demo.returncode == 130
     assert "stopped" in complaint
     assert _left_by(tmp_path) == []
+
+
+def test_a_demo_that_is_stopped_while_its_gateway_ends_says_so(tmp_path: Path) -> None:
+    with _held_demo(tmp_path) as (demo, said):
+        [gateway] = map(int, Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split())
+        # The demo waits for somebody who takes its copy of the result.
+        reply = tmp_path / "demo" / "reply.eml"
+        os.mkfifo(reply)
+        assert any("listens" in line for line in said)
+        letters = tmp_path / "demo" / "outgoing"
+        eventually(lambda: any(b"Mailgate-Exit" in p.read_bytes() for p in letters.glob("*/new/*")))
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            assert b"alignment" in reply.read_bytes()
+            eventually(lambda: _is_told_to_end(gateway))
+            demo.send_signal(signal.SIGINT)
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        said.read()
+        _, complaint = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "stopped" in complaint
+    assert _left_by(tmp_path) == []
+
+
+@contextmanager
+def _held_demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], TextIO]]:
+    """Run a demo that comes no further than its first words until its output is read."""
+    output, full = os.pipe()
+    os.set_blocking(full, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(full, b"\n" * 4096)
+    os.set_blocking(full, True)
+    command = [sys.executable, CHECKOUT / "etc" / "demo" / "demo.py", folder / "demo"]
+    demo = subprocess.Popen(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    os.close(full)
+    log = folder / "demo" / "gateway.log"
+    with os.fdopen(output, encoding="utf-8") as said:
+        try:
+            eventually(lambda: log.exists() and " ready " in log.read_text())
+            yield demo, said
+        finally:
+            if demo.poll() is None:
+                demo.terminate()
+                demo.communicate(timeout=60)
+
+
+def _is_told_to_end(process: int) -> bool:
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    found = re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE)
+    assert found
+    return bool(int(found[1], 16) & 1 << signal.SIGTERM - 1)
 
 
 def _left_by(folder: Path) -> list[str]:
