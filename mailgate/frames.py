@@ -47,6 +47,7 @@ class Companion:
         self._module = module
         self._hello = packed(hello)
         self._process: asyncio.subprocess.Process | None = None
+        self._dying: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
@@ -60,6 +61,7 @@ class Companion:
         async with self._starting:
             if self._process is not None:
                 return
+            await self._gone()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", self._module,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -68,6 +70,13 @@ class Companion:
                 start_new_session=True,
             )  # fmt: skip
             await self._told(self._hello, _START)
+
+    async def _gone(self) -> None:
+        """See the one before off: one that hangs on a disk must not become many."""
+        if self._dying is not None:
+            async with asyncio.timeout(_DYING):
+                await self._dying.wait()
+            self._dying = None
 
     async def warm(self) -> None:
         """Start it before somebody waits for it; if that cannot be now, it is started later."""
@@ -113,6 +122,7 @@ class Companion:
         if process is not None and process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
+            self._dying = process
         return process
 
     async def stop(self) -> None:

@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -22,9 +23,12 @@ from mailgate.frames import Companion, packed, receive
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_HANGS = "a helping process does not answer; another is started"
 _ENDED = "a helping process has ended; it is started again"
 # What is brief takes at most so long (seconds).
 _BRIEF = 2.0
+# And what is not, so long: a disk that hangs, or somebody who stopped the process.
+_LONGEST = 30.0
 # prctl(2), PR_SET_PDEATHSIG.
 _DIE_WITH_PARENT = 1
 
@@ -60,9 +64,13 @@ class Hands:
         Raises
         ------
         Transient
-            The process could not be started, or died meanwhile: what it was at may be half done.
+            The process could not be started, died meanwhile, or did not answer within half a
+            minute and was ended: what it was at may be half done.
         """
-        return await self._done(partial(work, *args, **kwargs), None)
+        try:
+            return await self._done(partial(work, *args, **kwargs), _LONGEST)
+        except TimeoutError as error:
+            raise Transient(_HANGS, detail=getattr(work, "__name__", "")) from error
 
     async def briefly(self, work: Callable[[], T]) -> T:
         """Do the same with what only reads, and may be broken off: after two seconds it is.
@@ -76,7 +84,7 @@ class Hands:
         """
         return await self._done(work, _BRIEF)
 
-    async def _done(self, work: Callable[[], T], longest: float | None) -> T:
+    async def _done(self, work: Callable[[], T], longest: float) -> T:
         frame = packed(work)
         hand = await self._idle.get()
         try:
@@ -102,7 +110,7 @@ class Hands:
             await hand.stop()
 
 
-async def _answer(hand: Companion, frame: bytes, longest: float | None) -> object:
+async def _answer(hand: Companion, frame: bytes, longest: float) -> object:
     try:
         await hand.start()
     except TimeoutError as error:
@@ -154,4 +162,6 @@ def _portable(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
-    main()
+    # The daemon was killed: nobody reads the answer.
+    with suppress(BrokenPipeError):
+        main()

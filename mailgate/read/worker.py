@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -138,4 +138,6 @@ def _content(source: BinaryIO, item: Input) -> Iterable[bytes]:
 
 
 if __name__ == "__main__":
-    main()
+    # The daemon was killed: nobody reads the answer.
+    with suppress(BrokenPipeError):
+        main()

@@ -1,16 +1,35 @@
 """Jobs that wrote more than their service allows: how that is told, and what is cleared away."""
 
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailgate.model import Exit, Plan, Reason
+from mailgate.model import Exit, Plan, Reason, Stream
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder
 from mailgate.settings.units import said_size
 
+FULL = 1 << 18
+"""With less than this free (bytes) a command cannot write what it wants to."""
+
 CLEARED = "what lay in work/ and $MAILGATE_OUTPUTS: removed, for it had filled the disk"
 """Stands among what is left out of an answer."""
+
+
+def doubts(streams: Sequence[Stream], plan: Plan, *, full: bool) -> list[str]:
+    """Say of which outputs the end may be missing, as sentences ``name: why``.
+
+    ``full``: the disk was seen full while the command ran.
+    """
+    if full:
+        return ["perhaps some of it: the disk was full while it ran, so its outputs may be cut off"]
+    if plan.disk is None:
+        return []
+    # The system counts blocks of 512 bytes.
+    most = max(plan.disk // 512, 1) * 512
+    why = f"perhaps its end, for no file may be longer than {said_size(plan.disk)}"
+    return [f"{one.name}: {why}" for one in streams if one.size >= most]
 
 
 def told(end: Exit, plan: Plan) -> Exit:

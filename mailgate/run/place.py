@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailgate import log
 from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
 from mailgate.model import MARK, JobId
+from mailgate.run.excess import FULL
 from mailgate.run.files import reopen
 from mailgate.run.jobdir import Folder
 from mailgate.run.mark import Mark, read, write
@@ -41,6 +43,7 @@ class Place:
         self._mark: str | None = None
         self.away: str | None = None
         self.tight: str | None = None
+        self._full_at: datetime | None = None
 
     async def take(self) -> None:
         """Make the folder this gateway's at its start, or go on with it.
@@ -81,6 +84,10 @@ class Place:
         """What to check in a thread or a process of its own: that the folder is there right now."""
         return Mark(self._jobs, self._mark)
 
+    def full_since(self, moment: datetime) -> bool:
+        """Tell whether the disk was seen full then or later; it is looked at once a second."""
+        return self._full_at is not None and self._full_at >= moment
+
     # --- looking ----------------------------------------------------------------------------------
 
     def _looked(self) -> tuple[str | None, str | None]:
@@ -99,6 +106,8 @@ class Place:
                 left = free(place)
             except OSError:
                 continue
+            if left < FULL and place == self._jobs:
+                self._full_at = datetime.now(UTC)
             if left < self._min_free:
                 return (
                     f"only {said_size(left)} are free on the disk of {place}, less than min_free"

@@ -276,7 +276,7 @@ class Runner:
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         found = Collected(streams=(), left_out=())
         if phase in ACTIVE:
-            found, end = await self._collect(folder, plan, attempt.number, end)
+            found, end = await self._collect(attempt, plan, end, started)
         crash.point("run:collected")
         keep = self._config.keep.mail
 
@@ -308,9 +308,11 @@ class Runner:
         tell_end(attempt, end, phase)
 
     async def _collect(
-        self, folder: Folder, plan: Plan, number: int, end: Exit
+        self, attempt: Attempt, plan: Plan, end: Exit, started: datetime | None
     ) -> tuple[Collected, Exit]:
-        work = partial(collected, self._place.mark, folder, plan, number, end)
+        full = started is not None and self._place.full_since(started)
+        folder, number = self._folder(attempt.job), attempt.number
+        work = partial(collected, self._place.mark, folder, plan, number, end, full=full)
         try:
             return await self._crew.briefly(work)
         except TimeoutError:

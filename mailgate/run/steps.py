@@ -18,7 +18,7 @@ from mailgate.model import Attempt, Exit, Plan, Staged, Token
 from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
-from mailgate.run.excess import CLEARED, is_over, told, was_cleared
+from mailgate.run.excess import CLEARED, FULL, doubts, is_over, told, was_cleared
 from mailgate.run.files import make_folder, writing
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.mark import Mark
@@ -27,9 +27,6 @@ from mailgate.run.remains import end_recent, end_remains
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
-
-# With less than this free (bytes) a command cannot write what it wants to.
-_FULL = 1 << 18
 
 
 def laid_out(mark: Mark, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
@@ -166,9 +163,11 @@ def _left_behind(
 
 
 def collected(
-    mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit
+    mark: Mark, folder: Folder, plan: Plan, number: int, end: Exit, *, full: bool
 ) -> tuple[Collected, Exit]:
     """Collect what attempt ``number`` left when it ended as ``end``, and put that into words.
+
+    ``full``: the disk was seen full while it ran.
 
     Raises
     ------
@@ -176,8 +175,10 @@ def collected(
         The disk or the machine failed, or the folder of jobs is not there: nothing is known yet.
     """
     found = collect(folder, plan, number)
+    more = doubts(found.streams, plan, full=full)
     if is_over(end, plan) and was_cleared(folder):
-        found = replace(found, left_out=(*found.left_out, CLEARED))
+        more = [CLEARED]
+    found = replace(found, left_out=(*found.left_out, *more))
     # What is missing is so only where the folder itself is there.
     mark.check()
     return found, _judged(folder, told(end, plan))
@@ -191,5 +192,5 @@ def _judged(folder: Folder, end: Exit) -> Exit:
         disk = os.statvfs(folder.jobs)
     except OSError:
         return end
-    full = disk.f_bavail * disk.f_frsize < _FULL
+    full = disk.f_bavail * disk.f_frsize < FULL
     return replace(end, words="The disk was full when it ended.") if full else end

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mailgate.model import Plan
+from mailgate.model import Plan, Stream, StreamRole
 from mailgate.run import jobdir
-from mailgate.run.excess import clear, was_cleared
+from mailgate.run.excess import clear, doubts, was_cleared
 from mailgate.run.jobdir import Folder
 from tests.run.yard import handle
 
@@ -31,3 +31,19 @@ def test_what_lies_on_another_disk_than_the_full_one_is_kept(tmp_path: Path) -> 
     assert not clear(folder, full=Path("/proc/version"))
     assert (folder.work / "file").exists()
     assert (folder.named / "file").exists()
+
+
+def stream(name: str, size: int) -> Stream:
+    return Stream(role=StreamRole.FILE, name=name, path=f"work/{name}", size=size, sha256="0" * 64)
+
+
+def test_an_output_as_long_as_a_file_may_be_is_told_as_perhaps_cut_off() -> None:
+    plan = Plan(argv=("true",), disk=5 << 20)
+    said = doubts([stream("whole", (5 << 20) - 1), stream("cut", 5 << 20)], plan, full=False)
+    assert said == ["cut: perhaps its end, for no file may be longer than 5 MiB"]
+    assert doubts([stream("cut", 5 << 20)], Plan(argv=("true",)), full=False) == []
+
+
+def test_outputs_written_while_the_disk_was_full_are_told_as_perhaps_cut_off() -> None:
+    (said,) = doubts([stream("short", 10)], Plan(argv=("true",)), full=True)
+    assert "the disk was full while it ran" in said
