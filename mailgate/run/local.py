@@ -50,7 +50,6 @@ class _Watch:
     """A living script: a pidfd that becomes readable when it ends."""
 
     pinned: int
-    process: int
     since: float
 
 
@@ -114,7 +113,7 @@ class Local:
         process, ours = await self._crew.do(launched, self._launch, folder, start, lay_out)
         if ours:
             full = len(self._watches) >= self._most_watched
-            self._watch(start.token, process, -1 if full else self._pinned(process))
+            self._watch(start.token, -1 if full else self._pinned(process))
             # A little later than due.
             self._later("started", _STARTED_AFTER * 1.1)
         return NativeId(str(process))
@@ -147,10 +146,7 @@ class Local:
             The script is just starting, or cannot be told.
         """
         watch = self._watches.get(attempt.token)
-        # A quick one may have ended before it was pinned: then its number is another's by now.
-        if watch is not None and await asyncio.to_thread(
-            is_script, watch.process, folder, attempt.number
-        ):
+        if watch is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(watch.pinned, why)
             return
@@ -219,10 +215,10 @@ class Local:
             self._later("unwatched", _UNWATCHED)
         if strange[:free]:
             # Found after a restart: reads a small file of each.
-            for token, process, pinned in await asyncio.to_thread(self._find, strange[:free]):
-                self._watch(token, process, pinned)
+            for token, pinned in await asyncio.to_thread(self._find, strange[:free]):
+                self._watch(token, pinned)
 
-    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
+    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int]]:
         """Pin the scripts of attempts that somebody else started (in a thread)."""
         found = []
         for folder, attempt in attempts:
@@ -233,7 +229,7 @@ class Local:
             if pinned >= 0 and not is_script(process, folder, attempt.number):
                 os.close(pinned)
                 pinned = -1
-            found.append((attempt.token, process or 0, pinned))
+            found.append((attempt.token, pinned))
         return found
 
     def _pinned(self, process: int) -> int:
@@ -247,14 +243,14 @@ class Local:
             pass
         return -1
 
-    def _watch(self, token: Token, process: int, pinned: int) -> None:
+    def _watch(self, token: Token, pinned: int) -> None:
         if pinned < 0:
             self._later("unwatched", _UNWATCHED)
             return
         if token in self._watches:
             os.close(pinned)
             return
-        self._watches[token] = _Watch(pinned=pinned, process=process, since=time.monotonic())
+        self._watches[token] = _Watch(pinned=pinned, since=time.monotonic())
         asyncio.get_running_loop().add_reader(pinned, self._gone, token)
 
     def _unwatch(self, token: Token) -> None:

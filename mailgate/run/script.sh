@@ -49,10 +49,13 @@ ask() {
 # A namespace's first process has its group before it has a child, and would pass the TERM by.
 has_begun() {
     [ -n "$boxed" ] && [ -r "/proc/$group/task/$group/children" ] || return 0
-    child=
-    # Fails always: that file has no line end.
-    read -r child _ <"/proc/$group/task/$group/children"
-    [ -n "$child" ]
+    # Each read fails: that file has no line end. And a second signal may break one off.
+    for try in 1 2 3 4 5; do
+        child=
+        read -r child _ <"/proc/$group/task/$group/children"
+        [ -z "$child" ] || return 0
+    done
+    return 1
 }
 
 # In a sandbox the outer bwrap is left alone: it ends once its command is dead.
@@ -68,8 +71,11 @@ end_at_once() {
 # outer process stands outside that group, for it would die of TERM and take the command with it.
 find_group() {
     group=$body
-    [ -z "$boxed" ] || read -r _ key value _ <box || return 0
-    [ -z "$boxed" ] || [ "$key" != '"child-pid":' ] || group=${value%,}
+    [ -n "$boxed" ] || return 0
+    for try in 1 2 3 4 5; do
+        read -r _ key value _ <box && break
+    done
+    [ "$key" != '"child-pid":' ] || group=${value%,}
 }
 
 # bwrap ends with its command, and what that left in the namespace dies of it, a moment later.
@@ -204,12 +210,13 @@ body=$!
 [ -z "$why" ] || ask "$why"
 
 # A trap interrupts wait, whose status then says nothing of the command. How it ended is only asked
-# for where no trap has run; after one, it matters that it is dead.
+# for where no trap has run; after one, it matters that it is dead. A signal that comes between two
+# rounds has dash's wait return too, with its trap run a moment before.
 while
     signalled=
     wait "$body"
     status=$?
-    [ -n "$signalled" ] && [ -d "/proc/$body" ]
+    { [ -n "$signalled" ] || [ "$status" -gt 128 ]; } && [ -d "/proc/$body" ]
 do :; done
 trap '' TERM INT HUP XCPU USR2 XFSZ ALRM VTALRM
 over=yes
