@@ -126,9 +126,9 @@ async def test_a_cancelled_job_may_tidy_up_and_is_told_from_one_that_failed(yard
     job = await yard.start(*TIDY)
     until(lambda: job.stdout, "the command never began")
     await yard.engine.cancel(job.folder, job.attempt)
+    until(lambda: job.stdout == "on\ntidied\n", "it was not given the time to tidy up")
     await yard.engine.cancel(job.folder, job.attempt)
     assert (await yard.end(job)).reason is Reason.CANCELLED
-    assert job.stdout == "on\ntidied\n"
 
 
 async def test_a_cancelled_job_that_ignores_term_is_killed(
