@@ -97,11 +97,15 @@ def known_keys(service: Service) -> dict[str, str]:
 
 
 def sample(name: str, service: Service) -> str:
-    """Return a value that the key ``name``, a parameter or a plain general one, takes."""
+    """Return a value that the key ``name``, a parameter or a general one of few words, takes."""
     parameter = service.parameters.get(name)
     if parameter is not None:
         return parameter.sample()
-    return said_duration(_some_time(service)) if name == "work-limit" else "yes"
+    if name == "keep":
+        return said_duration(min(timedelta(days=30), service.limits.keep_max))
+    if name == "work-limit":
+        return said_duration(_some_time(service))
+    return {"notify": str(Notify.START), "reply": str(Reply.BRIEF)}.get(name, "yes")
 
 
 def suits(name: str, value: str, service: Service) -> bool:

@@ -69,6 +69,18 @@ _COMMON = frozenset(
 )
 # Of the general keys those that nobody writes without meaning them.
 _PLAIN = ("work-limit", "dry-run")
+# The others mean a setting where something like a value follows, after a few words at most.
+_FEW_WORDS = r"(?:[\s,]+[^\W\d][\w'-]*){0,4}?[\s,:]+"
+_TIME = (
+    r"((?:\d+(?:[.,]\d+)?[\s-]*|(?:an?|one|two|three|four|five|six|twelve)\s+)"
+    r"(?:s|m|h|d|w|min|mins|secs?|hrs?|seconds?|minutes?|hours?|days?|weeks?|months?|years?))"
+)
+_VALUED = {
+    "keep": rf"(?:keep|keeping|kept){_FEW_WORDS}{_TIME}",
+    "work-limit": rf"limit(?:s|ed)?{_FEW_WORDS}{_TIME}",
+    "notify": rf"notif(?:y|ied|ication|ications){_FEW_WORDS}(receipt|receive|start|progress)\w*",
+    "reply": r"reply[\s,:]+(brief|full)(?:ly)?",
+}
 
 _FIRST = re.compile(r"[\W_]*([^\W_][\w‐-]*)[\W_]*(.*)")
 _SIGN = re.compile(
@@ -79,7 +91,10 @@ _SIGN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """A word that means a setting, how a sentence may spell it, and the line that would say so."""
+    """A word that means a setting, how a sentence may spell it, and the line that would say so.
+
+    What the pattern's group holds, if it has one, is the value where that suits the setting.
+    """
 
     word: str
     pattern: re.Pattern[str]
@@ -132,7 +147,7 @@ def meant(lines: Iterable[str], service: Service, asked: Asked) -> Iterator[Find
         finding = (
             _begins_with_key(line, service)
             or _holds_key(line, service)
-            or _mentions(line, settings)
+            or _mentions(line, settings, service)
         )
         if finding is not None:
             yield finding
@@ -186,11 +201,14 @@ def _holds_key(line: str, service: Service) -> Finding | None:
     return None
 
 
-def _mentions(line: str, settings: Iterable[_Setting]) -> Finding | None:
+def _mentions(line: str, settings: Iterable[_Setting], service: Service) -> Finding | None:
     """Find the name or the value of a setting in a sentence, unless it is set so anyway."""
     for setting in settings:
-        if setting.pattern.search(line):
+        found = setting.pattern.search(line)
+        if found is not None:
             said, right = setting.word, setting.line
+            if found.re.groups and suits(said, found[1], service):
+                right = f"{said}: {found[1]}"
             meaning = f'sounds like a setting: "{said}" is read only in a line "{right}"'
             mend = f'a line "{right}" if that is meant, and without "{said}" in the text'
             return wrong(line, meaning, mend)
@@ -209,6 +227,9 @@ def _settings(service: Service, asked: Asked) -> Iterator[_Setting]:
     for name in _PLAIN:
         if name not in asked.seen:
             yield _named(name, service)
+    for name, spelled in _VALUED.items():
+        if name not in asked.seen:
+            yield _setting(name, spelled, f"{name}: {sample(name, service)}")
 
 
 def _named(name: str, service: Service) -> _Setting:

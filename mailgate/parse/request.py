@@ -17,7 +17,7 @@ The rules, in the order in which a sender meets them:
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailgate.model import Message, Request, Unclear, Understood
@@ -309,14 +309,14 @@ def _request(
     )
 
 
-def _unread(page: _Page) -> list[str]:
-    """Return the sentences that were not read: the first of them."""
-    return [shown(line, _QUOTED) for line in _sentences(page)[:_TOLD]]
+def _unread(page: _Page, quoted: Collection[str] = ()) -> list[str]:
+    """Return the sentences that were not read: the first of them, without those ``quoted``."""
+    return [shown(line, _QUOTED) for line in _sentences(page, quoted)[:_TOLD]]
 
 
-def _rest(page: _Page) -> Iterator[str]:
+def _rest(page: _Page, quoted: Collection[str] = ()) -> Iterator[str]:
     """Yield what else was not read, counted."""
-    more = len(_sentences(page)) - _TOLD
+    more = len(_sentences(page, quoted)) - _TOLD
     if more > 0:
         yield f"and {counted(more, 'more line')} of text"
     below = [line for line in page.signed if line.strip() and not _is_courtesy(line)]
@@ -324,8 +324,10 @@ def _rest(page: _Page) -> Iterator[str]:
         yield f'what stands below "{shown(page.signed[0], _QUOTED)}", {counted(len(below), "line")}'
 
 
-def _sentences(page: _Page) -> list[str]:
+def _sentences(page: _Page, quoted: Collection[str]) -> list[str]:
     said = [line for line in (*page.prose, *page.below) if line.strip()]
+    if quoted:
+        said = [line for line in said if shown(line) not in quoted]
     # In a longer text courtesies do not matter.
     return said if len(said) > _SHORT else [line for line in said if not _is_courtesy(line)]
 
@@ -334,8 +336,9 @@ def _unclear(
     findings: Sequence[Finding], asked: Asked, page: _Page, binding: Binding, service: Service
 ) -> Unclear:
     ignored = [Understood(quoted=name, meaning="fits nothing, ignored") for name in binding.ignored]
-    unread = [Understood(quoted=line, meaning="not read") for line in _unread(page)]
-    rest = [Understood(quoted=said, meaning="not read") for said in _rest(page)]
+    quoted = {finding.told.quoted for finding in findings}
+    unread = [Understood(quoted=line, meaning="not read") for line in _unread(page, quoted)]
+    rest = [Understood(quoted=said, meaning="not read") for said in _rest(page, quoted)]
     return Unclear(
         service=service.name,
         lines=(*(finding.told for finding in findings), *ignored, *unread, *rest),

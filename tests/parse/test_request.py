@@ -411,6 +411,7 @@ PROSE = [
     ["Please make a tree of these. Keep up the good work!"],
     ["Bonjour,", "voici mes séquences (globins-upgma.fa).", "", "Cordialement", "Ann"],
     ["The file has HBA, HBB and MYG; the e-mail of Tuesday had others: see there."],
+    ["We keep 30 mice and limit the noise; please notify my wife."],
     ["Label the columns as you like, I do not mind.", "Service is what we are here for, reply when you can."],
 ]  # fmt: skip
 
@@ -461,6 +462,11 @@ def test_keys_are_read_wherever_the_sentences_stand(align: Service) -> None:
         ("work limit 30 min", 'did you mean "work-limit: 30 min"?'),
         ("keep 30 days", 'did you mean "keep: 30 days"?'),
         ("reply brief", 'did you mean "reply: brief"?'),
+        ("please keep 30 days and count for me.", 'only in a line "keep: 30 days"'),
+        ("Could you keep the results for two weeks?", 'only in a line "keep: 30 days"'),
+        ("with a limit of 20 min please", 'only in a line "work-limit: 20 min"'),
+        ("and notify me at the start", 'only in a line "notify: start"'),
+        ("please reply brief", 'only in a line "reply: brief"'),
         ("Only a dry run, please.", 'only in a line "dry-run: yes"'),
         ("sequences other.fa", 'did you mean "sequences: other.fa"?'),
         ("foo: bar", 'there is no parameter "foo"'),
@@ -474,6 +480,20 @@ def test_a_sentence_that_may_mean_a_setting_is_never_run_without_it(
     for lines in ([line], ["Hello,", line], ["Please align these.", line, "", "Ann"]):
         answer = unclear(align, *lines, files=(FA,))
         assert any(said in fault for fault in faults(answer)), faults(answer)
+
+
+def test_an_unclear_answer_quotes_each_line_once(align: Service) -> None:
+    lines = ["keep 30 days", "Please align these.", "please use upgma"]
+    answer = unclear(align, *lines, files=(FA,))
+    quoted = [line.quoted for line in answer.lines]
+    assert sorted(quoted) == sorted([*lines, FA.name])
+
+
+def test_a_general_setting_in_a_sentence_is_not_asked_about_where_a_line_sets_it(
+    align: Service,
+) -> None:
+    request = clear(align, "Please keep it for 30 days:", "keep: 10 days", files=(FA,))
+    assert request.keep == timedelta(days=10)
 
 
 def test_a_parameter_in_a_sentence_is_asked_about_unless_a_line_sets_it(tmp_path: Path) -> None:
