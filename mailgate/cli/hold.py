@@ -14,6 +14,10 @@ from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
 
 _NONE = 1
+_DONE = {
+    "release": "is released: the daemon reads it and acts on it, at its next start if it is down",
+    "delete": "is deleted: it is not acted on, and its bytes go with the next sweep",
+}
 
 
 def run(words: list[str]) -> int:
@@ -64,10 +68,11 @@ def _act(connection: Connection, action: str, message: int) -> int:
     with connection.transaction() as tx:
         act = holds.release if action == "release" else holds.delete
         trouble = act(tx, message)
-    if trouble is None:
-        return 0
-    complain(trouble)
-    return _NONE
+    if trouble is not None:
+        complain(trouble)
+        return _NONE
+    line(f"mail {message} {_DONE[action]}")
+    return 0
 
 
 def _missing(message: int) -> int:

@@ -10,13 +10,20 @@ Decision = tuple[datetime, str]
 
 def explain(view: View, key: str) -> list[Decision]:
     """Return what was decided about the mails of this Message-ID (or SHA-256), oldest first."""
-    found = list(_refusals(view, key))
-    for message in view.all("SELECT * FROM message WHERE key = ? ORDER BY id", key):
-        found += _message(view, message)
-    return sorted(found, key=lambda decision: decision[0])
+    noted = list(_noted(view, key))
+    told = {sentence for _, sentence in noted}
+    found = [
+        decision
+        for message in view.all("SELECT * FROM message WHERE key = ? ORDER BY id", key)
+        for decision in _message(view, message)
+        # What is on hold still was noted when it was put there.
+        if decision[1].replace("HELD for", "held: for", 1) not in told
+    ]
+    # Taken and held in one moment: first it was taken.
+    return sorted([*found, *noted], key=lambda decision: decision[0])
 
 
-def _refusals(view: View, key: str) -> Iterator[Decision]:
+def _noted(view: View, key: str) -> Iterator[Decision]:
     for row in view.all("SELECT * FROM event WHERE key = ? ORDER BY id", key):
         yield moment(row["at"]), f"{row['verb']}: {row['detail']}" if row["detail"] else row["verb"]
 

@@ -89,6 +89,8 @@ def accept(tx: Tx, mail: Accepted) -> int:
             state=ErrandState.HELD if held else ErrandState.WAITING,
             reason=held,
         )
+        if held:
+            tx.note("held", key=mail.key, detail=f"for {recipient}: {held}")
     wanted = [returned.noted(tx, letter, message) for letter in mail.letters]
     if any(wanted):
         # Else the next sweep takes its bytes.
@@ -184,6 +186,12 @@ def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> Non
 
 def hold(tx: Tx, message: int, reason: str) -> None:
     """Put what still waits of a message, and cannot be read, on hold for the operator."""
+    for row in tx.all(
+        "SELECT recipient, key FROM errand JOIN message ON message.id = errand.message"
+        " WHERE message = ? AND state = 'WAITING' ORDER BY errand.id",
+        message,
+    ):
+        tx.note("held", key=row["key"], detail=f"for {row['recipient']}: {reason}")
     tx.execute(
         "UPDATE errand SET state = 'HELD', unread = 1, reason = ?, done = ?"
         " WHERE message = ? AND state = 'WAITING'",

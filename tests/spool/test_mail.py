@@ -148,6 +148,20 @@ def test_explain_tells_every_decision_in_order(spool: Connection) -> None:
     assert explain(spool.view, "<2@example.org>") == []
 
 
+def test_a_hold_and_its_reason_are_explained_once_and_after_the_release_too(
+    spool: Connection,
+) -> None:
+    with spool.transaction() as tx:
+        number = mail.accept(tx, accepted(held="Precedence: bulk"))
+    told = [words for _, words in explain(spool.view, "<1@example.org>")]
+    assert told[1:] == ["held: for align: Precedence: bulk"]
+    with spool.transaction() as tx:
+        assert holds.release(tx, number) is None
+    told = [words for _, words in explain(spool.view, "<1@example.org>")]
+    assert "held: for align: Precedence: bulk" in told
+    assert "released" in told
+
+
 def test_mail_that_is_held_later_is_explained_with_that_time(spool: Connection) -> None:
     waiting = take(spool, accepted())
     with spool.transaction() as tx:

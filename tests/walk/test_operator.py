@@ -154,11 +154,13 @@ def test_held_mail_is_listed_shown_released_and_deleted(gateway: Gateway) -> Non
         assert "bulk" in reason
         assert str(mail["Message-ID"]) in said(gateway, "hold", "show", number)
     first, second = (line.split()[0] for line in lines)
-    said(gateway, "hold", "release", first)
+    released = said(gateway, "hold", "release", first)
+    assert released.startswith(f"mail {first} is released: ")
     gateway.await_results(1)
     # Without the daemon too: what is released then is read at the next start.
     assert gateway.stop() == 0
-    said(gateway, "hold", "delete", second)
+    deleted = said(gateway, "hold", "delete", second)
+    assert deleted.startswith(f"mail {second} is deleted: ")
     assert said(gateway, "hold", "list") == ""
     for action in ("show", "release", "delete"):
         assert complaint(gateway, "hold", action, second, status=1) == (
@@ -240,6 +242,7 @@ def test_every_decision_about_a_mail_is_explained_in_order(gateway: Gateway) -> 
     expected = (
         r"refused: eve@elsewhere\.test may not use",
         r"accepted as message 1: through smtp, \d+ bytes, from ada@example\.org, known by network",
+        r"held: for dies: Precedence: bulk",
         r"released",
         r"DONE for dies: job",
         r"job \w+ created",
