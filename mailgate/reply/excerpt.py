@@ -61,15 +61,15 @@ def tail(source: BinaryIO) -> Excerpt:
 
 
 def textual(block: bytes) -> bool:
-    """Tell whether the beginning of an output is text: UTF-8, hardly any control characters."""
-    return _decodes(block) and not _controls(block)
+    """Tell whether the beginning of an output is text: UTF-8 without NUL."""
+    return _decodes(block) and b"\0" not in block
 
 
 def _excerpt(block: bytes, kept: bytes, *, whole: bool, last: bool) -> Excerpt:
     if not block:
         return Excerpt(seen=Seen.EMPTY)
     # An error's words are shown in whatever encoding; a result's only where they can be right.
-    if _controls(block) or not (last or _decodes(block)):
+    if not (textual(block) or (last and not _controls(block))):
         return Excerpt(seen=Seen.BINARY)
     lines = kept.decode("utf-8", "replace").removesuffix("\n").split("\n")
     taken = lines[-LINES:] if last else lines[:LINES]

@@ -4,6 +4,7 @@ Texts are facts (``mailgate.reply.layout``): printable, never broken. A value th
 is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
+    Stream,
     StreamRole,
     Taken,
     Unclear,
@@ -162,24 +164,37 @@ def _outputs(job: Job, attached: Sequence[bool]) -> Iterator[Output]:
     fates = list(zip(job.streams, attached, strict=True))
     called = iter(mail_names(stream.name for stream, goes in fates if goes))
     for stream, goes in fates:
-        name = next(called) if goes else stream.name
+        own = _own_name(stream) if goes else stream.name
+        name = next(called) if goes else own
         yield Output(
-            name=fact(stream.name, 200),
+            name=fact(own, 200),
             size=fact(said.size(stream.size)),
             sha256=fact(stream.sha256),
             attached=goes,
-            called="" if name == stream.name else fact(name, 200),
+            called="" if name == own else fact(name, 200),
             empty=not stream.size,
         )
 
 
+def _own_name(stream: Stream) -> str:
+    """Return the name that the command gave a file, where another output had it before."""
+    own = stream.path.removeprefix("out/named/").removeprefix("work/")
+    stem, dot, ending = own.rpartition(".")
+    stem, ending = (stem, dot + ending) if stem else (own, "")
+    other = re.fullmatch(rf"{re.escape(stem)}-\d+{re.escape(ending)}", stream.name)
+    return own if other and stream.role is StreamRole.FILE else stream.name
+
+
 def _exit(end: Exit) -> Facts:
+    # A shell's exit status says what the code or the signal has said.
+    status = end.code if end.signal is None else 128 + end.signal
+    words = "" if end.words == f"exit status {status}" else end.words
     return {
         "reason": str(end.reason),
         "code": end.code if end.code is not None else "",
         "signal": end.signal if end.signal is not None else 0,
         "signal_name": fact(said.signal(end.signal)) if end.signal is not None else "",
-        "engine_words": printable(cut(end.words, 300)).strip(),
+        "engine_words": printable(cut(words, 300)).strip(),
     }
 
 

@@ -518,3 +518,34 @@ def test_a_template_that_fails_still_sends_every_fact(name, tmp_path):
     }
     assert all(fact in words for fact in facts[name])
     assert "align" in message["Subject"]
+
+
+# --- what is left out, renamed, or said already ---------------------------------------------------
+
+
+def test_a_letter_with_outputs_left_out_does_not_claim_that_all_is_attached():
+    left_out = ("x.txt: it is a link",)
+    said = text(read(result(DONE, out(b"1\n"), err(b""), left_out=left_out).composed()))
+    assert "Part of what it wrote is attached; the rest is named below." in said
+    said = text(read(result(DONE, out(b""), err(b""), left_out=left_out).composed()))
+    assert "What is here of its outputs is empty; the rest is named below." in said
+    said = text(read(result(DONE, left_out=left_out).composed()))
+    assert "No output of it is here; what there was is named below." in said
+
+
+def test_a_file_with_the_name_of_another_output_is_said_to_be_attached_under_another():
+    files = [stream("stdout-2.txt", b"2\n", path="out/named/stdout.txt"), stream("a-2.txt", b"3\n")]
+    letter = read(result(DONE, out(b"1\n"), err(b""), *files).composed())
+    lines = [" ".join(line.split()) for line in text(letter).splitlines()]
+    assert "stdout.txt 2 bytes attached as stdout-2.txt" in lines
+    assert "a-2.txt 2 bytes attached" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("exit status 137", False), ("the kernel killed it", True)]
+)
+def test_the_systems_words_are_told_only_where_they_say_something_new(words, told):
+    killed = Exit(reason=Reason.SIGNAL, signal=9, words=words)
+    said = text(read(result(killed, out(b"1\n"), err(b"")).composed()))
+    assert ("The system's words: " in said) is told
+    assert "Perhaps the machine ran out of memory" in said

@@ -85,6 +85,14 @@ def test_an_output_cannot_act_on_a_terminal_or_fake_the_letter():
     )
 
 
+def test_a_control_character_hides_no_text_and_is_shown_as_an_escape():
+    content = b"line one\n\x07bell"
+    for excerpt in (first(content), last(content)):
+        assert excerpt.lines == ("line one", r"\x07bell")
+    assert textual(content)
+    assert not textual(b"nul\0")
+
+
 @given(st.binary(max_size=3000))
 def test_no_bytes_make_a_line_that_is_long_or_acts(content):
     for excerpt in (first(content), last(content)):
