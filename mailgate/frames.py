@@ -69,7 +69,7 @@ class Companion:
                 # Out of the terminal's group: a Ctrl-C is the daemon's to act on.
                 start_new_session=True,
             )  # fmt: skip
-            await self._told(self._hello, _START)
+            await self.ask(self._hello, longest=_START)
 
     async def _gone(self) -> None:
         """See the one before off: one that hangs on a disk must not become many."""
@@ -93,9 +93,6 @@ class Companion:
         TimeoutError
             It has not answered within ``longest`` seconds.
         """
-        return await self._told(frame, longest)
-
-    async def _told(self, frame: bytes, longest: float | None) -> object:
         process = self._process
         try:
             async with asyncio.timeout(longest):

@@ -10,7 +10,7 @@ from pathlib import Path
 from mailgate.errors import Permanent
 from mailgate.log import escaped
 from mailgate.model import Plan
-from mailgate.run.files import make_folder, make_once, remove_tree, write, writing
+from mailgate.run.files import make_folder, make_once, write, writing
 from mailgate.run.jobdir import Folder, Start
 
 _BODY = Path(__file__).with_name("script.sh")
@@ -36,7 +36,6 @@ def write_attempt(
 ) -> None:
     """Write all that attempt ``start.number`` needs; again does no harm, but not while it runs.
 
-    A later attempt finds ``work/`` and ``out/`` empty: what an earlier one left there is removed.
     ``sandbox`` is the argv before the command's own; ``path`` the command's PATH.
     ``default_signals`` are words for env(1) on the machine that runs it.
 
@@ -53,8 +52,6 @@ def write_attempt(
     text = render(settings, words)
     attempt = folder.attempt(start.number)
     with writing():
-        if start.number > 1 and not (attempt / "script").exists():
-            _start_afresh(folder)
         make_folder(attempt)
         make_once(attempt / "exit", _BLANK)
         if sandbox:
@@ -88,13 +85,6 @@ def default_signals() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return words if tried.returncode == 0 else ""
-
-
-def _start_afresh(folder: Folder) -> None:
-    for place in (folder.work, folder.out):
-        remove_tree(place)
-    make_folder(folder.work)
-    make_folder(folder.named)
 
 
 def _settings(folder: Folder, start: Start, *, path: str, kill_after: timedelta) -> dict[str, str]:

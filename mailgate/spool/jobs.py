@@ -142,6 +142,14 @@ def advance(tx: Tx, job: JobId, event: Event, *, before: Phase | None = None) ->
     return new
 
 
+def _row(view: View, job: JobId, columns: str) -> Row:
+    row = view.one(f"SELECT {columns} FROM job WHERE id = ?", job)
+    if row is None:
+        message = f"there is no job {job}"
+        raise LookupError(message)
+    return row
+
+
 def phase_of(view: View, job: JobId) -> Phase:
     """Return where a job is.
 
@@ -150,10 +158,7 @@ def phase_of(view: View, job: JobId) -> Phase:
     LookupError
         There is no such job.
     """
-    row = view.one("SELECT phase FROM job WHERE id = ?", job)
-    if row is None:
-        message = f"there is no job {job}"
-        raise LookupError(message)
+    row = _row(view, job, "phase")
     return Phase(row["phase"])
 
 
@@ -165,10 +170,7 @@ def plan_of(view: View, job: JobId) -> tuple[Plan, Phase]:
     LookupError
         There is no such job.
     """
-    row = view.one("SELECT plan, phase FROM job WHERE id = ?", job)
-    if row is None:
-        message = f"there is no job {job}"
-        raise LookupError(message)
+    row = _row(view, job, "plan, phase")
     return codec.load(Plan, row["plan"]), Phase(row["phase"])
 
 
@@ -266,10 +268,7 @@ def fetch(view: View, job: JobId) -> Job:
     LookupError
         There is no such job.
     """
-    row = view.one("SELECT * FROM job WHERE id = ?", job)
-    if row is None:
-        message = f"there is no job {job}"
-        raise LookupError(message)
+    row = _row(view, job, "*")
     return _job(row, _mistakes(view, job), _streams(view, job))
 
 

@@ -18,7 +18,7 @@ from mailgate.errors import Permanent, Transient
 from mailgate.model import Exit, Plan, Progress, Reason, Staged
 from mailgate.run import jobdir
 from mailgate.run.files import remove_tree
-from mailgate.run.jobdir import look, prepare, progress
+from mailgate.run.jobdir import lay_out, look, prepare, progress
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
 from tests.conftest import CHECKOUT, NOT_FOUND
@@ -246,7 +246,7 @@ async def test_a_second_attempt_finds_nothing_of_the_first(yard: Yard) -> None:
     job, _ = await yard.ran("sh", "-c", mess)
     again = handle(yard.jobs, Plan(argv=("sh", "-c", "ls -A; ls -A $MAILGATE_OUTPUTS")), number=2)
     again = Handle(folder=job.folder, plan=again.plan, attempt=again.attempt, start=again.start)
-    prepare(again.folder, again.plan, ())
+    lay_out(again.folder, again.start, ())
     await yard.engine.submit(again.folder, again.start)
     assert (await yard.end(again)).code == 0
     assert again.stdout == ""

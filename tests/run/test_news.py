@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest
 from mailgate.model import Attempt, JobId, Progress
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.news import News
-from mailgate.spool import attempts, jobs
+from mailgate.spool import jobs
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
-from tests.spool.made import a_job
+from tests.spool.made import begun_attempt
 
 
 @contextmanager
@@ -36,13 +35,10 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
 
 def begun(folder: Folder) -> Attempt:
     with direct(folder, SITE) as connection:
-        job = a_job(connection)
+        attempt = begun_attempt(connection)
         with connection.transaction() as tx:
-            attempt = attempts.intend(tx, job, engine="local")
-            assert attempt is not None
-            attempts.begun(tx, attempt, tx.now)
             tx.execute("UPDATE job SET receipt_due = ?", tx.at - timedelta(hours=1).total_seconds())
-    return replace(attempt, started=tx.now)
+    return attempt
 
 
 async def test_progress_that_cannot_be_written_is_delayed_and_read_again(

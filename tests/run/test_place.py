@@ -11,24 +11,18 @@ from mailgate.janitor import Janitor, committing
 from mailgate.model import JobId
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import Place
-from mailgate.spool import attempts
 from mailgate.spool.backup import backup
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
-from tests.spool.made import a_job
+from tests.spool.made import begun_attempt
 from tests.spool.test_janitor import STRAY, config_of, made
 
 
 def begun(folder: Folder) -> JobId:
     """A job of which an attempt runs, as far as the spool knows."""
     with direct(folder, SITE) as connection:
-        job = a_job(connection)
-        with connection.transaction() as tx:
-            attempt = attempts.intend(tx, job, engine="local")
-            assert attempt is not None
-            attempts.begun(tx, attempt, tx.now)
-    return job
+        return begun_attempt(connection).job
 
 
 @pytest.fixture

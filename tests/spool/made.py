@@ -1,8 +1,20 @@
 """Values for the spool's tests."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from mailgate.model import Exit, How, Identity, JobId, Notify, Plan, Reason, Request, Staged
+from mailgate.model import (
+    Attempt,
+    Exit,
+    How,
+    Identity,
+    JobId,
+    Notify,
+    Plan,
+    Reason,
+    Request,
+    Staged,
+)
 from mailgate.spool import attempts, jobs, mail
 from mailgate.spool.database import Connection
 from mailgate.spool.tables import Errand
@@ -67,3 +79,13 @@ def ended(spool: Connection, job: JobId, end: Exit = DONE) -> None:
         attempts.submitted(tx, attempt, native="1")  # type: ignore[arg-type]
         attempts.begun(tx, attempt, tx.now)
         attempts.ended(tx, attempt, end, at=tx.now, streams=(), left_out=(), keep_mail=WEEK)
+
+
+def begun_attempt(spool: Connection) -> Attempt:
+    """A job of which an attempt runs, as far as the spool knows."""
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="local")
+        assert attempt is not None
+        attempts.begun(tx, attempt, tx.now)
+    return replace(attempt, started=tx.now)
