@@ -139,7 +139,9 @@ def test_a_schedulers_warning_ends_the_command_and_is_recorded(tmp_path: Path, n
     job = handle(tmp_path, Plan(argv=("sh", "-c", tidy)))
     prepare(job.folder, job.plan, ())
     write_attempt(job.folder, job.start, path=PATH, sandbox=())
-    with subprocess.Popen(["sh", str(job.run / "script")]) as running:
+    # Whoever runs the tests in the background has them ignore INT; a scheduler's script ignores none.
+    words = ["env", "--default-signal=INT,QUIT", "sh", str(job.run / "script")]
+    with subprocess.Popen(words) as running:
         until(lambda: job.stdout, "the command never began")
         subprocess.run(["kill", "-s", name, str(running.pid)], check=True)
     seen = jobdir.look(job.folder, 1, alive=False)
