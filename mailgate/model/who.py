@@ -5,9 +5,14 @@ from enum import StrEnum
 
 
 class How(StrEnum):
-    """How an identity is known, weakest first."""
+    """How an identity is known, weakest first; CLAIMED is what its mail says, and no more."""
 
+    CLAIMED = "claimed"
     NETWORK = "network"
+    AUTHENTICATION_RESULTS = "authentication-results"
+    REPLY = "reply"
+    CONFIRMED = "confirmed"
+    SMTP_AUTH = "smtp-auth"
 
     @property
     def strength(self) -> int:

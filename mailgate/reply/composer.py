@@ -1,8 +1,6 @@
 """The loop that turns planned letters into bytes, once; from then on they never change."""
 
 import asyncio
-import base64
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +12,13 @@ from typing import BinaryIO, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.model import Job, JobId, LetterKind, Request, Stream, Taken, Unclear
+from mailgate.model import Job, LetterKind, Request, Stream, Taken, Unclear
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed
 from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters
+from mailgate.spool.addresses import reply_address
+from mailgate.spool.database import Site
 from mailgate.spool.letters import Planned
 from mailgate.spool.store import Spool
 
@@ -208,6 +208,7 @@ class Composer:
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
             job = replace(job, phase=plan.phase or job.phase)
             facts = self._about(plan.kind, job)
+        site = Site.of(self._config.gateway.address)
         return Draft(
             kind=plan.kind,
             gateway=self._config.gateway.address,
@@ -217,7 +218,7 @@ class Composer:
             now=datetime.now(UTC),
             in_reply_to=thread[0],
             references=thread[1],
-            reply_to=self._reply_to(job.id, plan.recipient) if job else None,
+            reply_to=reply_address(site, self._secret, job.id, plan.recipient) if job else None,
             job=job,
             facts=facts,
             limit=min(self._config.deliver.max_size, plan.limit or self._config.deliver.max_size),
@@ -229,13 +230,6 @@ class Composer:
         if kind is not LetterKind.RESULT or service is None or service.limits.work is None:
             return {}
         return {"work_limit_max": service.limits.work}
-
-    def _reply_to(self, job: JobId, recipient: str) -> str:
-        """``jobs+job.ID.KEY@...``: the KEY shows that we gave the address to this recipient."""
-        proof = hmac.digest(self._secret, f"{job}\0{recipient.lower()}".encode(), "sha256")
-        key = base64.b32encode(proof[:10]).decode().lower()
-        local, _, domain = self._config.gateway.address.rpartition("@")
-        return f"{local}+job.{job}.{key}@{domain}"
 
 
 def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, object]]:

@@ -26,7 +26,7 @@ from peewee import (
 from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason
 from mailgate.phases import ENDED, Phase
 
-VERSION = 2
+VERSION = 3
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -44,6 +44,9 @@ class Errand(StrEnum):
     REQUEST = "request"
     DENIED = "denied"
     POSTMASTER = "postmaster"
+    COMMANDS = "commands"
+    CONFIRM = "confirm"
+    BOUNCE = "bounce"
 
 
 def _one_of(column: str, words: Iterable[str]) -> Node:
@@ -364,7 +367,32 @@ def create(database: SqliteDatabase) -> None:
 
 
 def upgrade(database: SqliteDatabase) -> None:
-    """Make of a database of format 1 what `create` makes, within the caller's transaction."""
-    with database.bind_ctx([HouseRow]):
-        database.create_tables([HouseRow], safe=False)
-        database.execute_sql(f"PRAGMA user_version = {VERSION}")
+    """Make of a database of an older format what `create` makes, within the caller's transaction.
+
+    Every table is made anew and takes over the old one's columns, so that constraints that have
+    changed hold from now on; what is new has its default.
+    """
+    kept = _names(
+        database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
+    )
+    columns = {table: _columns(database, table) for table in kept}
+    for index in _names(
+        database, "SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
+    ):
+        database.execute_sql(f'DROP INDEX "{index}"')
+    for table in kept:
+        database.execute_sql(f'ALTER TABLE "{table}" RENAME TO "old_{table}"')
+    create(database)
+    for table, old in columns.items():
+        new = _columns(database, table)
+        names = ", ".join(f'"{name}"' for name in old if name in new)
+        database.execute_sql(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM "old_{table}"')
+        database.execute_sql(f'DROP TABLE "old_{table}"')
+
+
+def _columns(database: SqliteDatabase, table: str) -> list[str]:
+    return _names(database, f"SELECT name FROM pragma_table_info('{table}')")
+
+
+def _names(database: SqliteDatabase, question: str) -> list[str]:
+    return [row[0] for row in database.execute_sql(question)]

@@ -12,7 +12,6 @@ from mailgate.model import JobId
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import Place
 from mailgate.spool.backup import backup
-from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
 from tests.spool.made import begun_attempt
@@ -174,14 +173,3 @@ async def test_no_room_is_told_once_and_keeps_no_job_from_being_seen(
         assert await place.settle(anew=True)
         assert "no job is started until there is more" in str(place.tight)
     assert capsys.readouterr().err.count("delayed what=run") == 1
-
-
-def test_a_spool_of_the_first_format_gets_what_it_has_not(folder: Folder) -> None:
-    folder.make()
-    with direct(folder, SITE) as connection, connection.transaction() as tx:
-        tx.execute("DROP TABLE house")
-        tx.execute("PRAGMA user_version = 1")
-    connection = Connection(folder.database, site=SITE)
-    connection.prepare()
-    assert connection.view.all("SELECT * FROM house") == []
-    connection.close()

@@ -1,0 +1,27 @@
+"""The addresses that the gateway makes for one job and one person: where a reply finds its job."""
+
+import base64
+import hmac
+
+from mailgate.model import JobId
+from mailgate.spool.database import Site
+
+_PROOF = 10
+"""Bytes of the HMAC that a KEY shows: 80 bits, 16 base32 characters."""
+
+
+def reply_address(site: Site, secret: bytes, job: JobId, recipient: str) -> str:
+    """``jobs+job.ID.KEY@...``: the KEY shows that we gave the address to this recipient."""
+    return f"{site.local}+job.{job}.{_key(secret, job, recipient)}@{site.domain}"
+
+
+def key_fits(secret: bytes, job: str, recipient: str, key: str) -> bool:
+    """Tell whether we gave the address with this KEY to that recipient."""
+    return hmac.compare_digest(
+        _key(secret, job, recipient), key.lower().encode("ascii", "replace").decode()
+    )
+
+
+def _key(secret: bytes, job: str, recipient: str) -> str:
+    proof = hmac.digest(secret, f"{job}\0{recipient.lower()}".encode(), "sha256")
+    return base64.b32encode(proof[:_PROOF]).decode().lower()

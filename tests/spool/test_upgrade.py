@@ -1,0 +1,61 @@
+"""A spool of an older format is made into one of today's, with all that it held."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mailgate.model import JobId
+from mailgate.spool import jobs, tables
+from mailgate.spool.database import Connection
+from mailgate.spool.store import Folder
+from tests.source import CHECKOUT
+from tests.spool.conftest import SITE
+
+
+@pytest.fixture
+def old(folder: Folder) -> Folder:
+    folder.make()
+    with sqlite3.connect(folder.database) as database:
+        database.executescript((CHECKOUT / "tests/data/spool-2.sql").read_text(encoding="utf-8"))
+    database.close()
+    return folder
+
+
+def opened(folder: Folder) -> Connection:
+    connection = Connection(folder.database, site=SITE)
+    connection.prepare()
+    return connection
+
+
+def schema(connection: Connection) -> list[tuple[str, str]]:
+    rows = connection.view.all("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL")
+    return sorted((row["name"], " ".join(row["sql"].split())) for row in rows)
+
+
+def test_an_older_spool_becomes_what_a_new_one_is(old: Folder, tmp_path: Path) -> None:
+    fresh = Folder(tmp_path / "fresh")
+    fresh.make()
+    ours, new = opened(old), opened(fresh)
+    assert schema(ours) == schema(new)
+    assert ours.view.count("PRAGMA user_version") == tables.VERSION
+    assert ours.view.one("PRAGMA integrity_check")[0] == "ok"  # type: ignore[index]
+    ours.close()
+    new.close()
+
+
+def test_what_an_older_spool_held_is_still_there(old: Folder) -> None:
+    connection = opened(old)
+    job = jobs.fetch(connection.view, JobId("k7q2m5xzab3c"))
+    assert (job.service, job.owner.address, job.message) == ("align", "ada@example.org", 7)
+    assert connection.view.count("SELECT job = 'k7q2m5xzab3c' FROM errand WHERE id = 8")
+    assert connection.view.count("SELECT id FROM letter WHERE state = 'PLANNED'") == 9
+    assert connection.view.one("SELECT name FROM house")["name"] == "0123456789abcdef"  # type: ignore[index]
+    connection.close()
+
+
+def test_a_new_way_of_being_known_fits_into_an_older_spool(old: Folder) -> None:
+    connection = opened(old)
+    with connection.transaction() as tx:
+        tx.execute("UPDATE message SET how = 'smtp-auth' WHERE id = 7")
+    connection.close()
