@@ -44,6 +44,8 @@ class Envelope:
     ``sender`` is the reverse path without angle brackets, ``""`` for the null one. ``recipients``
     are as the client wrote them. ``door`` is ``smtp`` or ``pipe``; ``peer`` the client's IP address
     as text, None where there is none. ``trusted``: the operator lets this door vouch for any From.
+    ``hop``: what stands behind the door is a hop of the site's own, whose Authentication-Results
+    are believed, whoever the peer is (a mailbox is; for SMTP and LMTP the peer decides).
     """
 
     sender: str
@@ -51,3 +53,4 @@ class Envelope:
     door: str
     peer: str | None = None
     trusted: bool = False
+    hop: bool = False
