@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,52 @@ queue_run_delay = 1s
 {extra}
 """
 
+DOVECOT_CONF = """\
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols = {protocols}
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+auth_verbose = yes
+auth_username_format = %Ln
+recipient_delimiter = +
+mail_location = maildir:{folder}/mail/%n
+mail_uid = nobody
+mail_gid = nogroup
+first_valid_uid = 1
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={folder}/mail/%n/home
+}}
+namespace inbox {{
+  inbox = yes
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {lmtp}
+  }}
+}}
+{extra}
+"""
+
 
 def require(name: str) -> str:
     """Return the program's path, or skip (fail, where every real server is required)."""
@@ -77,6 +124,11 @@ def eventually(condition: Callable[[], object], *, seconds: float = 30) -> objec
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         time.sleep(0.05)
     return found
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -134,11 +186,7 @@ class Postfix:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self._run("postfix", "start")
-        eventually(self._listens)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        eventually(lambda: _listens(self.port))
 
     def _run(
         self, program: str, *words: str, check: bool = True
@@ -221,3 +269,110 @@ def _services(shipped: str, port: int) -> Iterator[str]:
             words[0] = f"127.0.0.1:{port}"
         words[4] = "n"
         yield " ".join(words) + "\n"
+
+
+# --- Dovecot ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Dovecot:
+    """A running Dovecot: IMAP and LMTP for users of any name, whose password is ``secret``.
+
+    A user's name is the local part without its extension, lower-cased; ``certificate`` (self-signed)
+    is what ``imaps``, and STARTTLS on ``imap``, show.
+    """
+
+    folder: Path
+    certificate: Path
+    imap: int = field(default_factory=free_port)
+    imaps: int = field(default_factory=free_port)
+    lmtp: int = field(default_factory=free_port)
+    _master: subprocess.Popen[bytes] | None = None
+
+    def mailbox(self, user: str, name: str = "INBOX") -> list[bytes]:
+        """Return the mails in one of a user's mailboxes, in the order of their file names."""
+        place = self._maildir(user, name)
+        return [path.read_bytes() for path in sorted([*place.glob("new/*"), *place.glob("cur/*")])]
+
+    def deposit(self, user: str, mails: Iterable[bytes], name: str = "INBOX") -> None:
+        """Lay mails into a user's mailbox, thousands at once, beside the server."""
+        place = self._maildir(user, name)
+        for part in ("tmp", "new", "cur"):
+            (place / part).mkdir(parents=True, exist_ok=True)
+        for number, mail in enumerate(mails):
+            unique = f"{time.time_ns()}.{number:06}.localhost"
+            (place / "tmp" / unique).write_bytes(mail)
+            (place / "tmp" / unique).chmod(0o666)
+            (place / "tmp" / unique).rename(place / "new" / unique)
+        home = self.folder / "mail" / user
+        subprocess.run(["chown", "-R", "nobody:nogroup", home], check=True)
+
+    def log(self) -> str:
+        """Return everything that it has logged."""
+        return (self.folder / "dovecot.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        words = [require("dovecot"), "-F", "-c", self.folder / "dovecot.conf"]
+        quiet = subprocess.DEVNULL
+        # A group of its own: all its processes can be killed at once.
+        self._master = subprocess.Popen(
+            words, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+        eventually(lambda: _listens(self.imap) or _listens(self.lmtp))
+
+    def stop(self) -> None:
+        """Stop it; clients are told."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill all its processes, as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _maildir(self, user: str, name: str) -> Path:
+        home = self.folder / "mail" / user
+        return home if name == "INBOX" else home / f".{name}"
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._master is None:
+            return
+        if number == signal.SIGTERM:
+            self._master.terminate()
+            self._master.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(self._master.pid, signal.SIGKILL)
+        self._master.wait(30)
+        self._master = None
+
+
+@contextmanager
+def dovecot(*, extra: str = "", protocols: str = "imap lmtp") -> Iterator[Dovecot]:
+    """Run a Dovecot of our own for as long as the block lasts.
+
+    ``extra`` are further lines of dovecot.conf, which win over the others.
+    """
+    require("dovecot")
+    if os.geteuid() != 0:
+        pytest.skip("not found: dovecot (which only root can start)")
+    with folder_for_all("mailgate-dovecot-") as folder:
+        cert, key = certificate(folder)
+        running = Dovecot(folder, cert)
+        for name in ("run", "state", "mail"):
+            (folder / name).mkdir(mode=0o755)
+        shutil.chown(folder / "mail", "nobody", "nogroup")
+        text = DOVECOT_CONF.format(
+            folder=folder,
+            certificate=cert,
+            key=key,
+            imap=running.imap,
+            imaps=running.imaps,
+            lmtp=running.lmtp,
+            protocols=protocols,
+            extra=extra,
+        )
+        (folder / "dovecot.conf").write_text(text)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
