@@ -25,6 +25,7 @@ from peewee import (
 
 from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason
 from mailgate.phases import ENDED, Phase
+from mailgate.spool.indexes import INDEXES
 
 VERSION = 3
 """The schema's number, kept as SQLite's user_version."""
@@ -326,34 +327,6 @@ TABLES = (
     LetterBodyRow,
     EventRow,
     HouseRow,
-)
-
-# Partial, so that a million ended jobs weigh nothing in the loops' questions.
-INDEXES = (
-    "CREATE INDEX message_purge ON message (purge) WHERE purge IS NOT NULL",
-    "CREATE INDEX errand_waiting ON errand (message) WHERE state = 'WAITING'",
-    "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
-    "CREATE INDEX job_queued ON job (queued) WHERE phase = 'QUEUED'",
-    "CREATE INDEX job_created ON job (created)",
-    "CREATE INDEX job_active ON job (created) WHERE phase IN"
-    " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
-    "CREATE INDEX job_receipt ON job (receipt_due) WHERE receipt_due IS NOT NULL",
-    "CREATE INDEX job_wish ON job (id) WHERE wish IS NOT NULL",
-    "CREATE INDEX job_destruction ON job (destruction) WHERE phase IN"
-    " ('COMPLETED', 'ERROR', 'ABORTED')",
-    "CREATE INDEX job_tombstone ON job (ended) WHERE phase = 'ARCHIVED'",
-    "CREATE INDEX attempt_open ON attempt (token) WHERE state IN"
-    " ('INTENDED', 'SUBMITTED', 'STARTED')",
-    "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",
-    "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient) WHERE job IS NULL"
-    " AND message IS NOT NULL",
-    "CREATE INDEX letter_planned ON letter (id) WHERE state = 'PLANNED'",
-    "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
-    "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
-    "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL AND job IS NULL",
-    "CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL",
-    "CREATE INDEX event_loose ON event (at) WHERE job IS NULL",
-    "CREATE INDEX event_job ON event (job) WHERE job IS NOT NULL",
 )
 
 
