@@ -42,6 +42,7 @@ from mailgate.model.who import (
     Envelope,
     How,
     Identity,
+    User,
 )
 
 __all__ = [
@@ -78,4 +79,5 @@ __all__ = [
     "Token",
     "Unclear",
     "Understood",
+    "User",
 ]

@@ -38,12 +38,24 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Whoever logged in at a door, and the addresses whose From is theirs to write."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+    def owns(self, address: str) -> bool:
+        """Whether mail from ``address`` is this user's own."""
+        return address.lower() in {own.lower() for own in self.addresses}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What the session said before the message itself.
 
     ``sender`` is the reverse path without angle brackets, ``""`` for the null one. ``recipients``
-    are as the client wrote them. ``door`` is ``smtp`` or ``pipe``; ``peer`` the client's IP address
-    as text, None where there is none. ``trusted``: the operator lets this door vouch for any From.
+    are as the client wrote them. ``door`` is ``smtp``, ``lmtp`` or ``pipe``; ``peer`` the client's
+    IP address as text, None where there is none. ``user`` has logged in, and may write as nobody else. ``trusted``: the operator lets this door vouch for any From.
     ``hop``: what stands behind the door is a hop of the site's own, whose Authentication-Results
     are believed, whoever the peer is (a mailbox is; for SMTP and LMTP the peer decides).
     """
@@ -54,3 +66,4 @@ class Envelope:
     peer: str | None = None
     trusted: bool = False
     hop: bool = False
+    user: User | None = None

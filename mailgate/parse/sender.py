@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from mailgate.errors import NotAllowed, Refusal
-from mailgate.model import Envelope, How, Identity
+from mailgate.model import Envelope, How, Identity, User
 from mailgate.parse.header import MAX_FROM, Header
 
 Network = IPv4Network | IPv6Network
@@ -46,7 +46,7 @@ def sender(header: Header) -> str:
 def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Identity:
     """Return the sender as an identity that something vouches for.
 
-    A trusted door vouches for any From. Else the client must be inside ``networks``, and so must
+    Who has logged in is known by that, and may write as nobody else. A trusted door vouches for any From. Else the client must be inside ``networks``, and so must
     every client that the Received headers name: the mail started inside.
 
     Raises
@@ -57,9 +57,20 @@ def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Id
         There is not one plain From address (see ``sender``).
     """
     address = sender(header)
+    if envelope.user is not None:
+        return _submitted(address, envelope.user)
     if not envelope.trusted:
         _require_inside(address, header, envelope, networks)
     return Identity(address=address, how=How.NETWORK)
+
+
+def _submitted(address: str, user: User) -> Identity:
+    if not user.owns(address):
+        raise NotAllowed(
+            f"{user.name} may not write as {address}, but as {' or '.join(user.addresses[:3])}:"
+            " send the mail again from there."
+        )
+    return Identity(address=address, how=How.SMTP_AUTH)
 
 
 def _require_inside(

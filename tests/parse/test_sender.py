@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.errors import NotAllowed, Refusal
-from mailgate.model import Envelope, How
+from mailgate.model import Envelope, How, Identity, User
 from mailgate.parse.header import Header
 from mailgate.parse.sender import sender, vouch
 
@@ -18,6 +19,9 @@ def header(*fields: str) -> Header:
 
 def envelope(peer: str | None = "10.0.0.1", *, trusted: bool = False) -> Envelope:
     return Envelope(sender="x@y.z", recipients=("a@b.c",), door="smtp", peer=peer, trusted=trusted)
+
+
+ANN = User(name="ann", addresses=("Ann@Example.org", "lab@example.org"))
 
 
 # --- the one From ---------------------------------------------------------------------------------
@@ -251,3 +255,21 @@ def test_no_helo_hides_a_client_outside(helo):
     hop = f"from {helo} (evil.net [192.0.2.9]) by mx (Postfix) with ESMTP id X{DATE}"
     with pytest.raises(NotAllowed):
         vouch(header(f"Received: {hop}", "From: a@b.c"), envelope(), INSIDE)
+
+
+# --- who has logged in ----------------------------------------------------------------------------
+
+
+def test_who_has_logged_in_is_known_by_that_wherever_the_mail_was_before():
+    logged_in = replace(envelope("192.0.2.1"), user=ANN)
+    told = header("Received: from x ([192.0.2.9]) by y; now", "From: ann@example.org")
+    assert vouch(told, logged_in, ()) == Identity(address="ann@example.org", how=How.SMTP_AUTH)
+
+
+@pytest.mark.parametrize(
+    "written", ["bob@example.org", "ann@example.org.evil", "ann@sub.example.org"]
+)
+def test_nobody_who_has_logged_in_writes_as_somebody_else_not_even_from_inside(written):
+    logged_in = replace(envelope("10.0.0.1", trusted=True), user=ANN)
+    with pytest.raises(NotAllowed, match="ann may not write as .*, but as Ann@Example.org or lab@"):
+        vouch(header(f"From: {written}"), logged_in, INSIDE)
