@@ -46,8 +46,9 @@ def sender(header: Header) -> str:
 def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Identity:
     """Return the sender as an identity that something vouches for.
 
-    Who has logged in is known by that, and may write as nobody else. A trusted door vouches for any From. Else the client must be inside ``networks``, and so must
-    every client that the Received headers name: the mail started inside.
+    Who has logged in is known by that, and may write as nobody else. A trusted door vouches for any
+    From. Else the client must be inside ``networks``, and so must every client that the Received
+    headers name: the mail started inside.
 
     Raises
     ------

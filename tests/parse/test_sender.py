@@ -271,5 +271,7 @@ def test_who_has_logged_in_is_known_by_that_wherever_the_mail_was_before():
 )
 def test_nobody_who_has_logged_in_writes_as_somebody_else_not_even_from_inside(written):
     logged_in = replace(envelope("10.0.0.1", trusted=True), user=ANN)
-    with pytest.raises(NotAllowed, match="ann may not write as .*, but as Ann@Example.org or lab@"):
+    with pytest.raises(
+        NotAllowed, match=r"ann may not write as .*, but as Ann@Example.org or lab@"
+    ):
         vouch(header(f"From: {written}"), logged_in, INSIDE)
