@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
-from mailgate.model import Identity, Plan, Reason, Request, Taken
+from mailgate.model import How, Identity, Plan, Reason, Request, Taken
 from mailgate.settings import argv, parameters, toml
 from mailgate.settings.argv import Command, Source
 from mailgate.settings.kinds import (
@@ -28,9 +28,9 @@ from mailgate.settings.kinds import (
 from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes, read_parameter
 from mailgate.settings.rules import (
     GENERAL,
-    Access,
     InputRule,
     Limits,
+    Lists,
     Origin,
     Output,
     folded,
@@ -57,6 +57,28 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Access(Lists):
+    """[access]: who may use the service, and how well he must be known."""
+
+    require: How = key(
+        word(How, besides=(How.CLAIMED,)),
+        "network",
+        doc="the weakest way to know a sender that is enough; here the weakest stands first",
+    )
+
+    def refusal(self, identity: Identity) -> str:
+        """Say why the identity may not use it, as the end of a sentence; "" if it may.
+
+        Only whom the lists admit hears what is needed.
+        """
+        if not self.admits(identity.address):
+            return "may not use"
+        if identity.how.strength >= self.require.strength and identity.how is not How.CLAIMED:
+            return ""
+        return f"is known by {identity.how} only, and {self.require} is required by"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One service as its file says it; frozen and picklable. ``file`` is the file itself."""
 
@@ -77,9 +99,10 @@ class Service:
     retry: Retry
     access: Access
 
-    def allows(self, identity: Identity) -> bool:
-        """Tell whether the identity may use the service (`Access.admits`)."""
-        return self.access.admits(identity.address)
+    def refusal(self, identity: Identity) -> str:
+        """Say in a sentence why the identity may not use the service; "" if it may."""
+        why = self.access.refusal(identity)
+        return f'{identity.address} {why} the service "{self.name}"' if why else ""
 
     @property
     def used(self) -> tuple[str, ...]:

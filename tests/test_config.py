@@ -50,7 +50,8 @@ def test_the_shortest_configuration_has_every_default(tmp_path: Path) -> None:
     assert config.deliver.smtp is None
     assert config.deliver.retry == tuple(timedelta(seconds=s) for s in (10, 30, 120, 600, 3600))
     assert config.deliver.give_up == timedelta(days=5)
-    assert config.trust.networks == ()
+    assert config.trust.networks == config.trust.hops == ()
+    assert config.trust.authserv_id is None
     assert config.keep.mail == timedelta(days=7)
 
 
@@ -102,6 +103,8 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
             password_file = "password"
             [trust]
             networks = ["127.0.0.0/8", "::1", "192.0.2.7"]
+            authserv_id = "MX.Example.org"
+            hops = ["192.0.2.8"]
             [keep]
             mail = "1d"
             """,
@@ -129,6 +132,8 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
     assert config.trust.networks == tuple(
         map(ip_network, ("127.0.0.0/8", "::1/128", "192.0.2.7/32"))
     )
+    assert config.trust.authserv_id == "mx.example.org"
+    assert config.trust.hops == (ip_network("192.0.2.8/32"),)
 
 
 def test_the_shipped_configuration_is_in_order_and_names_every_table(checkout: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_shortest_service_has_every_default(tmp_path: Path) -> None:
     assert service.limits.keep == timedelta(days=14)
     assert service.limits.keep_max == timedelta(days=90)
     assert (service.retry.times, service.retry.on) == (0, (Reason.LOST, Reason.NODE_FAILURE))
-    assert not service.allows(Identity(address="a@example.org", how=How.NETWORK))
+    assert service.refusal(Identity(address="a@example.org", how=How.NETWORK))
 
 
 def test_a_service_survives_being_pickled(checkout: Path) -> None:
@@ -311,7 +311,43 @@ def test_without_patterns_no_extension_is_believed(tmp_path: Path) -> None:
 )
 def test_who_may_use_a_service(tmp_path: Path, allow: str, address: str, may: bool) -> None:
     service = written(tmp_path, f'command = ["true"]\n[access]\nallow = ["{allow}"]')
-    assert service.allows(Identity(address=address, how=How.NETWORK)) is may
+    assert (not service.refusal(Identity(address=address, how=How.NETWORK))) is may
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("ann@example.org", True),
+        ("eve@example.org", False),
+        ("Eve@EXAMPLE.org", False),
+        ("ann@bad.example.org", False),
+        ('"eve"@example.org', False),
+        ("eve@x@example.org", False),
+    ],
+)
+def test_whom_deny_names_may_not_whatever_allow_says(
+    tmp_path: Path, address: str, may: bool
+) -> None:
+    lists = 'allow = ["*"]\ndeny = ["Eve@example.org", "*@bad.example.org"]'
+    service = written(tmp_path, f'command = ["true"]\n[access]\n{lists}')
+    refusal = service.refusal(Identity(address=address, how=How.SMTP_AUTH))
+    assert refusal == ("" if may else f'{address} may not use the service "{service.name}"')
+
+
+def test_who_is_known_too_weakly_hears_how_he_is_and_what_is_needed(tmp_path: Path) -> None:
+    text = 'command = ["true"]\n[access]\nallow = ["*@example.org"]\nrequire = "{}"'
+    ways = list(How)
+    for required in ways[1:]:
+        service = written(tmp_path, text.format(required))
+        for how in ways:
+            refusal = service.refusal(Identity(address="a@example.org", how=how))
+            assert (not refusal) is (how.strength >= required.strength), (how, required)
+            if refusal:
+                assert f"is known by {how} only, and {required} is required" in refusal
+        # Whom the list does not admit learns nothing of that.
+        stranger = service.refusal(Identity(address="a@elsewhere.test", how=How.NETWORK))
+        assert "may not use" in stranger
+        assert "require" not in stranger
 
 
 # --- warnings -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mailgate.cli.machine import looked
 from mailgate.cli.options import parser, services_of
-from mailgate.config import Config, Tls, examine
+from mailgate.config import Config, Tls, Trust, examine
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.parse.address import mailboxes
@@ -136,16 +136,43 @@ def _warnings(config: Config) -> Iterator[str]:
             f"[trust] networks: whoever can send mail from {network}{_width(network)} can send"
             " requests in anybody's name: name your own mail server only"
         )
+    yield from _results_warnings(config.trust)
     if config.pipe.trust:
         yield (
             "[listen.pipe] trust: whoever may run 'mailgate receive' with this file can send"
             " requests in anybody's name; let only the mail server run it"
         )
-    if not config.trust.networks and not config.pipe.trust:
-        yield "nothing vouches for any sender, so that no request is taken: see [trust] networks"
+    if not config.trust.networks and not config.trust.authserv_id and not config.pipe.trust:
+        yield "nothing vouches for any sender, so that no request is taken: see [trust]"
     relay = config.deliver.smtp
     if relay is not None and relay.user is not None and relay.tls is Tls.NONE:
         yield '[deliver.smtp] tls is "none": the password goes over the network as it stands'
+
+
+def _results_warnings(trust: Trust) -> Iterator[str]:
+    for network in trust.hops:
+        yield (
+            f"[trust] hops: whoever can send mail from {network}{_width(network)} can write"
+            " Authentication-Results, and so send requests in anybody's name: name only the hosts"
+            " that hand on what your own mail server took"
+        )
+    if trust.authserv_id is None:
+        if trust.hops:
+            yield (
+                "[trust] hops: without authserv_id nobody's Authentication-Results are believed:"
+                ' name the server that adds them, as in authserv_id = "mx.example.org"'
+            )
+        return
+    if not trust.hops:
+        yield (
+            "[trust] authserv_id: it is believed from nobody: name in hops the hosts that hand its"
+            " mail to the gateway"
+        )
+    yield (
+        f"[trust] authserv_id: {trust.authserv_id} must remove every Authentication-Results header"
+        " that claims to be its own from mail that it takes (RFC 8601, section 5), and have that"
+        " very name in its Received header; else anybody can send requests in anybody's name"
+    )
 
 
 def _width(network: IPv4Network | IPv6Network) -> str:

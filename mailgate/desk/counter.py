@@ -104,6 +104,8 @@ def told(accepted: mail.Accepted, number: int) -> None:
         door=accepted.door,
         peer=accepted.peer,
         sender=accepted.identity.address if accepted.identity else accepted.sender,
+        known=accepted.identity.how if accepted.identity else None,
+        by=accepted.by or None,
         to=",".join(name for _, name in accepted.errands),
         size=accepted.size,
         held=accepted.held,

@@ -16,7 +16,7 @@ from mailgate.errors import (
     Transient,
     UnknownRecipient,
 )
-from mailgate.model import Envelope, Identity
+from mailgate.model import Envelope, How, Identity, Vouched
 from mailgate.parse.automatic import MAX_HOPS, is_going_in_circles, judge
 from mailgate.parse.header import Header
 from mailgate.parse.sender import vouch
@@ -148,9 +148,11 @@ class Desk:
         if not names:
             kept = bool(errands) or self._is_wanted(back, size)
             return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
-        identity, held = self._person(envelope, header)
-        errands += self._allowed(identity, dict.fromkeys(names))
-        return Verdict(identity=identity, errands=errands, letters=back, held=held)
+        vouched, held = self._person(envelope, header)
+        errands += self._allowed(vouched.identity, dict.fromkeys(names))
+        return Verdict(
+            identity=vouched.identity, errands=errands, letters=back, held=held, by=vouched.by
+        )
 
     def _is_wanted(self, back: Sequence[int], size: int) -> bool:
         now = time.time()
@@ -158,7 +160,7 @@ class Desk:
             returned.is_wanted(self._view(), letter, now=now) for letter in back
         )
 
-    def _person(self, envelope: Envelope, header: Header) -> tuple[Identity, str | None]:
+    def _person(self, envelope: Envelope, header: Header) -> tuple[Vouched, str | None]:
         if header.overfull:
             message = "the header has too many fields: what stands in the last could not be seen"
             raise Refusal(message)
@@ -169,13 +171,16 @@ class Desk:
         if automatic is not None and automatic.sure:
             message = f"automatic mail starts no job and is not answered: {automatic.reason}"
             raise Automatic(message)
-        identity = vouch(header, envelope, self.config.trust.networks)
-        if self._is_ours(identity.address):
+        vouched = vouch(header, envelope, self.config.trust)
+        if vouched.identity.how is How.CLAIMED:
+            raise NotAllowed(vouched.by)
+        if self._is_ours(vouched.identity.address):
             message = (
-                f"mail from {identity.address} is automatic: that is an address of this gateway"
+                f"mail from {vouched.identity.address} is automatic: that is an address of this"
+                " gateway"
             )
             raise Automatic(message)
-        return identity, automatic.reason if automatic else None
+        return vouched, automatic.reason if automatic else None
 
     def _is_ours(self, address: str) -> bool:
         """Whether an answer to that address would come back to this gateway."""
@@ -185,12 +190,10 @@ class Desk:
         return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
 
     def _allowed(self, identity: Identity, names: Mapping[str, None]) -> list[tuple[Errand, str]]:
-        allowed = {name for name in names if self.services[name].allows(identity)}
-        if not allowed:
-            services = " or ".join(f'"{name}"' for name in names)
-            message = f"{identity.address} may not use the service {services}"
-            raise NotAllowed(message)
-        return [(Errand.REQUEST if name in allowed else Errand.DENIED, name) for name in names]
+        refusals = {name: self.services[name].refusal(identity) for name in names}
+        if all(refusals.values()):
+            raise NotAllowed("; ".join(refusals.values()))
+        return [(Errand.DENIED if refusals[n] else Errand.REQUEST, n) for n in names]
 
     def room(self, more: int = 0) -> None:
         """Check that the disk has room for ``more`` bytes beside what is to stay free.
@@ -213,11 +216,12 @@ class Desk:
 class Verdict:
     """A message is taken: on whose behalf, to what end, and whether it waits for the operator.
 
-    Where it is not ``kept``, only that it came is.
+    ``by`` says what vouches for the identity. Where it is not ``kept``, only that it came is.
     """
 
     identity: Identity | None
     errands: Sequence[tuple[Errand, str]]
     letters: Sequence[int]
     held: str | None
+    by: str = ""
     kept: bool = True

@@ -105,6 +105,7 @@ class Intake:
             errands=verdict.errands,
             letters=verdict.letters,
             held=verdict.held,
+            by=verdict.by,
         )
 
     def _header(self) -> Header:

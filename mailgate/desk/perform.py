@@ -93,9 +93,11 @@ def _errand(
         return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": job})
     service = desk.services.get(name)
     if errand.kind is Errand.DENIED or service is None or name not in reading.requests:
-        sentence = f'{waiting.identity.address} may not use the service "{name}"'
-        if errand.kind is not Errand.DENIED:
-            sentence = f'there is no service "{name}" here any more'
+        sentence = f'there is no service "{name}" here any more'
+        if errand.kind is Errand.DENIED:
+            sentence = service.refusal(waiting.identity) if service else ""
+            # Whoever is allowed since then sends it again.
+            sentence = sentence or f'{waiting.identity.address} might not use the service "{name}"'
         facts = {"service": name, "sentence": sentence, "beside": len(waiting.errands) > 1}
         return Answer(kind=LetterKind.REFUSED, facts=facts)
     done = submit.execute(tx, _call(desk, waiting, reading, service))

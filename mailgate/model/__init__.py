@@ -43,6 +43,7 @@ from mailgate.model.who import (
     How,
     Identity,
     User,
+    Vouched,
 )
 
 __all__ = [
@@ -80,4 +81,5 @@ __all__ = [
     "Unclear",
     "Understood",
     "User",
+    "Vouched",
 ]

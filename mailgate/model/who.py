@@ -50,6 +50,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """A sender and what vouches for it, in words; where it is only CLAIMED, why nothing does."""
+
+    identity: Identity
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What the session said before the message itself.
 

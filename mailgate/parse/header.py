@@ -95,6 +95,13 @@ class Header:
             self._found[name] = [_text(raw) for key, raw in self._fields if key == wanted]
         return self._found[name]
 
+    def each(self, *names: str) -> Iterator[tuple[str, str]]:
+        """Yield the fields of those lower-case names in the order of the mail, with their names."""
+        values = {name.encode(): iter(self.all(name)) for name in names}
+        for key, _ in self._fields:
+            if key in values:
+                yield key.decode(), next(values[key])
+
     def names(self) -> frozenset[str]:
         """Return the lower-case names that occur."""
         return frozenset(key.decode("ascii") for key, _ in self._fields)

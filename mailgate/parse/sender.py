@@ -1,15 +1,12 @@
 """Who sent it, and what vouches for that. Every doubt is settled against the mail."""
 
-import re
-from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Callable, Iterator
 
+from mailgate.config import Trust
 from mailgate.errors import NotAllowed, Refusal
-from mailgate.model import Envelope, How, Identity, User
+from mailgate.model import Envelope, How, Identity, User, Vouched
+from mailgate.parse import results, trace
 from mailgate.parse.header import MAX_FROM, Header
-
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
 
 
 def sender(header: Header) -> str:
@@ -43,152 +40,90 @@ def sender(header: Header) -> str:
     return f"{local}@{domain.lower().removesuffix('.')}"
 
 
-def vouch(header: Header, envelope: Envelope, networks: Sequence[Network]) -> Identity:
-    """Return the sender as an identity that something vouches for.
+def vouch(
+    header: Header, envelope: Envelope, trust: Trust, *, fits: Callable[[str], str] = lambda _: ""
+) -> Vouched:
+    """Return the sender, known by the strongest way that holds; CLAIMED if none does.
 
-    Who has logged in is known by that, and may write as nobody else. A trusted door vouches for any
-    From. Else the client must be inside ``networks``, and so must every client that the Received
-    headers name: the mail started inside.
+    Who has logged in is known by that, and may write as nobody else.
+    ``fits`` tells what vouches for an address that all of the mail's recipients do: the KEY of a
+    job's address that was given to it; "" if nothing does.
 
     Raises
     ------
     NotAllowed
-        Nothing vouches for the sender.
+        Who has logged in wrote as somebody else.
     Refusal
         There is not one plain From address (see ``sender``).
     """
     address = sender(header)
     if envelope.user is not None:
         return _submitted(address, envelope.user)
-    if not envelope.trusted:
-        _require_inside(address, header, envelope, networks)
-    return Identity(address=address, how=How.NETWORK)
+    reasons: list[str] = []
+    for how, by, fault in _ways(address, header, envelope, trust, fits):
+        if by:
+            return Vouched(identity=Identity(address=address, how=how), by=by)
+        if fault:
+            reasons.append(fault)
+    why = f"Nothing vouches for {address}: {', and '.join(reasons)}."
+    return Vouched(identity=Identity(address=address, how=How.CLAIMED), by=why)
 
 
-def _submitted(address: str, user: User) -> Identity:
+def _submitted(address: str, user: User) -> Vouched:
     if not user.owns(address):
         raise NotAllowed(
             f"{user.name} may not write as {address}, but as {' or '.join(user.addresses[:3])}:"
             " send the mail again from there."
         )
-    return Identity(address=address, how=How.SMTP_AUTH)
+    identity = Identity(address=address, how=How.SMTP_AUTH)
+    return Vouched(identity=identity, by=f"the user {user.name}")
 
 
-def _require_inside(
-    address: str, header: Header, envelope: Envelope, networks: Sequence[Network]
-) -> None:
-    nobody = f"Nothing vouches for {address}"
-    if envelope.door == "pipe":
-        raise NotAllowed(
-            f"{nobody}: it came through a pipe, and this gateway believes no From there; its"
-            ' operator can change that with "[listen.pipe] trust".'
-        )
-    if not networks:
-        raise NotAllowed(f"{nobody}: this gateway trusts no network.")
-    peer = _address(envelope.peer or "")
-    if peer is None or not _is_inside(peer, networks):
-        raise NotAllowed(f"{nobody}: the client {envelope.peer or ''} is outside its networks.")
-    trace = header.received()
-    for number, received in enumerate(trace):
-        below = trace[number + 1] if number + 1 < len(trace) else ""
-        outside = _outside(received, below, networks)
-        if outside:
-            raise NotAllowed(f"{nobody}: {outside}.")
+def _ways(
+    address: str, header: Header, envelope: Envelope, trust: Trust, fits: Callable[[str], str]
+) -> Iterator[tuple[How, str, str]]:
+    """Yield the ways to know a sender, strongest first: what vouches, or why it does not."""
+    yield How.REPLY, fits(address), ""
+    yield (How.AUTHENTICATION_RESULTS, *_by_results(address, header, envelope, trust))
+    yield (How.NETWORK, *_by_network(header, envelope, trust))
 
 
-# --- one hop --------------------------------------------------------------------------------------
+def _by_results(address: str, header: Header, envelope: Envelope, trust: Trust) -> tuple[str, str]:
+    """Return the border's word for the sender, and why there is none.
 
-_MAX_RECEIVED = 4096
-
-# What is submitted on a server itself: the whole field, and no client's address anywhere in it.
-# What a client says of itself stands in none of these places.
-_HOST = r"[\w.:\[\]-]{1,255}"
-_LOCAL = re.compile(
-    rf"""
-    by\ {_HOST}\ \(Postfix(?:(?:\ \([\w.+-]+\))?,\ from\ userid\ [0-9]+)?\)\ id\ .*
-    |by\ {_HOST}\ \(sSMTP\ sendmail\ emulation\)\ ?.*
-    |\(from\ [\w.+$-]+@localhost\)\ by\ {_HOST}\ \([\w.+/-]+\)\ id\ .*
-    |from\ [\w.+$-]+\ by\ {_HOST}\ with\ local(?:-[\w-]+)?\ \(Exim\ .*
-    |\((?:qmail|nullmailer)(?:\ pid)?\ [0-9]*\ ?invoked[ ]
-        (?:by\ uid\ [0-9]+|by\ alias|for\ bounce|from\ command\ line)\)\ ?
-    |from\ {_HOST}\ \({_HOST}\ \[local\]\)\ by\ {_HOST}\ \(OpenSMTPD\)\ .*
-    |from\ [\w.+$-]+\ \(uid\ [0-9]+\)\ \(envelope-from\ [^()\s]+\)\ id\ [\w.]+\ by\ {_HOST}[ ]
-        \(DragonFly\ .*
-    """,
-    re.VERBOSE | re.ASCII,
-)
-_QMAIL_FROM_NETWORK = re.compile(r"\(qmail [0-9]+ invoked from network\) ?", re.ASCII)
-_NUMBERS = re.compile(
-    r"(?<![\w.:-])(?:IPv6:)?(?P<ip>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,45})"
-    r"(?![\w-]|\.\w|:\w*[G-Zg-z])",
-    re.ASCII,
-)
-_BRACKETED = re.compile(r"\[([^\]]*)\]?")
-
-
-def _outside(received: str, below: str, networks: Sequence[Network]) -> str:
-    """Name the client outside that a Received header tells of, or why it tells of none; or ""."""
-    if len(received) > _MAX_RECEIVED:
-        return "a Received header is too long to be read"
-    words = " ".join(received.split())
-    trace = words.rpartition(";")[0] or words
-    if _is_local(trace):
-        return ""
-    if _QMAIL_FROM_NETWORK.fullmatch(trace):
-        # qmail-smtpd names the client in a header of its own, right below.
-        named = _from_clause(below.rpartition(";")[0] or below)
-        return "" if list(_addresses(named)) else _unreadable(words)
-    clause = _from_clause(trace)
-    if any(_address(text) is None for text in _BRACKETED.findall(clause)):
-        return _unreadable(words)
-    clients = list(_addresses(clause))
-    if not clients:
-        return _unreadable(words)
-    strangers = [str(client) for client in clients if not _is_inside(client, networks)]
-    return f"the mail came from {strangers[0]}, outside its networks" if strangers else ""
-
-
-def _unreadable(words: str) -> str:
-    return f'no client\'s address can be read in "Received: {words[:60]}"'
-
-
-def _is_local(trace: str) -> bool:
-    return (
-        _LOCAL.fullmatch(trace) is not None
-        and trace.count(" by ") < 2
-        and not list(_addresses(trace))
-    )
-
-
-def _from_clause(trace: str) -> str:
-    """Everything before the last ``by``, wherever that stands.
-
-    What a client says of itself (HELO) can hold a ``by`` of its own, or a bracket that hides the
-    real one; cutting at the last can only add addresses to those that must be inside.
+    The pipe is no such hop: whoever may run a program can write any header.
     """
-    before, by, _ = f" {trace}".rpartition(" by ")
-    return before if by else trace
+    if trust.authserv_id is None:
+        return "", ""
+    if not envelope.hop:
+        if envelope.door not in _NETWORKED or not trust.hops:
+            return "", ""
+        if not trace.is_inside(envelope.peer, trust.hops):
+            return "", f"the client {envelope.peer or ''} is none of its hops"
+    return results.vouching(header, trust.authserv_id.removesuffix("."), address.rpartition("@")[2])
 
 
-def _addresses(text: str) -> Iterator[Address]:
-    for found in _NUMBERS.finditer(text):
-        address = _address(found["ip"])
-        if address is not None:
-            yield address
+_NETWORKED = frozenset({"smtp", "lmtp"})
 
 
-def _address(text: str) -> Address | None:
-    """Read ``1.2.3.4``, ``IPv6:::1``, ``fe80::1%eth0``, ``[::ffff:1.2.3.4]``; else None."""
-    bare = text.strip().strip("[]").partition("%")[0]
-    if bare[:5].lower() == "ipv6:":
-        bare = bare[5:]
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+def _by_network(header: Header, envelope: Envelope, trust: Trust) -> tuple[str, str]:
+    """Return what vouches for a mail that started inside, and why nothing does.
 
-
-def _is_inside(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
+    A trusted door vouches for any From. Else the client must be inside the networks, and so must
+    every client that the Received headers name.
+    """
+    if envelope.trusted:
+        return f"the trusted {envelope.door}", ""
+    if envelope.door == "pipe":
+        return "", (
+            "it came through a pipe, and this gateway believes no From there; its"
+            ' operator can change that with "[listen.pipe] trust"'
+        )
+    if envelope.door not in _NETWORKED:
+        return "", ""
+    if not trust.networks:
+        return "", "this gateway trusts no network"
+    if not trace.is_inside(envelope.peer, trust.networks):
+        return "", f"the client {envelope.peer or ''} is outside its networks"
+    stranger = trace.outside(header.received(), trust.networks)
+    return ("", stranger) if stranger else (f"the client {envelope.peer}, inside its networks", "")

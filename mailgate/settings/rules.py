@@ -40,6 +40,10 @@ def _is_allowed(value: str) -> bool:
     return value == "*" or bool(local and domain and "@" not in domain and _plain(value))
 
 
+def _is_denied(value: str) -> bool:
+    return value != "*" and _is_allowed(value)
+
+
 def _plain(address: str) -> bool:
     return address.isascii() and address.isprintable() and not set(address) & set(' "\\(),:;<>')
 
@@ -134,29 +138,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """[access]: who may use the service."""
+class Lists:
+    """The lists of [access]: whose addresses may use the service."""
 
     allow: tuple[str, ...] = key(
         listed(lower(text('an address or pattern such as "*@example.org", or "*"', _is_allowed))),
         [],
         doc='addresses that something vouches for; "*" any of them; none: nobody',
     )
+    deny: tuple[str, ...] = key(
+        listed(lower(text('an address or pattern such as "*@example.org"', _is_denied))),
+        [],
+        doc="addresses that may not use it, whatever `allow` says",
+    )
 
     def admits(self, address: str) -> bool:
-        """Tell whether a bare address is within the list.
+        """Tell whether a bare address may use it, known well enough.
 
         ``*`` alone is any address. Within a pattern it stands for anything but an ``@``:
         ``*@example.org`` is a mailbox of that very domain, and an address with a quoted or doubled
-        ``@`` is within no pattern.
+        ``@`` is within no pattern of ``allow``, and denied by any ``deny``.
         """
-        return any(pattern == "*" or _matches(address.lower(), pattern) for pattern in self.allow)
+        word = address.lower()
+        if self.deny and (not _is_simple(word) or any(_matches(word, p) for p in self.deny)):
+            return False
+        return any(pattern == "*" or _matches(word, pattern) for pattern in self.allow)
+
+
+def _is_simple(address: str) -> bool:
+    return address.count("@") == 1 and _plain(address)
 
 
 def _matches(address: str, pattern: str) -> bool:
-    local, at, domain = address.partition("@")
-    if not at or "@" in domain or not _plain(address):
+    if not _is_simple(address):
         return False
+    local, _, domain = address.partition("@")
     mailbox, _, place = pattern.partition("@")
     return fnmatchcase(local, mailbox) and fnmatchcase(domain, place)
 

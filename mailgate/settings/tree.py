@@ -235,6 +235,18 @@ class Trust:
         [],
         doc="SMTP clients whose From is believed, for mail that started with them",
     )
+    authserv_id: str | None = key(
+        lower(_host),
+        None,
+        doc="the mail server whose Authentication-Results are believed: its name there, and after"
+        " `by` in its Received header",
+        example="mx.example.org",
+    )
+    hops: tuple[IPv4Network | IPv6Network, ...] = key(
+        listed(network()),
+        [],
+        doc="SMTP and LMTP clients that hand on what that server took; nobody else can reach them",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

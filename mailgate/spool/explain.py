@@ -30,8 +30,7 @@ def _noted(view: View, key: str) -> Iterator[Decision]:
 
 def _message(view: View, message: Row) -> Iterator[Decision]:
     who = message["address"] or message["sender"] or "<>"
-    by = "the trusted pipe" if message["door"] == "pipe" else message["how"]
-    known = f", known by {by}" if message["how"] else ""
+    known = f", known by {_known(message)}" if message["how"] else ""
     yield (
         moment(message["taken"]),
         f"accepted as message {message['id']}: through {message['door']}, {message['size']} bytes,"
@@ -46,6 +45,13 @@ def _message(view: View, message: Row) -> Iterator[Decision]:
             yield moment(row["at"]), f"job {job['id']} {row['verb']} {row['detail']}".rstrip()
     for letter in view.all("SELECT * FROM letter WHERE message = ? ORDER BY id", message["id"]):
         yield from _letter(view, letter)
+
+
+def _known(message: Row) -> str:
+    """Say how the sender is known, and by what."""
+    if message["vouched"]:
+        return f"{message['how']} ({message['vouched']})"
+    return "the trusted pipe" if message["door"] == "pipe" else str(message["how"])
 
 
 def _letter(view: View, letter: Row) -> Iterator[Decision]:

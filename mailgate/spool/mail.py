@@ -20,6 +20,8 @@ class Accepted:
 
     Neither: its bytes are not kept; that it came is.
 
+    ``by``: what vouches for the identity, in words.
+
     ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
     ours that it comes back for; ``held`` the reason why nothing is acted on before the operator
     says so.
@@ -37,6 +39,7 @@ class Accepted:
     errands: Sequence[tuple[Errand, str]]
     letters: Sequence[int] = ()
     held: str | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
         sender=mail.sender,
         address=mail.identity.address if mail.identity else None,
         how=mail.identity.how if mail.identity else None,
+        vouched=mail.by[:500] or None,
         key=mail.key,
         sha256=mail.sha256,
         size=mail.size,

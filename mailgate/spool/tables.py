@@ -61,8 +61,8 @@ def _null_or(column: str, words: Iterable[str]) -> Node:
 class MessageRow(Model):
     """A mail that we answered 250 for; ``file`` names a big one in mail/, small ones lie in body.
 
-    ``address`` and ``how`` are the identity; none is needed to write to the postmaster or to return
-    a letter of ours.
+    ``address`` and ``how`` are the identity, ``vouched`` what vouches for it, in words; none is
+    needed to write to the postmaster or to return a letter of ours.
     """
 
     id = AutoField()
@@ -72,6 +72,7 @@ class MessageRow(Model):
     sender = TextField()
     address = TextField(null=True)
     how = CharField(null=True, constraints=[_null_or("how", How)])
+    vouched = TextField(null=True)
     key = TextField(index=True)
     sha256 = CharField()
     size = IntegerField()

@@ -81,6 +81,13 @@ def test_a_service_with_the_gateways_own_name_is_refused(
         ('[trust]\nnetworks = ["8.8.8.0/24"]', "8.8.8.0/24 (public addresses)"),
         ("[listen.pipe]\ntrust = true", "[listen.pipe] trust: whoever may run 'mailgate receive'"),
         ("", "nothing vouches for any sender"),
+        (
+            '[trust]\nauthserv_id = "mx.example.org"\nhops = ["192.0.2.1"]',
+            "[trust] authserv_id: mx.example.org must remove every Authentication-Results header",
+        ),
+        ('[trust]\nauthserv_id = "mx.example.org"', "authserv_id: it is believed from nobody"),
+        ('[trust]\nhops = ["192.0.2.1"]', "[trust] hops: without authserv_id nobody's"),
+        ('[trust]\nhops = ["0.0.0.0/0"]', "mail from 0.0.0.0/0 (the whole internet) can write"),
     ],
 )
 def test_the_risk_of_trust_is_warned_about(
