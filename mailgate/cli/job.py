@@ -7,9 +7,9 @@ import shlex
 from mailgate.cli.looking import iso, job_facts, spool_of, the_job
 from mailgate.cli.options import line, parser, shown
 from mailgate.config import load_places
-from mailgate.model import INPUTS, Job
+from mailgate.model import INPUTS, Job, LetterState
 from mailgate.run.jobdir import Folder
-from mailgate.spool import jobs
+from mailgate.spool import jobs, letters
 from mailgate.spool.database import View
 
 _NONE = 1
@@ -44,6 +44,16 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
             for s in job.streams
         ],
         "left_out": list(job.left_out),
+        "letters": [
+            {
+                "id": x.id,
+                "kind": x.kind,
+                "recipient": x.recipient,
+                "state": x.state,
+                "last_words": x.last_words,
+            }
+            for x in letters.unsent(view, job.id)
+        ],
         "argv": _argv(job),
         "inputs": [
             {"name": i.name, "filename": i.filename, "size": i.size, "sha256": i.sha256}
@@ -65,6 +75,14 @@ def _argv(job: Job) -> list[str]:
     return [word.replace(INPUTS, "in") for word in job.plan.argv]
 
 
+def _letter(letter: letters.Queued) -> tuple[object, ...]:
+    """Tell a letter that nobody has, and what the operator can do for one that came back."""
+    told = (letter.id, letter.kind, letter.recipient, letter.state, letter.last_words)
+    if letter.state is not LetterState.BOUNCED:
+        return told
+    return (*told, f"send it again: mailgate queue --retry {letter.id}")
+
+
 def _show(view: View, job: Job, folder: Folder) -> None:
     for name, value in job_facts(job).items():
         if not isinstance(value, dict) and value is not None:
@@ -79,6 +97,8 @@ def _show(view: View, job: Job, folder: Folder) -> None:
         line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256, stream.path)
     for words in job.left_out:
         line(f"{'left out':<12}", words)
+    for letter in letters.unsent(view, job.id):
+        line(f"{'letter':<12}", *_letter(letter))
     for error in job.errors:
         line(f"{'error':<12}", error.at, error.reason, error.words)
     for at, verb, detail in jobs.history(view, job.id):

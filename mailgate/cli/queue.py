@@ -1,4 +1,4 @@
-"""mailgate queue: list the letters that are not out yet; try one again at once, or drop one."""
+"""mailgate queue: list the letters that are not out, or came back; try one again, or drop one."""
 
 from mailgate.cli.looking import spool_of
 from mailgate.cli.options import complain, line, parser, whole

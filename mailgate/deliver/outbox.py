@@ -28,6 +28,10 @@ _AGAIN = 5.0
 # What a relay that names no SIZE gets after it called a letter too big: half of it, down to this. A
 # smaller one is refused for another reason than its size, whatever the relay says.
 _HALF = 2
+# Somebody clears a full mailbox within days, not minutes.
+_DAY = timedelta(days=1)
+# Past so many doublings every wait is a day.
+_DOUBLED = 20
 _SMALLEST = 16 << 10
 
 
@@ -54,6 +58,23 @@ class Courier(Protocol):
 def next_try(schedule: Sequence[timedelta], refusals: int) -> timedelta:
     """How long to wait after that many refusals (1 or more); the schedule's last repeats."""
     return schedule[min(refusals, len(schedule)) - 1]
+
+
+def after_bounce(
+    schedule: Sequence[timedelta], bounces: int, *, within: timedelta
+) -> timedelta | None:
+    """How long to wait after that many failures that came back (1 or more); None: no more tries.
+
+    By the schedule, then twice as long each time, a day at most: what comes back has been taken
+    first. All waits together are ``within``.
+    """
+    waits = [_after_bounce(schedule, number) for number in range(1, bounces + 1)]
+    return waits[-1] if sum(waits, timedelta()) <= within else None
+
+
+def _after_bounce(schedule: Sequence[timedelta], bounces: int) -> timedelta:
+    doubled: int = 2 ** min(max(bounces - len(schedule), 0), _DOUBLED)
+    return min(next_try(schedule, bounces) * doubled, max(_DAY, schedule[-1]))
 
 
 class Outbox:
@@ -140,6 +161,10 @@ class Outbox:
         self._spool.ring("deliver")
 
     async def _tried(self, letter: Letter) -> None:
+        if letter.body is None and letter.file is None:
+            # It was out and came back: its bytes are made again, under the same Message-ID.
+            await self._noted(lambda tx: letters.lost(tx, letter.id))
+            return
         began = asyncio.get_running_loop().time()
         try:
             words = await self._courier.deliver(letter)

@@ -29,8 +29,6 @@ from mailgate.spool.tables import Errand
 # Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
 POSTMASTER_MAILS = 1000
 POSTMASTER_SIZE = 1 << 20
-# A bounce that gives our own letter back whole: that it came is noted, its bytes are not kept.
-RETURNED_SIZE = 1 << 20
 
 
 class Purpose(StrEnum):
@@ -43,10 +41,11 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An address of ours: the service's name, or the number of the letter that came back."""
+    """An address of ours: the service's name; or ``bounce.TAG`` and the letter that came back."""
 
     purpose: Purpose
     name: str
+    letter: int = 0
 
 
 class Desk:
@@ -120,7 +119,7 @@ class Desk:
         if letter is None:
             message = f"no letter of this gateway left with the return path {address}"
             raise UnknownRecipient(message)
-        return Place(purpose=Purpose.BOUNCE, name=str(letter))
+        return Place(purpose=Purpose.BOUNCE, name=f"bounce.{tag}", letter=letter)
 
     def _example(self) -> str:
         name = next(iter(sorted(self.services)), "SERVICE")
@@ -138,8 +137,8 @@ class Desk:
         """
         places = [self.place(envelope, address) for address in dict.fromkeys(envelope.recipients)]
         names = [p.name for p in places if p.purpose is Purpose.SERVICE]
-        back = [int(p.name) for p in places if p.purpose is Purpose.BOUNCE]
-        errands: list[tuple[Errand, str]] = []
+        back = [p.letter for p in places if p.purpose is Purpose.BOUNCE]
+        errands = self._back(places)
         if any(p.purpose is Purpose.POSTMASTER for p in places):
             if size > POSTMASTER_SIZE:
                 message = f"mail to the postmaster may have at most {said.size(POSTMASTER_SIZE)}"
@@ -154,9 +153,17 @@ class Desk:
             identity=vouched.identity, errands=errands, letters=back, held=held, by=vouched.by
         )
 
+    def _back(self, places: Sequence[Place]) -> list[tuple[Errand, str]]:
+        """Return what is to be read of mail that comes back; of the rest, that it came is noted."""
+        return [
+            (Errand.BOUNCE, place.name)
+            for place in places
+            if place.purpose is Purpose.BOUNCE and returned.is_read(self._view(), place.letter)
+        ]
+
     def _is_wanted(self, back: Sequence[int], size: int) -> bool:
         now = time.time()
-        return size <= RETURNED_SIZE and any(
+        return size <= returned.KEPT and any(
             returned.is_wanted(self._view(), letter, now=now) for letter in back
         )
 

@@ -1,12 +1,14 @@
 """What a message asks for, done: each errand becomes a job, or a part of the one answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 from mailgate.commands import submit
+from mailgate.desk import bounces
 from mailgate.desk.desk import Desk
-from mailgate.model import Answer, JobId, LetterKind, Request, Staged, Unclear
+from mailgate.model import Answer, Bounce, Fate, JobId, LetterKind, Request, Staged, Unclear
 from mailgate.services import Service
 from mailgate.spool import letters, mail
 from mailgate.spool.database import Tx
@@ -15,14 +17,18 @@ from mailgate.spool.tables import Errand
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a reader made of a message: what it asks of each service, with the inputs it staged."""
+    """What a reader made of a message: what it asks of each service, with the inputs it staged.
+
+    ``bounce``: what one says that only came back for a letter of ours.
+    """
 
     content: str
-    message_id: str | None
-    references: str | None
-    subject: str | None
-    requests: Mapping[str, Request | Unclear]
-    staged: Mapping[str, Sequence[Staged]]
+    message_id: str | None = None
+    references: str | None = None
+    subject: str | None = None
+    requests: Mapping[str, Request | Unclear] = field(default_factory=dict)
+    staged: Mapping[str, Sequence[Staged]] = field(default_factory=dict)
+    bounce: Bounce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list
 
     Each recipient becomes a job, or a part of the one answer that the message gets.
     """
+    if waiting.returned:
+        return _returned(tx, desk, waiting, reading)
     answers: list[Answer] = []
     outcomes: list[Outcome] = []
     for errand, kind, recipient in waiting.errands:
@@ -56,6 +64,17 @@ def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list
     if answers:
         _answer(tx, waiting, reading, answers)
     mail.forget_after(tx, waiting.id, desk.config.keep.mail)
+    return outcomes
+
+
+def _returned(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[Outcome]:
+    """Do what mail does that came back: nobody is ever answered."""
+    outcomes = []
+    for errand, _, recipient in waiting.errands:
+        bounce = reading.bounce or Bounce(fate=Fate.UNKNOWN)
+        word = bounces.take(tx, desk.config.deliver, waiting, (errand, recipient), bounce)
+        outcomes.append(Outcome(recipient=recipient, word=word))
+    mail.forget_after(tx, waiting.id, timedelta())
     return outcomes
 
 

@@ -20,6 +20,8 @@ from mailgate.model.job import (
 )
 from mailgate.model.letter import (
     Answer,
+    Bounce,
+    Fate,
     Letter,
     LetterKind,
     LetterState,
@@ -53,8 +55,10 @@ __all__ = [
     "Attachment",
     "Attempt",
     "AttemptState",
+    "Bounce",
     "Envelope",
     "Exit",
+    "Fate",
     "How",
     "Identity",
     "Input",

@@ -12,6 +12,7 @@ class LetterState(StrEnum):
     PLANNED = "PLANNED"
     WAITING = "WAITING"
     SENT = "SENT"
+    BOUNCED = "BOUNCED"
     HELD = "HELD"
 
 
@@ -48,6 +49,31 @@ class Letter:
     tries: int = 0
     body: bytes | None = None
     file: str | None = None
+
+
+class Fate(StrEnum):
+    """What mail that comes back says of the letter: failed for good, for now, or neither."""
+
+    FAILED = "failed"
+    TEMPORARY = "temporary"
+    NOTED = "noted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounce:
+    """Mail that came back for a letter, as it was read; ``words`` are one line, its own or ours.
+
+    ``status`` is an enhanced status code (RFC 3463) such as ``5.1.1``, "" where it tells none.
+    """
+
+    fate: Fate
+    status: str = ""
+    words: str = ""
+
+    def __str__(self) -> str:
+        """Return status and words, as a letter and its job tell them."""
+        return " ".join(filter(None, (self.status, self.words)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

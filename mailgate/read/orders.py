@@ -23,7 +23,8 @@ class Setup:
 class Order:
     """Read this mail for these services: its bytes, or where they lie.
 
-    ``released``: the operator wants it acted on, whatever it looks like.
+    ``released``: the operator wants it acted on, whatever it looks like. ``returned``: it only came
+    back for a letter of ours.
     """
 
     message: int
@@ -31,6 +32,7 @@ class Order:
     path: str | None
     services: tuple[str, ...]
     released: bool
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

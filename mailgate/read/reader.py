@@ -153,6 +153,7 @@ class Reader:
             path=str(self._spool.folder.mail / waiting.file) if waiting.file else None,
             services=tuple(sorted(names & self._desk.services.keys())),
             released=waiting.released,
+            returned=waiting.returned,
         )
 
     async def _settle(self, waiting: Waiting, answer: Reading | Unread | Delayed) -> None:
@@ -176,7 +177,10 @@ class Reader:
                 outcomes = await self._spool.write(
                     lambda tx: perform(tx, self._desk, waiting, answer)
                 )
-                crash.point("read:committed")
+                if waiting.returned:
+                    crash.point("bounce:taken")
+                else:
+                    crash.point("read:committed")
                 log.event(
                     "read",
                     message=waiting.id,

@@ -18,6 +18,7 @@ from mailgate.desk import Reading
 from mailgate.errors import Refusal, Transient
 from mailgate.frames import packed, receive
 from mailgate.model import Input, Request, Staged, Unclear
+from mailgate.parse.bounce import read_bounce
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
 from mailgate.parse.request import read_request
@@ -75,6 +76,8 @@ def _opened(order: Order) -> BinaryIO:
 
 
 def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
+    if order.returned:
+        return Reading(content="", bounce=read_bounce(source))
     message = read_message(source)
     if message.automatic is not None and not order.released:
         # The door saw the header alone.

@@ -22,7 +22,9 @@ REFUSALS = 10_000
 # Row by row in small transactions: the daemon goes on working beside it.
 BATCH = 200
 
-_UNSENT = "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state <> 'SENT'"
+_UNSENT = (
+    "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state NOT IN ('SENT', 'BOUNCED')"
+)
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
 _OF_LETTERS = "letter IN (SELECT id FROM letter WHERE"
 NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"

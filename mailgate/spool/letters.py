@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -279,21 +279,26 @@ def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
     return True
 
 
-def lost(tx: Tx, letter: int, words: str) -> None:
-    """Have a letter composed again whose bytes are gone, under the same Message-ID."""
+def lost(tx: Tx, letter: int, words: str | None = None) -> None:
+    """Have a letter composed again whose bytes are gone, under the same Message-ID.
+
+    Without ``words`` its last ones stay.
+    """
     tx.execute(
         "UPDATE letter SET state = 'PLANNED', size = NULL, file = NULL, next_try = NULL,"
-        " last_words = ? WHERE id = ? AND state = 'WAITING'",
-        words[:500],
+        " last_words = COALESCE(?, last_words) WHERE id = ? AND state = 'WAITING'",
+        words,
         letter,
     )
     tx.ring("reply")
 
 
 def drop(tx: Tx, letter: int) -> bool:
-    """Forget a letter that is HELD, for good; False if there is none."""
+    """Forget a letter that is HELD or has BOUNCED, for good; False if there is none."""
     cause = _cause(tx, letter)
-    row = tx.one("SELECT kind, recipient FROM letter WHERE id = ? AND state = 'HELD'", letter)
+    row = tx.one(
+        "SELECT kind, recipient FROM letter WHERE id = ? AND state IN ('HELD', 'BOUNCED')", letter
+    )
     if row is None:
         return False
     tx.execute("DELETE FROM letter WHERE id = ?", letter)
@@ -303,10 +308,21 @@ def drop(tx: Tx, letter: int) -> bool:
 
 
 def retry_now(tx: Tx, letter: int) -> bool:
-    """Let a letter that waits or is HELD be tried at once; False if it is neither.
+    """Let a letter that waits, is HELD or has BOUNCED be tried at once; False if it is neither.
 
-    A HELD one has all its patience again.
+    A HELD one has all its patience again; so has a BOUNCED one, whose bytes are composed again, as
+    long as its job's outputs are there.
     """
+    bounced = tx.execute(
+        "UPDATE letter SET state = 'PLANNED', size = NULL, next_try = NULL, refusals = 0,"
+        " waited = 0, bounces = 0 WHERE id = ? AND state = 'BOUNCED' AND NOT EXISTS"
+        " (SELECT 1 FROM job WHERE job.id = letter.job AND phase = 'ARCHIVED')",
+        letter,
+    )
+    if bounced:
+        tx.note("requeued", **_cause(tx, letter), detail=f"letter={letter}")
+        tx.ring("reply")
+        return True
     hit = tx.execute(
         "UPDATE letter SET next_try = ?,"
         " refusals = CASE state WHEN 'HELD' THEN 0 ELSE refusals END,"
@@ -360,10 +376,26 @@ def latest(view: View) -> float:
 
 
 def queue(view: View) -> list[Queued]:
-    """Return letters that are WAITING or HELD (and those about to be composed), oldest first."""
+    """Return letters that are WAITING, HELD or BOUNCED (or about to be composed), oldest first.
+
+    A BOUNCED one of a job whose outputs are gone is told no more.
+    """
     rows = view.all(
-        "SELECT * FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD') ORDER BY id"
+        "SELECT * FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD') OR (state = 'BOUNCED'"
+        " AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = letter.job AND phase = 'ARCHIVED'))"
+        " ORDER BY id"
     )
+    return _queued(rows)
+
+
+def unsent(view: View, job: JobId) -> list[Queued]:
+    """Return the letters about a job that nobody has, or that came back, oldest first."""
+    return _queued(
+        view.all("SELECT * FROM letter WHERE job = ? AND state <> 'SENT' ORDER BY id", job)
+    )
+
+
+def _queued(rows: Sequence[Row]) -> list[Queued]:
     return [
         Queued(
             id=row["id"],

@@ -46,6 +46,7 @@ class Accepted:
 class Waiting:
     """A message that waits to be read, with those of its errands that do.
 
+    The identity of mail that only comes back for a letter has no address: nobody is answered.
     ``released``: the operator wants it acted on, whatever it looks like.
     """
 
@@ -58,6 +59,11 @@ class Waiting:
     file: str | None
     errands: tuple[tuple[int, Errand, str], ...]
     released: bool = False
+
+    @property
+    def returned(self) -> bool:
+        """It only came back for letters of ours."""
+        return all(kind is Errand.BOUNCE for _, kind, _ in self.errands)
 
 
 def accept(tx: Tx, mail: Accepted) -> int:
@@ -96,8 +102,8 @@ def accept(tx: Tx, mail: Accepted) -> int:
         if held:
             tx.note("held", key=mail.key, detail=f"for {recipient}: {held}")
     wanted = [returned.noted(tx, letter, message) for letter in mail.letters]
-    if any(wanted):
-        # Else the next sweep takes its bytes.
+    if any(wanted) and mail.size <= returned.KEPT:
+        # Else the next sweep takes its bytes, once it is read.
         forget_after(tx, message, RETURNED)
     tx.ring("read")
     return message
@@ -120,12 +126,13 @@ def fetch(view: View, message: int) -> Waiting | None:
         message,
     )
     row = view.one("SELECT * FROM message WHERE id = ?", message)
-    if not errands or row is None or row["how"] is None:
+    if not errands or row is None:
         return None
     body = view.one("SELECT bytes FROM body WHERE message = ?", message)
     return Waiting(
         id=message,
-        identity=Identity(address=row["address"], how=How(row["how"])),
+        # Mail that comes back is nobody's: only who writes to a service is known.
+        identity=Identity(address=row["address"] or "", how=How(row["how"] or How.CLAIMED)),
         key=row["key"],
         taken=moment(row["taken"]),
         size=row["size"],
@@ -202,6 +209,23 @@ def hold(tx: Tx, message: int, reason: str) -> None:
         reason,
         tx.at,
         message,
+    )
+
+
+def keep_for_operator(tx: Tx, errand: int, reason: str) -> None:
+    """Put an errand that was read, and that only a person understands, on hold for two weeks."""
+    row = tx.one(
+        "SELECT recipient, key FROM errand JOIN message ON message.id = errand.message"
+        " WHERE errand.id = ?",
+        errand,
+    )
+    if row is not None:
+        tx.note("held", key=row["key"], detail=f"for {row['recipient']}: {reason}")
+    tx.execute(
+        "UPDATE errand SET state = 'HELD', reason = ?, done = ? WHERE id = ?",
+        reason,
+        tx.at,
+        errand,
     )
 
 

@@ -1,13 +1,32 @@
-"""Mail that comes back for letters of ours: whose it is, whether its text is kept, that it came."""
+"""Mail that comes back for letters of ours: whose it is, and what it does to its letter."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
+from mailgate.model import JobId, LetterState
+from mailgate.phases import ENDED, Phase
 from mailgate.spool.database import Tx, View
+
+KEPT = 1 << 20
+"""Mail of more bytes, which gives our own letter back whole, is not kept once it is read."""
 
 # A mail server says that a letter is late and, hours later, that it failed.
 _SELDOM = timedelta(hours=1)
 # So many texts tell what is wrong with an address.
 _MOST = 10
+# More mails than these for one letter, from whoever, are not even read.
+_READ = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A letter that mail came back for; ``bounces`` counts the failures it was sent again after."""
+
+    id: int
+    state: LetterState
+    job: JobId | None
+    bounces: int
+    useful: bool
 
 
 def tagged(view: View, tag: str) -> int | None:
@@ -22,17 +41,27 @@ def is_wanted(view: View, letter: int, *, now: float) -> bool:
     Whoever has had a letter knows where mail for it is taken: of what comes all the time only the
     first in an hour is, and ten in all.
     """
-    row = view.one("SELECT job, noted FROM letter WHERE id = ?", letter)
+    row = view.one("SELECT noted FROM letter WHERE id = ?", letter)
     if row is None or (row["noted"] or 0) > now - _SELDOM.total_seconds():
         return False
-    came = view.count(
+    return _came(view, letter, _MOST) < _MOST
+
+
+def is_read(view: View, letter: int) -> bool:
+    """Whether mail that comes back for a letter is read: it is out, and not much has come."""
+    row = view.one("SELECT state FROM letter WHERE id = ?", letter)
+    return row is not None and row["state"] == "SENT" and _came(view, letter, _READ) < _READ
+
+
+def _came(view: View, letter: int, most: int) -> int:
+    row = view.one("SELECT job FROM letter WHERE id = ?", letter)
+    return view.count(
         "SELECT COUNT(*) FROM (SELECT 1 FROM event WHERE job IS ? AND verb = 'returned'"
         " AND detail GLOB ? LIMIT ?)",
-        row["job"],
+        row["job"] if row else None,
         f"letter={letter} *",
-        _MOST,
+        most,
     )
-    return came < _MOST
 
 
 def noted(tx: Tx, letter: int, message: int) -> bool:
@@ -44,3 +73,56 @@ def noted(tx: Tx, letter: int, message: int) -> bool:
         "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
     )
     return wanted
+
+
+# --- what it does to its letter -------------------------------------------------------------------
+
+
+def letter_of(view: View, tag: str) -> Returned | None:
+    """Return the letter of a bounce tag as it stands; None where it was forgotten.
+
+    It is ``useful`` to send it again: a result of a job whose outputs are still there, or another
+    letter about a job that has not ended.
+    """
+    row = view.one(
+        "SELECT letter.id, state, letter.job, bounces, kind, job.phase AS now FROM letter"
+        " LEFT JOIN job ON job.id = letter.job WHERE tag = ?",
+        tag,
+    )
+    if row is None:
+        return None
+    phase = Phase(row["now"]) if row["now"] else Phase.ARCHIVED
+    early = row["kind"] in {"receipt", "started", "progress"}
+    return Returned(
+        id=row["id"],
+        state=LetterState(row["state"]),
+        job=JobId(row["job"]) if row["job"] else None,
+        bounces=row["bounces"],
+        useful=phase is not Phase.ARCHIVED and not (early and phase in ENDED),
+    )
+
+
+def again(tx: Tx, letter: Returned, *, pause: timedelta, words: str) -> None:
+    """Have a letter that is out sent again after ``pause``; it is then composed again."""
+    hit = tx.execute(
+        "UPDATE letter SET state = 'WAITING', next_try = ?, bounces = bounces + 1, file = NULL,"
+        " last_words = ? WHERE id = ? AND state = 'SENT' AND size IS NOT NULL",
+        tx.at + pause.total_seconds(),
+        words[:500],
+        letter.id,
+    )
+    if hit:
+        tx.note("deferred", job=letter.job, detail=f"letter={letter.id} bounced: {words}")
+        tx.ring("deliver")
+
+
+def failed(tx: Tx, letter: Returned, *, words: str) -> None:
+    """Let a letter that is out be BOUNCED: its job keeps the result, for the operator to send."""
+    hit = tx.execute(
+        "UPDATE letter SET state = 'BOUNCED', file = NULL, last_words = ? WHERE id = ?"
+        " AND state = 'SENT'",
+        words[:500],
+        letter.id,
+    )
+    if hit:
+        tx.note("bounced", job=letter.job, detail=f"letter={letter.id} {words}")

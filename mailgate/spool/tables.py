@@ -245,7 +245,10 @@ class AttemptRow(Model):
 
 
 class LetterRow(Model):
-    """A letter to one recipient. ``cause`` makes an event's letter unique; answers have no job."""
+    """A letter to one recipient. ``cause`` makes an event's letter unique; answers have no job.
+
+    One that WAITs without bytes, in letter_body or in ``file``, is composed again when it is due.
+    """
 
     id = AutoField()
     job = CharField(null=True)
@@ -264,6 +267,7 @@ class LetterRow(Model):
     next_try = FloatField(null=True)
     tries = IntegerField(default=0)
     refusals = IntegerField(default=0)
+    bounces = IntegerField(constraints=[SQL("DEFAULT 0")])
     waited = FloatField(default=0)
     last_words = TextField(default="")
     size = IntegerField(null=True)

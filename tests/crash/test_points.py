@@ -11,7 +11,7 @@ from tests.daemon import ROOT, Gateway, eventually, running
 
 POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 # Not on the road of a daemon's mail: proved by tests of their own.
-ELSEWHERE = {"purge:files-gone", "pipe:before-commit", "pipe:committed"}
+ELSEWHERE = {"purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken"}
 
 
 def points() -> list[str]:
