@@ -33,7 +33,7 @@ from mailgate.run.place import Place
 from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
-from mailgate.spool import attempts, letters
+from mailgate.spool import appointments, attempts
 from mailgate.spool.database import MISPLACED, Site
 from mailgate.spool.store import Folder, Spool, sole
 
@@ -321,7 +321,7 @@ async def _notice(spool: Spool) -> None:
 
 async def _clock(spool: Spool) -> None:
     """Keep intervals what they were when somebody sets the clock."""
-    back = letters.latest(spool.view) - time.time()
+    back = appointments.latest(spool.view) - time.time()
     if back > _STEP:
         # It was set back while nobody looked, by so much at least.
         await _stepped(spool, -back, since=time.time())
@@ -334,7 +334,7 @@ async def _clock(spool: Spool) -> None:
 
 async def _stepped(spool: Spool, step: float, *, since: float) -> None:
     log.event("clock", stepped=round(step, 1))
-    await spool.write(lambda tx: letters.shift(tx, step, since=since))
+    await spool.write(lambda tx: appointments.shift(tx, step, since=since))
     spool.ring()
 
 

@@ -1,6 +1,5 @@
 """Letters that go out: planned with their cause, composed once, tried until somebody has them."""
 
-import math
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -346,33 +345,6 @@ def _cause(view: View, letter: int) -> dict[str, str | None]:
     if row is None or row["job"] is not None:
         return {"job": row["job"] if row else None}
     return {"key": row["key"]}
-
-
-def shift(tx: Tx, seconds: float, *, since: float) -> None:
-    """Move every appointment by a step of the wall clock, so that intervals stay what they were.
-
-    The step came at ``since`` or later, as the new clock has it. What was appointed after a step
-    forward stays where it is: nothing is ever put off by more than it was.
-    """
-    border = since if seconds > 0 else math.inf
-    tx.execute(
-        "UPDATE letter SET next_try = next_try + ? WHERE state = 'WAITING' AND next_try < ?",
-        seconds,
-        border,
-    )
-    tx.execute(
-        "UPDATE job SET receipt_due = receipt_due + ? WHERE receipt_due < ?", seconds, border
-    )
-
-
-def latest(view: View) -> float:
-    """Return the newest time that the spool knows of, in seconds since 1970; 0 if it is new."""
-    row = view.one(
-        "SELECT MAX(COALESCE((SELECT MAX(at) FROM event), 0),"
-        " COALESCE((SELECT taken FROM message ORDER BY id DESC LIMIT 1), 0),"
-        " COALESCE((SELECT composed FROM letter ORDER BY id DESC LIMIT 1), 0)) AS at"
-    )
-    return float(row["at"]) if row else 0.0
 
 
 def queue(view: View) -> list[Queued]:

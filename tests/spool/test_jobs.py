@@ -16,7 +16,7 @@ from mailgate.model import (
     StreamRole,
 )
 from mailgate.phases import Event, IllegalStepError, Phase
-from mailgate.spool import attempts, jobs, letters
+from mailgate.spool import appointments, attempts, jobs, letters
 from mailgate.spool.database import Connection
 from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
 
@@ -197,7 +197,7 @@ def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Co
     ended(spool, over)
     assert (jobs.next_receipt(spool.view) or 0) > datetime.now(UTC).timestamp()
     with spool.transaction() as tx:
-        letters.shift(tx, -61, since=tx.at)
+        appointments.shift(tx, -61, since=tx.at)
         assert jobs.plan_receipts(tx, limit=10) == 1
         assert jobs.plan_receipts(tx, limit=10) == 0
     queue = letters.queue(spool.view)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailgate.model import Attempt, LetterKind, LetterState, Notify, Progress
-from mailgate.spool import attempts, jobs, keep, letters, mail, returned
+from mailgate.spool import appointments, attempts, jobs, keep, letters, mail, returned
 from mailgate.spool.database import Connection, Tx
 from tests.spool.made import DONE, WEEK, a_job, accepted, ended
 
@@ -197,7 +197,7 @@ def test_a_clock_set_back_leaves_intervals_as_they_were(spool: Connection) -> No
     put_off(spool, timedelta(hours=2))
     before = appointment(spool)
     with spool.transaction() as tx:
-        letters.shift(tx, -3600, since=tx.at - 3600)
+        appointments.shift(tx, -3600, since=tx.at - 3600)
     assert appointment(spool) == before - 3600
 
 
@@ -206,7 +206,7 @@ def test_a_clock_set_forward_leaves_intervals_as_they_were(spool: Connection) ->
     put_off(spool, timedelta(hours=2))
     before = appointment(spool)
     with spool.transaction() as tx:
-        letters.shift(tx, 86400, since=tx.at + 86400)
+        appointments.shift(tx, 86400, since=tx.at + 86400)
     assert appointment(spool) == before + 86400
 
 
@@ -216,15 +216,15 @@ def test_what_was_appointed_after_the_clock_went_forward_is_not_put_off(spool: C
     before = appointment(spool)
     with spool.transaction() as tx:
         # The clock went forward a second ago; the letter was put off since.
-        letters.shift(tx, 86400, since=tx.at - 1)
+        appointments.shift(tx, 86400, since=tx.at - 1)
     assert appointment(spool) == before
 
 
 def test_the_spool_knows_how_late_it_is(spool: Connection) -> None:
-    assert letters.latest(spool.view) == 0
+    assert appointments.latest(spool.view) == 0
     before = datetime.now(UTC).timestamp()
     composed(spool)
-    assert before <= letters.latest(spool.view) <= datetime.now(UTC).timestamp()
+    assert before <= appointments.latest(spool.view) <= datetime.now(UTC).timestamp()
 
 
 def test_a_bounce_is_noted_on_its_letter_and_its_job(spool: Connection) -> None:
