@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent
 PACKAGE = DOCS.parent / "mailgate"
 
 PHASES = {
-    Phase.PENDING: "waits for its sender to confirm it: nothing vouches for him",
+    Phase.PENDING: "a draft that still waits for a word of its sender",
     Phase.HELD: "set aside by the operator; nothing happens until it is released",
     Phase.QUEUED: "ready; waits for a free slot of the engine",
     Phase.EXECUTING: "an attempt of it runs",
@@ -28,7 +28,7 @@ PHASES = {
 }
 
 EVENTS = {
-    Event.CONFIRM: "the sender confirmed it, by a mail to the address that he was sent",
+    Event.CONFIRM: "the sender confirmed it",
     Event.HOLD: "the operator or a quota sets it aside",
     Event.RELEASE: "the operator lets it go on",
     Event.START: "an attempt started",

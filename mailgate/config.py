@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import BadConfig
-from mailgate.settings import toml
+from mailgate.settings import mailboxes, secret, toml
 from mailgate.settings.kinds import one_of, said
 from mailgate.settings.schema import Described, Sheet, describe_table
 from mailgate.settings.toml import Place
@@ -21,6 +21,7 @@ from mailgate.settings.tree import (
     Courier,
     Deliver,
     Gateway,
+    ImapDoor,
     Keep,
     Local,
     Maildir,
@@ -42,6 +43,7 @@ __all__ = [
     "Deliver",
     "Examined",
     "Gateway",
+    "ImapDoor",
     "Keep",
     "Local",
     "Maildir",
@@ -71,6 +73,7 @@ TABLES: Mapping[str, type] = {
     "gateway": Gateway,
     "listen.smtp": SmtpDoor,
     "listen.pipe": PipeDoor,
+    "listen.imap": ImapDoor,
     "read": Read,
     "run": Run,
     "run.local": Local,
@@ -161,7 +164,7 @@ def _tells_a_place(place: Place) -> bool:
 def _tree(sheet: Sheet) -> Config:
     tops = {name.partition(".")[0] for name in TABLES}
     sheet.table((), _Root, tables=tops | {"listen"})
-    sheet.table(("listen",), _Root, tables=("smtp", "pipe"))
+    sheet.table(("listen",), _Root, tables=("smtp", "pipe", "imap"))
     gateway = sheet.table(("gateway",), Gateway)
     has_smtp = sheet.has(("listen", "smtp"))
     return Config(
@@ -169,6 +172,7 @@ def _tree(sheet: Sheet) -> Config:
         gateway=gateway,
         smtp=sheet.table(("listen", "smtp"), SmtpDoor) if has_smtp else None,
         pipe=sheet.table(("listen", "pipe"), PipeDoor),
+        imap=mailboxes.read(sheet),
         read=sheet.table(("read",), Read),
         run=_run(sheet, gateway.spool / "jobs"),
         deliver=_deliver(sheet),
@@ -259,18 +263,5 @@ def _check_relay(sheet: Sheet, relay: Relay) -> None:
         sheet.wrong((*place, "user"), "is missing", "the user whose password the file holds")
     if relay.user is not None and relay.password_file is None:
         sheet.wrong((*place, "password_file"), "is missing", "the file of the user's password")
-    if relay.password_file is not None and (fault := _secret_fault(relay.password_file)):
-        expected = "a file that only the gateway's user can read (chmod 600)"
-        sheet.wrong((*place, "password_file"), fault, expected)
-
-
-def _secret_fault(file: Path) -> str:
-    try:
-        status = file.stat()
-    except OSError as error:
-        return f"{file} cannot be read ({error.strerror})"
-    if not stat.S_ISREG(status.st_mode):
-        return f"{file} is no file"
-    if status.st_mode & stat.S_IROTH:
-        return f"everybody can read {file}"
-    return ""
+    if relay.password_file is not None and (fault := secret.fault(relay.password_file)):
+        sheet.wrong((*place, "password_file"), fault, secret.EXPECTED)

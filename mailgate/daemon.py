@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from mailgate import log
 from mailgate.config import Config, Courier
+from mailgate.config import SmtpDoor as SmtpListen
 from mailgate.deliver import outbox
 from mailgate.desk import Counter, Desk
 from mailgate.errors import BadConfig, MailgateError, Permanent
@@ -222,11 +223,11 @@ def engine_of(config: Config, services: Mapping[str, Service], folder: Folder, c
 def _hidden(config: Config, folder: Folder) -> list[Path]:
     """Return what no job may see: others' mail and letters, and secrets."""
     relay, maildir = config.deliver.smtp, config.deliver.maildir
-    secret = relay.password_file if relay else None
+    secrets = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
     return [
         folder.root,
         *([maildir.path] if maildir else []),
-        *([secret] if secret else []),
+        *(secret for secret in secrets if secret is not None),
     ]
 
 
@@ -243,20 +244,40 @@ def _is_file(word: str) -> bool:
     return Path(word).is_absolute() and Path(word).is_file()
 
 
-async def _opened_doors(config: Config, counter: Counter) -> list[SmtpDoor]:
-    if config.smtp is None:
-        return []
-    door = SmtpDoor(counter, config.smtp, socket.getfqdn(), trusted=config.trust.networks)
+class Door(Protocol):
+    """A way in that is open."""
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take nothing more; what is under way may end within ``grace``."""
+        ...
+
+
+async def _opened_doors(config: Config, counter: Counter) -> list[Door]:
+    doors: list[Door] = []
+    if config.smtp is not None:
+        doors.append(await _smtp(config, config.smtp, counter))
+    if config.imap:
+        # Only what is configured is imported.
+        from mailgate.receive.imap.door import ImapDoor  # noqa: PLC0415
+
+        mailboxes = ImapDoor(counter, config.imap)
+        mailboxes.start()
+        doors.append(mailboxes)
+    return doors
+
+
+async def _smtp(config: Config, listen: SmtpListen, counter: Counter) -> Door:
+    door = SmtpDoor(counter, listen, socket.getfqdn(), trusted=config.trust.networks)
     try:
         port = await door.start()
     except OSError as error:
-        message = f"cannot listen on {config.smtp.host}:{config.smtp.port}: {error.strerror}"
+        message = f"cannot listen on {listen.host}:{listen.port}: {error.strerror}"
         raise Permanent(message) from error
-    log.event("listening", door="smtp", host=config.smtp.host, port=port)
-    return [door]
+    log.event("listening", door="smtp", host=listen.host, port=port)
+    return door
 
 
-async def _drained(doors: list[SmtpDoor], post: outbox.Outbox) -> None:
+async def _drained(doors: list[Door], post: outbox.Outbox) -> None:
     """Let what is on its way in or out come to its end, for a while."""
     stops = [door.stop(timedelta(seconds=_GRACE)) for door in doors]
     await asyncio.gather(*stops, post.drain(_GRACE))

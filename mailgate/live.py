@@ -1,4 +1,4 @@
-"""`mailgate check --live`: a test letter by the configured way out, a test job by the engine.
+"""`mailgate check --live`: the mailboxes, a test letter by the way out, a test job by the engine.
 
 Both outside the queue of real letters and jobs, beside a running daemon or without one. Nothing is
 left behind but the letter where it was sent to.
@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from mailgate.config import Config, Courier
+from mailgate.config import Config, Courier, ImapDoor
 from mailgate.daemon import courier_of, engine_of
 from mailgate.errors import MailgateError, Permanent, Transient
 from mailgate.hands import Hands
@@ -60,12 +60,31 @@ class Tried:
 async def live(
     config: Config, services: Mapping[str, Service], *, to: str | None = None
 ) -> list[Tried]:
-    """Send a test letter to ``to``, by default the operator, and run a test job; raises nothing."""
-    return [await _letter(config, to or _operator(config)), await _job(config, services)]
+    """Open each mailbox, send a test letter to ``to``, by default the operator, run a test job.
+
+    Raises nothing.
+    """
+    mailboxes = [await _mailbox(door) for door in config.imap]
+    letter = await _letter(config, to or _operator(config))
+    return [*mailboxes, letter, await _job(config, services)]
 
 
 def _operator(config: Config) -> str:
     return f"postmaster@{config.gateway.address.rpartition('@')[2]}"
+
+
+# --- the mailboxes --------------------------------------------------------------------------------
+
+
+async def _mailbox(door: ImapDoor) -> Tried:
+    from mailgate.receive.imap.probe import probe  # noqa: PLC0415 - an IMAP client, where needed
+
+    what = f'mailbox "{door.mailbox}" of {door.user} at {door.host}:{door.port}'
+    try:
+        # It waits for a server, with a time limit of its own for each answer.
+        return Tried(what=what, came=await asyncio.to_thread(probe, door))
+    except MailgateError as error:
+        return _failed(what, error)
 
 
 # --- the letter -----------------------------------------------------------------------------------

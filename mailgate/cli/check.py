@@ -14,6 +14,7 @@ from mailgate.config import Config, Tls, Trust, examine
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.parse.address import mailboxes
+from mailgate.receive.imap.token import missing
 from mailgate.reply.compose import Writer
 from mailgate.services import Service, warnings
 
@@ -35,7 +36,9 @@ def run(words: list[str]) -> int:
     """
     made = parser("check", __doc__)
     made.add_argument(
-        "--live", action="store_true", help="also send a test letter, and run a test job"
+        "--live",
+        action="store_true",
+        help="also open each mailbox, send a test letter, and run a test job",
     )
     made.add_argument(
         "--to",
@@ -142,11 +145,30 @@ def _warnings(config: Config) -> Iterator[str]:
             "[listen.pipe] trust: whoever may run 'mailgate receive' with this file can send"
             " requests in anybody's name; let only the mail server run it"
         )
-    if not config.trust.networks and not config.trust.authserv_id and not config.pipe.trust:
+    yield from _mailbox_warnings(config)
+    trusted = config.pipe.trust or any(one.trust for one in config.imap)
+    if not config.trust.networks and not config.trust.authserv_id and not trusted:
         yield "nothing vouches for any sender, so that no request is taken: see [trust]"
     relay = config.deliver.smtp
     if relay is not None and relay.user is not None and relay.tls is Tls.NONE:
         yield '[deliver.smtp] tls is "none": the password goes over the network as it stands'
+
+
+def _mailbox_warnings(config: Config) -> Iterator[str]:
+    for one in config.imap:
+        if one.trust:
+            yield (
+                f"[{one.table}] trust: whoever can send mail to the mailbox can send requests in"
+                " anybody's name"
+            )
+        if one.tls is Tls.NONE and not _is_here(one.host):
+            yield f'[{one.table}] tls is "none": the password goes over the network as it stands'
+        if one.token_command is not None and missing(one.token_command, one.folder):
+            yield f"[{one.table}] token_command: there is no program {one.token_command[0]}"
+
+
+def _is_here(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _results_warnings(trust: Trust) -> Iterator[str]:

@@ -10,6 +10,7 @@ from mailgate.desk.intake import Intake
 from mailgate.errors import (
     MailgateError,
     Refusal,
+    UnknownRecipient,
 )
 from mailgate.model import Envelope
 from mailgate.spool import mail
@@ -90,6 +91,11 @@ class Sink:
                 "delayed", what="note", key=key, reason=str(trouble), detail=trouble.detail or None
             )
 
+    async def refuse(self, error: Refusal) -> None:
+        """Forget the message for a reason of the door's own, which is told and noted."""
+        self._intake.discard()
+        await self._refused(error)
+
     async def discard(self) -> None:
         """Forget the message: the client went away."""
         self._intake.discard()
@@ -106,7 +112,7 @@ def told(accepted: mail.Accepted, number: int) -> None:
         sender=accepted.identity.address if accepted.identity else accepted.sender,
         known=accepted.identity.how if accepted.identity else None,
         by=accepted.by or None,
-        to=",".join(log.without_keys(name) for _, name in accepted.errands),
+        to=",".join(name for _, name in accepted.errands),
         size=accepted.size,
         held=accepted.held,
     )
@@ -120,7 +126,7 @@ def refused(envelope: Envelope, error: MailgateError, key: str | None) -> None:
         door=envelope.door,
         peer=envelope.peer,
         sender=envelope.sender,
-        to=",".join(map(log.without_keys, envelope.recipients[:5])),
+        to=",".join(envelope.recipients[:5]),
         reason=str(error),
     )
 
@@ -150,10 +156,25 @@ class Counter:
                 door=envelope.door,
                 peer=envelope.peer,
                 sender=envelope.sender,
-                to=log.without_keys(address),
+                to=address,
                 reason=str(error),
             )
             raise
+
+    @property
+    def domain(self) -> str:
+        """The domain of the gateway's addresses, lower-cased."""
+        return self._desk.site.domain
+
+    def knows(self, envelope: Envelope, address: str) -> bool:
+        """Tell whether that is an address of ours, whoever may write to it. Raises nothing."""
+        try:
+            self._desk.place(envelope, address)
+        except UnknownRecipient:
+            return False
+        except MailgateError:
+            return True
+        return True
 
     async def open(self, envelope: Envelope) -> Sink:
         """Return where the message's bytes go."""

@@ -106,7 +106,6 @@ class Intake:
             letters=verdict.letters,
             held=verdict.held,
             by=verdict.by,
-            room=verdict.room,
         )
 
     def _header(self) -> Header:

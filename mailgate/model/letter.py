@@ -27,7 +27,6 @@ class LetterKind(StrEnum):
     DRY_RUN = "dry-run"
     REFUSED = "refused"
     DUPLICATE = "duplicate"
-    CONFIRM = "confirm"
     TEST = "test"
 
 

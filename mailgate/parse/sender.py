@@ -120,7 +120,9 @@ def _by_network(header: Header, envelope: Envelope, trust: Trust) -> tuple[str, 
             ' operator can change that with "[listen.pipe] trust"'
         )
     if envelope.door not in _NETWORKED:
-        return "", ""
+        if trust.authserv_id is not None:
+            return "", ""
+        return "", "it lay in a mailbox, and no [trust] authserv_id says whose word counts there"
     if not trust.networks:
         return "", "this gateway trusts no network"
     if not trace.is_inside(envelope.peer, trust.networks):

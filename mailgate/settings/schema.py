@@ -165,6 +165,12 @@ class Sheet:
         inside = found if isinstance(found, dict) else {}
         return tuple(name for name, value in inside.items() if isinstance(value, dict))
 
+    def has_keys(self, place: Place) -> bool:
+        """Tell whether anything but tables stands in the table at ``place``, or something else."""
+        found = self._found(place)
+        inside = found.values() if isinstance(found, dict) else (found,)
+        return any(not isinstance(value, dict) for value in inside)
+
     def sections(self, place: Place) -> tuple[str, ...]:
         """Return the same where nothing else than tables may stand; the rest is wrong."""
         found = self._table(place)

@@ -50,15 +50,8 @@ class Courier(StrEnum):
     SMTP = "smtp"
 
 
-class Unknown(StrEnum):
-    """What becomes of mail whose sender nothing vouches for."""
-
-    REFUSE = "refuse"
-    CONFIRM = "confirm"
-
-
 class Tls(StrEnum):
-    """How the connection to the relay is protected."""
+    """How a connection to a server is protected."""
 
     NONE = "none"
     STARTTLS = "starttls"
@@ -78,6 +71,8 @@ _address = lower(
     )
 )
 _host = text("a host's name or IP address", lambda value: _HOST.fullmatch(value) is not None)
+_folder = text("a mailbox's name", lambda value: bool(value) and value.isprintable())
+_user = text("a user's name", lambda value: bool(value) and value.isprintable())
 
 
 # --- the tree -------------------------------------------------------------------------------------
@@ -124,6 +119,51 @@ class PipeDoor:
         doc="true believes the From of every mail that whoever may run the program pipes in",
     )
     max_size: int = key(size(), "50 MiB", doc="the largest mail it takes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImapDoor:
+    """[listen.imap], or several [listen.imap.NAME]: a mailbox that is read.
+
+    ``table`` is where it stands in the file; ``folder``, the file's, is where commands run.
+    """
+
+    host: str = key(_host, doc="the mail server's name or address", example="mail.example.org")
+    port: int = key(integer(1, _PORT), 993, doc="its port", shown='with tls = "tls" 993, else 143')
+    tls: Tls = key(word(Tls), "tls", doc="starttls or tls: a server that cannot is not used")
+    ca_file: Path | None = key(
+        path(), None, doc="whose certificates are believed", shown="the system's"
+    )
+    user: str = key(_user, doc="the name to log in with", example="gateway")
+    password_file: Path | None = key(
+        path(), None, doc="the file of the password: its first line; not readable by everybody"
+    )
+    token_command: tuple[str, ...] | None = key(
+        listed(text(), least=1),
+        None,
+        doc="a program and its arguments that prints an XOAUTH2 token; run at each login",
+    )
+    mailbox: str = key(_folder, "INBOX", doc="the mailbox that is read")
+    done: str = key(_folder, "Done", doc="where mail goes that is safe in the spool")
+    failed: str = key(_folder, "Failed", doc="where mail goes that is refused for good")
+    max_size: int = key(size(), "50 MiB", doc="the largest mail it takes")
+    trust: bool = key(
+        boolean(), default=False, doc="true believes the From of every mail in the mailbox"
+    )
+    poll: timedelta = key(
+        duration("1s", "25m"),
+        "2m",
+        doc="it is looked for new mail so often; a server with IDLE tells of it at once",
+    )
+    timeout: timedelta = key(duration("1s", "10m"), "30s", doc="for each answer of the server")
+    retry: tuple[timedelta, ...] = key(
+        listed(duration("1s", "1d"), least=1),
+        ["5s", "30s", "2m", "10m"],
+        doc="the waits after a lost connection, and for mail that cannot be taken now; the last"
+        " repeats, and is the wait after a refused login",
+    )
+    table: str
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,27 +294,6 @@ class Trust:
         [],
         doc="SMTP and LMTP clients that hand on what that server took; nobody else can reach them",
     )
-    unknown: Unknown = key(
-        word(Unknown),
-        "refuse",
-        doc="mail whose sender nothing vouches for; confirm: it is taken, its sender is asked by"
-        " mail, and it is acted on once he confirms",
-    )
-    confirm_within: timedelta = key(
-        duration("1s", "30d"), "3d", doc="after so long what was not confirmed is gone"
-    )
-    confirm_letters: int = key(
-        integer(0, 1_000_000),
-        100,
-        doc="letters that ask for a confirmation, at most so many in 24 hours; never more than one"
-        " an address",
-    )
-    confirm_mails: int = key(
-        integer(1, 1_000_000), 100, doc="unconfirmed mails that wait, at most; then 451 at the door"
-    )
-    confirm_size: int = key(
-        size(), "100 MiB", doc="of the unconfirmed mails that wait, in all; then 452 at the door"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +311,7 @@ class Config:
     gateway: Gateway
     smtp: SmtpDoor | None
     pipe: PipeDoor
+    imap: tuple[ImapDoor, ...]
     read: Read
     run: Run
     deliver: Deliver

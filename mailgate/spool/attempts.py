@@ -8,7 +8,6 @@ from mailgate.model import (
     Attempt,
     AttemptState,
     Exit,
-    How,
     Job,
     JobId,
     LetterKind,
@@ -175,8 +174,6 @@ def _finish(
 ) -> Phase:
     # A clock that stepped back never makes an end before its start.
     over = max(at, job.started or at, job.created)
-    # Nobody has asked for it: nothing of it is kept.
-    claimed = job.owner.how is How.CLAIMED
     event = {
         Phase.COMPLETED: Event.COMPLETE,
         Phase.ERROR: Event.FAIL,
@@ -188,7 +185,7 @@ def _finish(
         " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
         new,
         over.timestamp(),
-        (over if claimed else over + job.keep).timestamp(),
+        (over + job.keep).timestamp(),
         end.reason,
         end.code,
         end.signal,
@@ -204,7 +201,7 @@ def _finish(
     tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
     letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
     letters.overtaken(tx, job)
-    forget_after(tx, job.message, timedelta() if claimed else keep_mail)
+    forget_after(tx, job.message, keep_mail)
     return new
 
 

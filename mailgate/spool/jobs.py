@@ -66,12 +66,8 @@ def exists(view: View, job: JobId) -> bool:
 
 
 def create(tx: Tx, draft: Draft) -> None:
-    """Make a job with its inputs, QUEUED, and plan its receipt.
-
-    Where nothing vouches for its owner it is PENDING, and there is no receipt.
-    """
-    request, claimed = draft.request, draft.owner.how is How.CLAIMED
-    phase = Phase.PENDING if claimed else Phase.QUEUED
+    """Make a job, QUEUED, with its inputs; plan its receipt."""
+    request = draft.request
     tx.insert(
         "job",
         id=draft.id,
@@ -79,13 +75,13 @@ def create(tx: Tx, draft: Draft) -> None:
         owner=draft.owner.address,
         how=draft.owner.how,
         label=request.label,
-        phase=phase,
+        phase=Phase.QUEUED,
         parameters=codec.dump(request.parameters),
         plan=codec.dump(draft.plan),
         notify=codec.dump(request.notify),
         reply=request.reply,
         created=tx.at,
-        queued=None if claimed else tx.at,
+        queued=tx.at,
         work_limit=draft.work_limit.total_seconds() if draft.work_limit else None,
         keep=draft.keep.total_seconds(),
         message=draft.message,
@@ -97,7 +93,7 @@ def create(tx: Tx, draft: Draft) -> None:
         words="",
         progress_words="",
         attempts=0,
-        receipt_due=None if claimed else tx.at + draft.receipt_after.total_seconds(),
+        receipt_due=tx.at + draft.receipt_after.total_seconds(),
     )
     for n, item in enumerate(draft.staged):
         tx.insert(
@@ -112,7 +108,7 @@ def create(tx: Tx, draft: Draft) -> None:
             bytes=item.body,
             path=item.path,
         )
-    tx.note("created", job=draft.id, detail=f"phase={phase} service={request.service}")
+    tx.note("created", job=draft.id, detail=f"phase={Phase.QUEUED} service={request.service}")
     tx.ring("run")
 
 

@@ -35,7 +35,6 @@ class ErrandState(StrEnum):
     """Where one message to one recipient of ours is."""
 
     WAITING = "WAITING"
-    PENDING = "PENDING"
     HELD = "HELD"
     DONE = "DONE"
 
@@ -98,8 +97,7 @@ class BodyRow(Model):
 class ErrandRow(Model):
     """One message to one recipient of ours: the unit that acts once.
 
-    ``unread``: it is held because it could not be read, and so never goes by itself. ``later``:
-    nothing vouches for its sender, so that it is read when nothing else waits.
+    ``unread``: it is held because it could not be read, and so never goes by itself.
     """
 
     id = AutoField()
@@ -110,7 +108,6 @@ class ErrandRow(Model):
     reason = TextField(null=True)
     released = IntegerField(default=0)
     unread = IntegerField(constraints=[SQL("DEFAULT 0")])
-    later = IntegerField(constraints=[SQL("DEFAULT 0")])
     job = CharField(null=True)
     done = FloatField(null=True)
 
@@ -132,28 +129,6 @@ class ActRow(Model):
         table_name = "act"
         primary_key = CompositeKey("recipient", "address", "key", "how")
         without_rowid = True
-
-
-class ConfirmationRow(Model):
-    """Somebody is to confirm something before ``until``, by a mail to ``jobs+confirm.TOKEN@``.
-
-    Without ``job``: the sender of ``message``, for which nothing vouches; with it: whom the job's
-    owner named to be told of it. ``address`` is the lower-cased ``recipient``; ``asked`` is when
-    the letter was planned, None while it may not be.
-    """
-
-    token = CharField(primary_key=True)
-    address = TextField()
-    recipient = TextField()
-    message = IntegerField(index=True)
-    job = CharField(null=True)
-    made = FloatField()
-    asked = FloatField(null=True)
-    until = FloatField()
-    answered = FloatField(null=True)
-
-    class Meta:
-        table_name = "confirmation"
 
 
 class JobRow(Model):
@@ -348,7 +323,6 @@ TABLES = (
     BodyRow,
     ErrandRow,
     ActRow,
-    ConfirmationRow,
     JobRow,
     InputRow,
     StreamRow,

@@ -11,17 +11,10 @@ from tests.daemon import ROOT, Gateway, eventually, running
 
 POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 # Not on the road of a daemon's mail: proved by tests of their own.
-<<<<<<< HEAD
-ELSEWHERE = {"purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken"}
-=======
 ELSEWHERE = {
-    "purge:files-gone",
-    "pipe:before-commit",
-    "pipe:committed",
-    "clean:unconfirmed",
-    "clean:asked",
-}
->>>>>>> e5415b4 (desk, spool: who sent what nothing vouches for is asked to confirm it)
+    "purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
+    "imap:moved",
+}  # fmt: skip
 
 
 def points() -> list[str]:
