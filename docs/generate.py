@@ -16,7 +16,7 @@ PACKAGE = DOCS.parent / "mailgate"
 
 PHASES = {
     Phase.PENDING: "a draft that still waits for a word of its sender",
-    Phase.HELD: "set aside by the operator; nothing happens until it is released",
+    Phase.HELD: "set aside by its owner, the operator or a quota; it starts once it is released",
     Phase.QUEUED: "ready; waits for a free slot of the engine",
     Phase.EXECUTING: "an attempt of it runs",
     Phase.SUSPENDED: "the engine has stopped it for a while",
@@ -29,8 +29,8 @@ PHASES = {
 
 EVENTS = {
     Event.CONFIRM: "the sender confirmed it",
-    Event.HOLD: "the operator or a quota sets it aside",
-    Event.RELEASE: "the operator lets it go on",
+    Event.HOLD: "its owner, the operator or a quota sets it aside",
+    Event.RELEASE: "whoever set it aside, or the operator, lets it go on",
     Event.START: "an attempt started",
     Event.SUSPEND: "the engine stopped it for a while",
     Event.RESUME: "the engine lets it go on",

@@ -14,10 +14,11 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
+from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import house, keep
+from mailgate.spool import house, keep, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -85,6 +86,8 @@ class Janitor:
             done.held += len(given)
             for mail in given:
                 log.event("expired", key=mail.key, reason=mail.reason)
+        for job in write(wishes.doom) if wishes.dooms(view, now=_now()) else ():
+            log.event("wished", job=job, what=Wish.CANCEL, reason="the date has come")
         self._jobs(view, write, done)
         self._mails(view, write, done)
         while (count := write(keep.bury)) > 0:
@@ -172,7 +175,7 @@ class Janitor:
         while True:
             if self.calm(clock):
                 await self._round(spool)
-            await asyncio.sleep(_EVERY)
+            await spool.wait("clean", longest=_EVERY)
 
     def calm(self, clock: Clock) -> bool:
         """Whether the clock can be believed: it was not set, as far as ``clock`` knows, of late."""

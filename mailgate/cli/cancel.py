@@ -3,8 +3,9 @@
 from mailgate.cli.looking import spool_of, the_job
 from mailgate.cli.options import complain, parser
 from mailgate.config import load_places
+from mailgate.model import Wish
 from mailgate.phases import ACTIVE
-from mailgate.spool import jobs
+from mailgate.spool import jobs, wishes
 
 _NONE = 1
 
@@ -23,6 +24,6 @@ def run(words: list[str]) -> int:
         if phase not in ACTIVE:
             complain(f"job {job} is {phase} already")
             return _NONE
-        jobs.wish(tx, job, "cancel")
+        wishes.leave(tx, job, Wish.CANCEL)
     print(f"job {job} is {phase}: it will be ended")
     return 0

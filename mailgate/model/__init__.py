@@ -17,6 +17,7 @@ from mailgate.model.job import (
     Stream,
     StreamRole,
     Token,
+    Wish,
 )
 from mailgate.model.letter import (
     Answer,
@@ -86,4 +87,5 @@ __all__ = [
     "Understood",
     "User",
     "Vouched",
+    "Wish",
 ]

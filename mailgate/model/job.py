@@ -67,6 +67,19 @@ class Exit:
         return str(self.reason)
 
 
+class Wish(StrEnum):
+    """What somebody asked to be done to a job, weakest first: the stronger takes its place."""
+
+    HOLD = "hold"
+    CANCEL = "cancel"
+    DESTROY = "destroy"
+
+    @property
+    def ends(self) -> bool:
+        """Whether the work is ended for it."""
+        return self is not Wish.HOLD
+
+
 class AttemptState(StrEnum):
     """Where one submission of a job is."""
 
@@ -164,7 +177,8 @@ class Plan:
 class Staged:
     """An input that waits in the spool for its job to start.
 
-    ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``.
+    ``body`` holds small ones, ``path`` names the file of big ones in ``staged/``; or the bytes are
+    those of the input of the same ``name`` of the job ``source``, which is kept for that long.
 
     ``name`` is the service's word for it, ``file`` our file name in ``in/``, ``filename`` the
     sender's ("" for a body input).
@@ -177,11 +191,17 @@ class Staged:
     sha256: str
     body: bytes | None = None
     path: str | None = None
+    source: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it stands. Times are aware UTC; ``destruction`` is set once it has ended."""
+    """A job as it stands. Times are aware UTC.
+
+    ``destruction`` is set once it has ended; before that only where somebody has named a date.
+    ``wish``: what is asked for and not yet done; ``held_by``: who holds it (an address,
+    ``operator``, ``quota``), where it is HELD.
+    """
 
     id: JobId
     service: str
@@ -209,3 +229,5 @@ class Job:
     streams: tuple[Stream, ...] = ()
     left_out: tuple[str, ...] = ()
     attempts: int = 0
+    wish: Wish | None = None
+    held_by: str | None = None

@@ -14,6 +14,7 @@ class LetterState(StrEnum):
     SENT = "SENT"
     BOUNCED = "BOUNCED"
     HELD = "HELD"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class LetterKind(StrEnum):
@@ -23,6 +24,7 @@ class LetterKind(StrEnum):
     RECEIPT = "receipt"
     STARTED = "started"
     PROGRESS = "progress"
+    DESTROYED = "destroyed"
     UNCLEAR = "unclear"
     DRY_RUN = "dry-run"
     REFUSED = "refused"

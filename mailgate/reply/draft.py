@@ -20,9 +20,9 @@ class Draft:
     ``now`` what its sentences count from; both aware. ``limit`` is the most bytes that the whole
     letter may have.
 
-    ``job`` is set for RESULT, RECEIPT, STARTED and PROGRESS, and None for all others, which answer
-    a message. ``facts`` by kind, the optional ones in brackets; answers may have ``others``, a
-    tuple of (kind, facts), where a message to several services causes more than one:
+    ``job`` is set for RESULT, RECEIPT, STARTED, PROGRESS and DESTROYED, and None for all others,
+    which answer a message. ``facts`` by kind, the optional ones in brackets; answers may have
+    ``others``, a tuple of (kind, facts), where a message to several services causes more than one:
 
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
@@ -84,6 +84,7 @@ def checked(draft: Draft) -> None:
         LetterKind.RECEIPT,
         LetterKind.STARTED,
         LetterKind.PROGRESS,
+        LetterKind.DESTROYED,
     }
     if about_a_job and draft.job is None:
         raise ValueError(f"a {draft.kind} letter needs its job")

@@ -58,7 +58,7 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
     match draft.kind:
         case LetterKind.RESULT:
             return _result(draft, given, attached, excerpts)
-        case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.PROGRESS:
+        case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.PROGRESS | LetterKind.DESTROYED:
             return _running(draft)
         case LetterKind.UNCLEAR:
             return _unclear(given.one("unclear", Unclear), draft.gateway)

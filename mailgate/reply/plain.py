@@ -14,6 +14,7 @@ _HEADLINES = {
     LetterKind.RECEIPT: "Your request is taken.",
     LetterKind.STARTED: "Your job has started.",
     LetterKind.PROGRESS: "Your job is running.",
+    LetterKind.DESTROYED: "Your job was destroyed, as somebody asked.",
     LetterKind.UNCLEAR: "Your request was not run: it is unclear.",
     LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
     LetterKind.REFUSED: "Your request was not run.",

@@ -103,6 +103,8 @@ def _on_the_way() -> Iterator[Sample]:
     job = _job(Phase.EXECUTING)
     for phase in (Phase.EXECUTING, Phase.QUEUED, Phase.HELD, Phase.SUSPENDED):
         yield Sample(draft=_draft(LetterKind.RECEIPT, replace(job, phase=phase)))
+        yield Sample(draft=_draft(LetterKind.DESTROYED, replace(job, phase=phase)))
+    yield Sample(draft=_draft(LetterKind.DESTROYED, replace(job, phase=Phase.COMPLETED)))
     yield Sample(draft=_draft(LetterKind.STARTED, job))
     yield Sample(draft=_draft(LetterKind.STARTED, replace(job, attempts=1)))
     for progress in (None, Progress(percent=62), Progress(percent=62, words="round 31 of 50")):

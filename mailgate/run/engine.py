@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from signal import Signals
 from typing import Protocol
 
@@ -48,6 +49,17 @@ class Engine(Protocol):
         ------
         Transient
             Nothing can be seen now.
+        """
+
+    async def limit(self, folder: Folder, attempt: Attempt, limit: timedelta) -> bool:
+        """Have an attempt that runs end ``limit`` after its start, whatever it was started with.
+
+        It holds while the gateway is gone, too. False: it cannot be told any more.
+
+        Raises
+        ------
+        Transient
+            Not now.
         """
 
     async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:

@@ -1,6 +1,7 @@
 """Files in a folder that strangers' commands have been in: written whole, read without trust."""
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from mailgate.errors import NoSpace, Transient
 
@@ -105,8 +107,33 @@ def move_whole(source: Path, path: Path, *, mode: int) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy_whole(source, path, mode=mode)
+        with source.open("rb") as reading:
+            _put(_copied(reading, path, mode=mode), path)
         source.unlink()
+
+
+def copy_whole(source: Path, path: Path, *, sha256: str, mode: int) -> bool:
+    """Copy ``source`` to ``path``, durably, if it is the regular file of that digest; else False.
+
+    Nothing is left of another, nor of one that is a link or a pipe.
+    """
+    try:
+        opened = os.open(source, _UNTRUSTING)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return False
+        raise
+    with open(opened, "rb") as reading:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return False
+        part = _copied(reading, path, mode=mode)
+    with part.open("rb") as copy:
+        right = hashlib.file_digest(copy, "sha256").hexdigest() == sha256
+    if right:
+        _put(part, path)
+    else:
+        part.unlink()
+    return right
 
 
 def read_little(path: Path, limit: int, *, tail: bool = False) -> tuple[bytes, float] | None:
@@ -172,14 +199,19 @@ def _write_all(opened: int, content: bytes) -> None:
         left = left[os.write(opened, left) :]
 
 
-def _copy_whole(source: Path, path: Path, *, mode: int) -> None:
+def _copied(reading: BinaryIO, path: Path, *, mode: int) -> Path:
+    """Copy beside ``path``, durably."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with source.open("rb") as reading, os.fdopen(opened, "wb") as copy:
+    with os.fdopen(opened, "wb") as copy:
         shutil.copyfileobj(reading, copy, _CHUNK)
         copy.flush()
         os.fsync(copy.fileno())
+    return part
+
+
+def _put(part: Path, path: Path) -> None:
     part.replace(path)
     with _folder_opened(path.parent) as folder:
         os.fsync(folder)

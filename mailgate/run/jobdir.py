@@ -12,6 +12,7 @@
         claim      made exclusively by whoever comes first: the script, with its process id, or the
                    gateway; the script's time of change is the start
         progress   $MAILGATE_PROGRESS
+        limit      the work's limit in seconds, where it was changed while the attempt ran
         exit       how it ended; its time of change is the end
         box        bwrap's account of the sandbox, where there is one
 
@@ -22,20 +23,21 @@ block, for threads, and trust nothing that a command may have put there.
 
 import hashlib
 import json
+import math
 import os
 import re
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from mailgate.errors import Permanent
 from mailgate.log import escaped
-from mailgate.model import INPUTS, Attempt, Exit, JobId, Plan, Progress, Reason, Staged, Token
+from mailgate.model import INPUTS, Attempt, JobId, Plan, Progress, Staged, Token
 from mailgate.run.files import (
+    copy_whole,
     make_folder,
     move_whole,
     read_little,
@@ -44,30 +46,17 @@ from mailgate.run.files import (
     write_whole,
     writing,
 )
+from mailgate.run.record import RECORD_READ, exit_of, read_record, time_of
 from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
 
 T = TypeVar("T")
 
 _MANIFEST = "manifest.json"
-_RECORD_READ = 4096
 _PROGRESS_READ = 1024
 _PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{0,9})?)\s*%?(?:\s+(.*))?", re.ASCII)
 _PROGRESS_WORDS = 200
-# The year 9000: other times are still added to it.
-_LAST_TIME = 221_845_392_000.0
 # What the gateway's own claim says; a script's is empty.
 _OURS = b"gateway\n"
-
-_COULD_NOT = {
-    "not-found": "The program {} was not found, or may not be executed.",
-    "not-executable": "The program {} could not be executed.",
-    "no-sandbox": "The sandbox could not be set up, or does not show the program {}.",
-    "no-input": "An input file was missing.",
-    "no-output": "The output files could not be made.",
-    "no-folder": "The working folder was missing.",
-    "no-tools": "The machine has no setsid or env.",
-    "no-process": "The machine allowed no further process.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +114,8 @@ def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
     """Lay the folder out and put the inputs in; again, after any crash, does no harm.
 
     Each input is in ``in/`` whole or not at all. A big one is moved in from ``Staged.path``
-    (absolute), copied where that lies on another disk; an input that is there already is believed
-    by its SHA-256.
+    (absolute), copied where that lies on another disk, or copied from the job ``Staged.source``; an
+    input that is there already is believed by its SHA-256.
 
     Raises
     ------
@@ -140,7 +129,7 @@ def prepare(folder: Folder, plan: Plan, staged: Sequence[Staged]) -> None:
         for place in (folder.root, folder.inputs, folder.work, folder.out, folder.named):
             make_folder(place)
         for one in staged:
-            _put_in(folder.inputs / one.file, one)
+            _put_in(folder.inputs / one.file, one, folder.jobs)
         if staged:
             write_whole(folder.inputs / _MANIFEST, _manifest(plan, staged), mode=0o400)
 
@@ -159,16 +148,28 @@ def located(plan: Plan, folder: Folder) -> Plan:
     return replace(plan, argv=tuple(w.replace(INPUTS, str(folder.inputs)) for w in plan.argv))
 
 
-def _put_in(place: Path, one: Staged) -> None:
+def _put_in(place: Path, one: Staged, jobs: Path) -> None:
     if place.exists() and _digest(place) == one.sha256:
         return
     if one.body is not None:
         write_whole(place, one.body, mode=0o400)
+    elif one.source is not None:
+        _borrow(Folder(jobs, one.source).inputs / one.file, place, one)
     elif one.path is not None and Path(one.path).exists():
         move_whole(Path(one.path), place, mode=0o400)
     else:
         fate = "has been changed" if place.exists() else "is missing"
         raise Permanent(f'The input "{one.name}" {fate} since it was taken.', detail=str(place))
+
+
+def _borrow(theirs: Path, place: Path, one: Staged) -> None:
+    """Copy an input of another job, from where that has it, or will have it once it starts."""
+    # Once more: it may just have been moved from the one to the other.
+    for source in (theirs, Path(one.path or theirs), theirs):
+        if copy_whole(source, place, sha256=one.sha256, mode=0o400):
+            return
+    what = f'The input "{one.name}" of the job {one.source} is gone, or has been changed.'
+    raise Permanent(what, detail=str(theirs))
 
 
 def _digest(path: Path) -> str:
@@ -212,7 +213,7 @@ def claim(folder: Folder, number: int) -> bool:
         try:
             os.link(ours, attempt / "claim")
         except FileExistsError:
-            return _is_ours(read_little(attempt / "claim", _RECORD_READ))
+            return _is_ours(read_little(attempt / "claim", RECORD_READ))
         finally:
             ours.unlink()
     return True
@@ -220,6 +221,19 @@ def claim(folder: Folder, number: int) -> bool:
 
 def _is_ours(claimed: tuple[bytes, float] | None) -> bool:
     return claimed is not None and claimed[0] == _OURS
+
+
+def write_limit(folder: Folder, number: int, limit: timedelta) -> None:
+    """Write down the work's limit, from the start, for a script that runs and looks for it.
+
+    Raises
+    ------
+    Transient
+        The folder cannot be written.
+    """
+    seconds = math.ceil(limit.total_seconds())
+    with writing():
+        write_whole(folder.attempt(number) / "limit", b"%d\n" % seconds, mode=0o400)
 
 
 # --- what can be seen -----------------------------------------------------------------------------
@@ -237,14 +251,14 @@ def look(folder: Folder, number: int, *, alive: bool) -> Sight:
         The folder cannot be read: unknown, which is not ended.
     """
     attempt = folder.attempt(number)
-    claimed = read_little(attempt / "claim", _RECORD_READ)
+    claimed = read_little(attempt / "claim", RECORD_READ)
     if claimed is None or _is_ours(claimed):
         return NotStarted()
-    started = _time(claimed[1])
-    end = _record(attempt / "exit")
-    if end is not None and (how := _exit(end[0])) is not None:
+    started = time_of(claimed[1])
+    end = read_record(attempt / "exit")
+    if end is not None and (how := exit_of(end[0])) is not None:
         # A clock may be stepped back while a job runs.
-        return Ended(exit=how, started=started, ended=max(started, _time(end[1])))
+        return Ended(exit=how, started=started, ended=max(started, time_of(end[1])))
     return Running(started=started) if alive else Gone(started=started)
 
 
@@ -290,16 +304,18 @@ def _reopen(folder: Folder, number: int) -> None:
             reopen(place)
 
 
-def script_process(folder: Folder, number: int) -> int | None:
+def script_process(folder: Folder, number: int, which: str = "pid") -> int | None:
     """Return the process id that the script left in its claim; it may be another's by now.
+
+    ``which``: its own, or that of the ``watch`` over the work's limit.
 
     Raises
     ------
     OSError
         The claim cannot be read.
     """
-    start = _record(folder.attempt(number) / "claim")
-    said = start[0].get("pid", "") if start else ""
+    start = read_record(folder.attempt(number) / "claim")
+    said = start[0].get(which, "") if start else ""
     return int(said) if re.fullmatch(r"[1-9]\d{0,9}", said, re.ASCII) else None
 
 
@@ -313,7 +329,7 @@ def output_sizes(folder: Folder, number: int) -> tuple[int | None, int | None]:
     OSError
         The record cannot be read.
     """
-    end = _record(folder.attempt(number) / "exit")
+    end = read_record(folder.attempt(number) / "exit")
     said = [end[0].get(name, "") if end else "" for name in ("stdout", "stderr")]
     stdout, stderr = (
         int(one) if re.fullmatch(r"\d{1,18}", one, re.ASCII) else None for one in said
@@ -344,51 +360,3 @@ def all_progress(attempts: Sequence[tuple[Folder, Attempt]]) -> dict[JobId, Prog
     """Read what each attempt says of its progress, if anything."""
     said = {a.job: progress(folder, a.number) for folder, a in attempts}
     return {job: one for job, one in said.items() if one is not None}
-
-
-def _record(path: Path) -> tuple[dict[str, str], float] | None:
-    """Return a record's lines, first word to rest, and its time of change; None if incomplete."""
-    found = read_little(path, _RECORD_READ)
-    if found is None:
-        return None
-    lines, end, _ = found[0].decode("utf-8", "replace").partition("\nend\n")
-    return (
-        (dict(line.partition(" ")[::2] for line in lines.splitlines()), found[1]) if end else None
-    )
-
-
-def _exit(record: dict[str, str]) -> Exit | None:
-    """Read how it ended; None for a record that only looks complete."""
-    why, _, rest = record.get("why", "").partition(" ")
-    if why == "could-not-start":
-        sort, _, program = rest.partition(" ")
-        words = _COULD_NOT.get(sort, "It gave no reason.").format(f'"{program}"')
-        return Exit(reason=Reason.COULD_NOT_START, words=words)
-    status = record.get("status", "")
-    if not re.fullmatch(r"\d{1,3}", status, re.ASCII):
-        return None if not why else _asked(why, rest)
-    return _asked(why, rest) if why else _status(int(status))
-
-
-def _asked(why: str, rest: str) -> Exit:
-    if why == "limit":
-        return Exit(reason=Reason.WORK_LIMIT)
-    if why == "disk":
-        # As a command ends that writes a larger file than it may.
-        return Exit(reason=Reason.SIGNAL, signal=signal.SIGXFSZ)
-    return Exit(reason=Reason.CANCELLED, words=f"ended by SIG{rest}" if rest else "")
-
-
-def _status(status: int) -> Exit:
-    # POSIX sh tells a death by signal N only as 128 + N, and so does bwrap. A command that exits
-    # so by itself nearly always passes on the signal that killed a child of its own; the status
-    # itself is told too.
-    if status - 128 in signal.valid_signals():
-        words = f"exit status {status}"
-        return Exit(reason=Reason.SIGNAL, signal=status - 128, words=words)
-    return Exit(reason=Reason.EXIT, code=status)
-
-
-def _time(seconds: float) -> datetime:
-    """Return a file's time; touch(1) can set it to what no calendar has."""
-    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_TIME), UTC)

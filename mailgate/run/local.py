@@ -23,7 +23,7 @@ from mailgate.model import Attempt, NativeId, Token
 from mailgate.run import jobdir
 from mailgate.run.files import writing
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.process import FILES, is_locked, is_script, most_files
+from mailgate.run.process import FILES, is_child, is_locked, is_script, most_files
 from mailgate.run.remains import end_remains, strays
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import default_signals
@@ -153,6 +153,17 @@ class Local:
         # Reads files, and waits for what it kills.
         await asyncio.to_thread(self._stop, folder, attempt, why)
 
+    async def limit(self, folder: Folder, attempt: Attempt, limit: timedelta) -> bool:
+        """Write the limit beside the script, and wake its watch; again does no harm.
+
+        Raises
+        ------
+        Transient
+            The folder cannot be written now.
+        """
+        # Writes a file.
+        return await asyncio.to_thread(self._limit, folder, attempt.number, limit)
+
     async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
         """End what attempts that are over left running, as a gateway that was killed could not."""
         # Reads /proc.
@@ -279,17 +290,34 @@ class Local:
             time.sleep(_PAUSE)
         end_remains({attempt.token})
 
-    def _tell(self, process: int, folder: Folder, number: int, why: Signals) -> bool:
-        """Send ``why`` to the script, if that is what the process is."""
-        pinned = self._pinned(process)
+    def _limit(self, folder: Folder, number: int, limit: timedelta) -> bool:
+        jobdir.write_limit(folder, number, limit)
+        with writing():
+            script = jobdir.script_process(folder, number)
+            watch = jobdir.script_process(folder, number, "watch")
+        if script is None or watch is None:
+            return False
+        return self._tell(script, folder, number, Signals.SIGUSR1, watch=watch)
+
+    def _tell(
+        self, process: int, folder: Folder, number: int, why: Signals, *, watch: int | None = None
+    ) -> bool:
+        """Send ``why`` to the script, if that is what the process is, or to the watch it started.
+
+        A script that has no watch names itself.
+        """
+        told = watch or process
+        pinned = self._pinned(told)
         try:
             if not is_script(process, folder, number):
+                return False
+            if told != process and not is_child(told, process):
                 return False
             with suppress(ProcessLookupError):
                 if pinned >= 0:
                     signal.pidfd_send_signal(pinned, why)
                 else:
-                    os.kill(process, why)
+                    os.kill(told, why)
         finally:
             if pinned >= 0:
                 os.close(pinned)

@@ -125,6 +125,15 @@ def is_script(process: int | None, folder: Folder, number: int) -> bool:
     return os.path.samestat(theirs, ours)
 
 
+def is_child(process: int, parent: int) -> bool:
+    """Tell whether ``parent`` started the process, and lives."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(") ")[2].split()[1] == str(parent)
+
+
 def _taken(lock: int) -> bool:
     deadline = time.monotonic() + _PATIENCE
     while True:

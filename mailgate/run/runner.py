@@ -20,19 +20,19 @@ from mailgate.model import (
     Plan,
     Reason,
     Staged,
-    Token,
 )
 from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected
 from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
 from mailgate.run.excess import clear, is_over
-from mailgate.run.jobdir import Folder, Start
+from mailgate.run.jobdir import Start
 from mailgate.run.news import News, tell_end, tell_start, tell_submission
 from mailgate.run.place import Place
 from mailgate.run.steps import collected, laid_out
+from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
-from mailgate.spool import attempts, jobs
+from mailgate.spool import attempts, jobs, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
@@ -56,9 +56,9 @@ Step = Callable[[], Awaitable[None]]
 class Runner:
     """One engine's jobs, by way of their attempts.
 
-    ``_open`` holds every attempt that has not ended, ``_working`` the jobs on which a step is being
-    taken right now: one step at a time for each job. ``_told``: attempts that were told to end;
-    ``_rests``: until when (loop time) jobs are not started whose attempts never began, or failed.
+    ``_working`` holds the jobs on which a step is being taken right now: one step at a time for
+    each job. ``_rests``: until when (loop time) jobs are not started whose attempts never began, or
+    failed.
     """
 
     def __init__(
@@ -69,9 +69,8 @@ class Runner:
         self._crew = crew
         self._spool = spool
         self._engine = engine
-        self._open: dict[Token, Attempt] = {}
+        self._under_way = UnderWay(config, spool, engine)
         self._working: set[JobId] = set()
-        self._told: set[Token] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._news = News(spool)
         self._weights = Weights(spool)
@@ -80,7 +79,7 @@ class Runner:
 
     async def run(self) -> None:
         """Run until cancelled. Jobs live on."""
-        self._open = {a.token: a for a in attempts.open_attempts(self._spool.view)}
+        self._under_way.load()
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
         await self._engine.sweep(lambda tokens: attempts.over(self._spool.view, tokens))
@@ -88,11 +87,11 @@ class Runner:
             group.create_task(self._listen())
             while True:
                 if await self._place.settle():
-                    await self._grant_wishes(group)
+                    self._grant_wishes(group)
                     await self._watch(group)
                     self._start(group)
                 await self._news.tell_receipts()
-                busy = self._open or self._working
+                busy = self._under_way.open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 
     async def _listen(self) -> None:
@@ -101,9 +100,6 @@ class Runner:
             await self._engine.changed.wait()
             self._engine.changed.clear()
             self._spool.ring("run")
-
-    def _folder(self, job: JobId) -> Folder:
-        return Folder(self._config.run.folder, job)
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -144,7 +140,7 @@ class Runner:
         if self._config.run.paused or self._place.tight or now < self._rest_until:
             return
         self._rests = {job: until for job, until in self._rests.items() if until > now}
-        running = {attempt.job for attempt in self._open.values()}
+        running = {attempt.job for attempt in self._under_way.open.values()}
         taken = (self._working - self._rests.keys()) | running
         slots = self._engine.slots
         free = _HANDFUL if slots is None else slots - len(taken)
@@ -164,22 +160,28 @@ class Runner:
         if attempt is None:
             return
         # From here on the attempt may have begun: only its folder tells, as after a crash.
-        self._open[attempt.token] = attempt
+        self._under_way.open[attempt.token] = attempt
         crash.point("run:intended")
         try:
-            native = await self._handed_over(attempt)
+            native, borrowed = await self._handed_over(attempt)
         except Permanent as error:
             end = Exit(reason=Reason.COULD_NOT_START, words=str(error))
             await self._end(attempt, end, datetime.now(UTC), started=None)
             return
         crash.point("run:submitted")
-        await self._spool.write(lambda tx: attempts.submitted(tx, attempt, native))
-        self._open[attempt.token] = replace(attempt, state=AttemptState.SUBMITTED, native=native)
-        tell_submission(self._open[attempt.token])
+        await self._spool.write(
+            lambda tx: attempts.submitted(tx, attempt, native, borrowed=borrowed)
+        )
+        known = replace(attempt, state=AttemptState.SUBMITTED, native=native)
+        self._under_way.open[attempt.token] = known
+        tell_submission(known)
 
-    async def _handed_over(self, attempt: Attempt) -> NativeId:
-        """Lay the job's folder out and give the attempt to the engine."""
-        folder = self._folder(attempt.job)
+    async def _handed_over(self, attempt: Attempt) -> tuple[NativeId, bool]:
+        """Lay the job's folder out and give the attempt to the engine.
+
+        Returns the engine's name for it, and whether an input was copied from another job.
+        """
+        folder = self._under_way.folder(attempt.job)
         plan, _ = jobs.plan_of(self._spool.view, attempt.job)
         staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
         start = Start(
@@ -190,11 +192,12 @@ class Runner:
             limit=attempt.limit,
         )
         lay_out = partial(laid_out, self._place.mark, folder, start, staged)
-        if attempt.number > 1 or any(one.path is not None for one in staged):
+        borrowed = any(one.source is not None for one in staged)
+        if attempt.number > 1 or borrowed or any(one.path is not None for one in staged):
             # Much to remove, or perhaps to copy: in a thread it keeps nobody else waiting.
             await asyncio.to_thread(lay_out)
-            return await self._engine.submit(folder, start)
-        return await self._engine.submit(folder, start, lay_out)
+            return await self._engine.submit(folder, start), borrowed
+        return await self._engine.submit(folder, start, lay_out), borrowed
 
     def _located(self, item: Staged) -> Staged:
         if item.path is None:
@@ -205,11 +208,11 @@ class Runner:
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Compare what the engine still knows with what the spool says."""
-        asked = [a for a in self._open.values() if a.job not in self._working]
+        asked = [a for a in self._under_way.open.values() if a.job not in self._working]
         if not asked:
             return
         try:
-            sights = await self._engine.sights([(self._folder(a.job), a) for a in asked])
+            sights = await self._engine.sights([(self._under_way.folder(a.job), a) for a in asked])
         except MailgateError as error:
             # Unknown is not ended.
             log.event("unseen", attempts=len(asked), reason=str(error), detail=error.detail or None)
@@ -219,10 +222,10 @@ class Runner:
         if missed and not await self._place.settle(anew=True):
             return
         alive = [a for a in asked if isinstance(sights.get(a.token), Running)]
-        self._weights.weigh(group, [(self._folder(a.job), a) for a in alive])
+        self._weights.weigh(group, [(self._under_way.folder(a.job), a) for a in alive])
         # First: on a disk that it has filled nothing else can be noted of it.
         for attempt in alive:
-            if attempt.token in self._weights.over - self._told:
+            if attempt.token in self._weights.over - self._under_way.told:
                 self._take(group, attempt.job, self._step(self._stop_writing, attempt))
         for attempt in asked:
             if attempt.job in self._working:
@@ -232,7 +235,7 @@ class Runner:
             if step is not None:
                 self._take(group, attempt.job, step)
         started = [a for a in asked if a.state is AttemptState.STARTED]
-        await self._news.read_progress([(self._folder(a.job), a) for a in started])
+        await self._news.read_progress([(self._under_way.folder(a.job), a) for a in started])
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
         """Return what is to be done about what was seen of an attempt."""
@@ -254,16 +257,15 @@ class Runner:
     async def _begun(self, attempt: Attempt, started: datetime) -> None:
         if await self._spool.write(lambda tx: attempts.begun(tx, attempt, started)):
             tell_start(attempt)
-        self._open[attempt.token] = replace(attempt, state=AttemptState.STARTED, started=started)
+        self._under_way.open[attempt.token] = replace(
+            attempt, state=AttemptState.STARTED, started=started
+        )
 
     async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
-        if end.reason is Reason.CANCELLED and not self._is_cancelled(attempt.job):
+        if end.reason is Reason.CANCELLED and not self._under_way.is_ended(attempt.job):
             # Not at our word: a machine that shuts down, or somebody's kill.
             end = replace(end, reason=Reason.LOST)
         await self._end(attempt, end, ended, started=started)
-
-    def _is_cancelled(self, job: JobId) -> bool:
-        return dict(jobs.wishes(self._spool.view)).get(job) == "cancel"
 
     async def _end(
         self, attempt: Attempt, end: Exit, at: datetime, *, started: datetime | None
@@ -272,7 +274,7 @@ class Runner:
 
         That it ``started`` is noted with it: a quick job is never seen to run.
         """
-        folder = self._folder(attempt.job)
+        folder = self._under_way.folder(attempt.job)
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         found = Collected(streams=(), left_out=())
         if phase in ACTIVE:
@@ -303,15 +305,15 @@ class Runner:
         crash.point("run:ended")
         if begun:
             tell_start(attempt)
-        self._open.pop(attempt.token, None)
-        self._told.discard(attempt.token)
+        self._under_way.open.pop(attempt.token, None)
+        self._under_way.told.discard(attempt.token)
         tell_end(attempt, end, phase)
 
     async def _collect(
         self, attempt: Attempt, plan: Plan, end: Exit, started: datetime | None
     ) -> tuple[Collected, Exit]:
         full = started is not None and self._place.full_since(started)
-        folder, number = self._folder(attempt.job), attempt.number
+        folder, number = self._under_way.folder(attempt.job), attempt.number
         work = partial(collected, self._place.mark, folder, plan, number, end, full=full)
         try:
             return await self._crew.briefly(work)
@@ -320,32 +322,32 @@ class Runner:
             return await asyncio.to_thread(work)
 
     async def _stop_writing(self, attempt: Attempt) -> None:
-        await self._engine.cancel(self._folder(attempt.job), attempt, Signals.SIGXFSZ)
-        self._told.add(attempt.token)
+        await self._engine.cancel(self._under_way.folder(attempt.job), attempt, Signals.SIGXFSZ)
+        self._under_way.told.add(attempt.token)
 
     async def _lost(self, attempt: Attempt, started: datetime, words: str = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
-        reason = Reason.CANCELLED if self._is_cancelled(attempt.job) else Reason.LOST
+        reason = Reason.CANCELLED if self._under_way.is_ended(attempt.job) else Reason.LOST
         end = Exit(reason=reason, words=words)
         await self._end(attempt, end, datetime.now(UTC), started=started)
 
     async def _vanished(self, attempt: Attempt) -> None:
         """End what began and then removed the record of that."""
         # What still runs of it holds no lock any more.
-        await self._engine.cancel(self._folder(attempt.job), attempt)
+        await self._engine.cancel(self._under_way.folder(attempt.job), attempt)
         words = "It removed the files in which its end is recorded."
         await self._lost(attempt, attempt.started or datetime.now(UTC), words)
 
     async def _again(self, attempt: Attempt) -> None:
         """Replace what never began. Who replaces, first claims: a late start does nothing."""
-        folder = self._folder(attempt.job)
+        folder = self._under_way.folder(attempt.job)
         known = attempt.state is not AttemptState.INTENDED
         if known and await asyncio.to_thread(jobdir.has_begun, folder, attempt.number):
             await self._vanished(attempt)
             return
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
-        await self._drop(attempt)
+        await self._under_way.drop(attempt)
         drops = attempts.drops(self._spool.view, attempt.job)
         if drops >= _HOPELESS:
             await self._give_up(attempt, drops)
@@ -363,33 +365,16 @@ class Runner:
         ):
             log.event("advanced", job=attempt.job, to="ERROR", exit=end.header, words=words)
 
-    async def _drop(self, attempt: Attempt) -> None:
-        """Note that an attempt never began and never will: its claim is ours."""
-        await self._spool.write(lambda tx: attempts.dropped(tx, attempt))
-        self._open.pop(attempt.token, None)
-        log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
-
     # --- what commands say ------------------------------------------------------------------------
 
-    async def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
-        for job, wish in jobs.wishes(self._spool.view):
-            told = any(a.job == job and a.token in self._told for a in self._open.values())
-            if wish == "cancel" and job not in self._working and not told:
-                self._take(group, job, self._step(self._cancel, job))
-
-    async def _cancel(self, job: JobId) -> None:
-        """Claim what has not begun, have the engine end what has; sights tell when it is over."""
-        for attempt in [a for a in self._open.values() if a.job == job]:
-            # What was seen to run may have removed its claim since.
-            begun = attempt.state is AttemptState.STARTED
-            if not begun and await asyncio.to_thread(
-                jobdir.claim, self._folder(job), attempt.number
-            ):
-                await self._drop(attempt)
-            else:
-                await self._engine.cancel(self._folder(job), attempt)
-                self._told.add(attempt.token)
-                return
-        keep = self._config.keep.mail
-        if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
-            log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
+    def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
+        under_way, view = self._under_way, self._spool.view
+        for job, wish in wishes.left(view):
+            if job not in self._working and not (wish.ends and under_way.is_told(job)):
+                self._take(group, job, self._step(under_way.grant, job, wish))
+        for told in wishes.limits(view):
+            attempt = under_way.open.get(told.token)
+            # Before that its script may not listen yet.
+            runs = attempt is not None and attempt.state is AttemptState.STARTED
+            if attempt is not None and runs and attempt.job not in self._working:
+                self._take(group, attempt.job, self._step(under_way.limit, attempt, told))

@@ -25,12 +25,63 @@ after() {
         sleep "$1" &
         nap=$!
         wait "$nap" || exit
-        while read -r key parent; do
-            [ "$key" != PPid: ] || break
-        done </proc/self/status
-        [ "$parent" != "$$" ] || kill -s "$2" "$$"
+        speak_to_parent "$2"
     } &
     watches="$watches $!"
+}
+
+# watch_limit: send this shell ALRM when $limit is over. What the file `limit` says takes its place
+# (whole seconds from the start); it is read anew before that, and on a USR1, which is ignored where
+# this is called: one that comes before it is trapped is for what the file says already.
+watch_limit() {
+    {
+        exec 9>&- >/dev/null 2>&1
+        nap= news= left=$limit
+        trap '[ -z "$nap" ] || kill -s KILL "$nap"; exit' TERM
+        trap 'news=yes; [ -z "$nap" ] || kill -s KILL "$nap"' USR1
+        read_limit
+        while [ "$left" != 0 ]; do
+            sleep "$left" &
+            nap=$!
+            [ -n "$news" ] || wait "$nap"
+            [ -z "$news" ] || kill -s KILL "$nap"
+            nap= news= left=0
+            read_limit
+        done
+        speak_to_parent ALRM
+    } &
+    watch=$!
+    watches="$watches $watch"
+}
+
+# What is left then is a second more: neither time is more exact, and a limit is never early.
+read_limit() {
+    asked=
+    plain limit && read -r asked <limit
+    case $asked in '' | *[!0-9]* | ???????????*) return ;; esac
+    read -r now _ </proc/uptime
+    left=$((asked + 1 - (${now%%.*} - ${began%%.*})))
+    [ "$left" -gt 0 ] || left=0
+}
+
+# A command without a limit is given one while it runs, or another one then.
+relimit() {
+    signalled=yes relimited=yes
+    if [ "$watch" != $$ ]; then
+        kill -s USR1 "$watch"
+    elif plain limit; then
+        trap '' USR1
+        watch_limit
+        trap relimit USR1
+    fi
+}
+
+# Its number may be another's once it is gone; then this process has another parent.
+speak_to_parent() {
+    while read -r key parent; do
+        [ "$key" != PPid: ] || break
+    done </proc/self/status
+    [ "$parent" != "$$" ] || kill -s "$1" "$$"
 }
 
 # ask WHY: end the command; the first reason counts. TERM to all of it, KILL after the grace time.
@@ -172,11 +223,18 @@ begin() {
     exec setsid env -i $default_signals "$@"
 }
 
-signalled= why= body= stopping= claimed= over= recorded= watches=
+signalled= relimited= why= body= stopping= claimed= over= recorded= watches= watch=$$
+read -r began _ </proc/uptime
 
 # The watch is forked before there are traps: a child that still has its parent's traps for a moment
 # would swallow the TERM of `finish`.
-[ -z "$limit" ] || after "$limit" ALRM
+if [ -n "$limit" ]; then
+    trap '' USR1
+    watch_limit
+    trap - USR1
+else
+    trap relimit USR1
+fi
 # A watch that has spoken is no more.
 trap 'watches= ; ask limit' ALRM
 trap 'watches= ; end_at_once' VTALRM
@@ -192,7 +250,7 @@ set -C
 true 2>/dev/null >claim || { [ -e claim ] && finish || finish 75; }
 set +C
 claimed=yes
-printf '%s\n' "pid $$" end 1<>claim
+printf '%s\n' "pid $$" "watch $watch" end 1<>claim
 
 true >../../out/stdout && true >../../out/stderr || could_not_start no-output
 [ -d ../../work ] || could_not_start no-folder
@@ -218,7 +276,13 @@ while
     status=$?
     { [ -n "$signalled" ] || [ "$status" -gt 128 ]; } && [ -d "/proc/$body" ]
 do :; done
-trap '' TERM INT HUP XCPU USR2 XFSZ ALRM VTALRM
+if [ -n "$relimited" ] && [ -z "$why" ]; then
+    # Its status may be the trap's; a shell that gave the command's own out knows no more of it.
+    wait "$body" 2>/dev/null
+    again=$?
+    [ "$again" = 127 ] || status=$again
+fi
+trap '' TERM INT HUP XCPU USR1 USR2 XFSZ ALRM VTALRM
 over=yes
 
 # What it left running in its group. Its number cannot be another's yet: it was reaped just now.

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailgate.model import (
@@ -16,9 +17,10 @@ from mailgate.model import (
     Reason,
     Stream,
     Token,
+    Wish,
 )
 from mailgate.phases import ACTIVE, Event, Phase, step
-from mailgate.spool import codec, letters
+from mailgate.spool import codec, letters, wishes
 from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.jobs import advance, base32, fetch, notifies, phase_of, put_streams
 from mailgate.spool.mail import forget_after
@@ -66,8 +68,16 @@ def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
     return attempt
 
 
-def submitted(tx: Tx, attempt: Attempt, native: NativeId) -> None:
-    """Note that the engine has the attempt, under its own name for it."""
+def submitted(tx: Tx, attempt: Attempt, native: NativeId, *, borrowed: bool = False) -> None:
+    """Note that the engine has the attempt, under its own name for it.
+
+    ``borrowed``: it was laid out with inputs of another job, of which it now has copies.
+    """
+    if borrowed:
+        tx.execute(
+            "UPDATE input SET source = NULL, path = NULL WHERE job = ? AND source IS NOT NULL",
+            attempt.job,
+        )
     tx.execute(
         "UPDATE attempt SET state = 'SUBMITTED', native = ?, submitted = ? WHERE token = ?"
         " AND state = 'INTENDED'",
@@ -172,6 +182,8 @@ def _finish(
     left_out: Sequence[str],
     keep_mail: timedelta,
 ) -> Phase:
+    if end.reason is Reason.CANCELLED and job.destruction and job.destruction <= tx.now:
+        end = replace(end, words="The date has come until which it was to be kept.")
     # A clock that stepped back never makes an end before its start.
     over = max(at, job.started or at, job.created)
     event = {
@@ -181,8 +193,9 @@ def _finish(
     }[end.phase]
     new = step(job.phase, event)
     hit = tx.execute(
-        "UPDATE job SET phase = ?, ended = ?, destruction = ?, reason = ?, code = ?, signal = ?,"
-        " words = ?, left_out = ?, receipt_due = NULL, wish = NULL WHERE id = ? AND phase = ?",
+        "UPDATE job SET phase = ?, ended = ?, destruction = COALESCE(destruction, ?), reason = ?,"
+        " code = ?, signal = ?, words = ?, left_out = ?, receipt_due = NULL, wish = NULL"
+        " WHERE id = ? AND phase = ?",
         new,
         over.timestamp(),
         (over + job.keep).timestamp(),
@@ -199,6 +212,9 @@ def _finish(
         raise LookupError(message)
     put_streams(tx, job.id, streams)
     tx.note("advanced", job=job.id, detail=f"from={job.phase} to={new} exit={end.header}")
+    if job.wish is Wish.DESTROY:
+        wishes.doomed(tx, job)
+        return new
     letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
     letters.overtaken(tx, job)
     forget_after(tx, job.message, keep_mail)
@@ -208,8 +224,8 @@ def _finish(
 def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
     """End a job that no attempt runs, as somebody wished; False if it has ended."""
     found = fetch(tx, job)
-    tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
     if found.phase not in ACTIVE:
+        tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
         return False
     end = Exit(reason=Reason.CANCELLED)
     _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)

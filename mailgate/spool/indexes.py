@@ -13,9 +13,14 @@ INDEXES = (
     "CREATE INDEX job_wish ON job (id) WHERE wish IS NOT NULL",
     "CREATE INDEX job_destruction ON job (destruction) WHERE phase IN"
     " ('COMPLETED', 'ERROR', 'ABORTED')",
+    "CREATE INDEX job_doomed ON job (destruction) WHERE destruction IS NOT NULL AND phase IN"
+    " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_tombstone ON job (ended) WHERE phase = 'ARCHIVED'",
     "CREATE INDEX attempt_open ON attempt (token) WHERE state IN"
     " ('INTENDED', 'SUBMITTED', 'STARTED')",
+    "CREATE INDEX attempt_wanted ON attempt (token) WHERE wanted IS NOT NULL AND state IN"
+    " ('INTENDED', 'SUBMITTED', 'STARTED')",
+    "CREATE INDEX input_source ON input (source) WHERE source IS NOT NULL",
     "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",
     "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient) WHERE job IS NULL"
     " AND message IS NOT NULL",

@@ -22,6 +22,7 @@ from mailgate.model import (
     Staged,
     Stream,
     StreamRole,
+    Wish,
 )
 from mailgate.phases import ACTIVE, Event, Phase, step
 from mailgate.spool import codec, letters
@@ -107,6 +108,7 @@ def create(tx: Tx, draft: Draft) -> None:
             sha256=item.sha256,
             bytes=item.body,
             path=item.path,
+            source=item.source,
         )
     tx.note("created", job=draft.id, detail=f"phase={Phase.QUEUED} service={request.service}")
     tx.ring("run")
@@ -244,19 +246,6 @@ def next_receipt(view: View) -> float | None:
     return row["due"] if row else None
 
 
-def wish(tx: Tx, job: JobId, word: str) -> None:
-    """Leave a wish for the room that owns the cluster."""
-    tx.execute("UPDATE job SET wish = ? WHERE id = ?", word, job)
-    tx.note("wished", job=job, detail=word)
-    tx.ring("run")
-
-
-def wishes(view: View) -> list[tuple[JobId, str]]:
-    """Return what commands asked for and nobody has done yet."""
-    rows = view.all("SELECT id, wish FROM job WHERE wish IS NOT NULL")
-    return [(JobId(row["id"]), row["wish"]) for row in rows]
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -293,6 +282,7 @@ def inputs(view: View, job: JobId) -> list[Staged]:
             sha256=row["sha256"],
             body=row["bytes"],
             path=row["path"],
+            source=JobId(row["source"]) if row["source"] else None,
         )
         for row in view.all("SELECT * FROM input WHERE job = ? ORDER BY n", job)
     ]
@@ -374,4 +364,6 @@ def _job(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -> 
         progress=progress,
         streams=streams,
         attempts=row["attempts"],
+        wish=Wish(row["wish"]) if row["wish"] else None,
+        held_by=row["held_by"],
     )

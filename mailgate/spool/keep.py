@@ -22,11 +22,17 @@ REFUSALS = 10_000
 # Row by row in small transactions: the daemon goes on working beside it.
 BATCH = 200
 
+# That a job was destroyed can be told without its files.
 _UNSENT = (
-    "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.state NOT IN ('SENT', 'BOUNCED')"
+    "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.kind <> 'destroyed'"
+    " AND letter.state NOT IN ('SENT', 'BOUNCED', 'WITHDRAWN')"
 )
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
 _OF_LETTERS = "letter IN (SELECT id FROM letter WHERE"
+_NEEDED = (
+    "SELECT 1 FROM input JOIN job AS other ON other.id = input.job WHERE input.source = job.id"
+    " AND other.phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
+)
 NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
 """A condition on a job: it waits or runs."""
 
@@ -48,10 +54,13 @@ class Given:
 
 
 def expired_jobs(view: View, *, now: float) -> list[JobId]:
-    """Return ended jobs whose lifetime is over and of which no letter is unsent or held."""
+    """Return ended jobs whose lifetime is over and of which no letter is unsent or held.
+
+    Nor does another wait to start with their inputs.
+    """
     rows = view.all(
         "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND destruction <= ?"
-        f" AND NOT EXISTS ({_UNSENT}) ORDER BY destruction LIMIT ?",
+        f" AND NOT EXISTS ({_UNSENT}) AND NOT EXISTS ({_NEEDED}) ORDER BY destruction LIMIT ?",
         now,
         BATCH,
     )

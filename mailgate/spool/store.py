@@ -22,6 +22,7 @@ T = TypeVar("T")
 ROOMS = ("read", "run", "reply", "deliver")
 """The rooms whose loops wait for something new in the spool."""
 
+_BELLS = (*ROOMS, "clean")
 # A room is woken again at the earliest after so many seconds.
 _PACE = 0.005
 # Bytes.
@@ -133,8 +134,8 @@ class Spool:
         self.clock = Clock()
         self._view: Connection | None = None
         self._writer: Writer | None = None
-        self._bells = {room: asyncio.Event() for room in ROOMS}
-        self._woken = dict.fromkeys(ROOMS, 0.0)
+        self._bells = {room: asyncio.Event() for room in _BELLS}
+        self._woken = dict.fromkeys(_BELLS, 0.0)
         self._version = 0
 
     def open(self) -> None:

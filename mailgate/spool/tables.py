@@ -23,7 +23,7 @@ from peewee import (
     TextField,
 )
 
-from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason
+from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason, Wish
 from mailgate.phases import ENDED, Phase
 from mailgate.spool.indexes import INDEXES
 
@@ -165,7 +165,8 @@ class JobRow(Model):
     progress_words = TextField(default="")
     attempts = IntegerField(default=0)
     receipt_due = FloatField(null=True)
-    wish = CharField(null=True)
+    wish = CharField(null=True, constraints=[_null_or("wish", Wish)])
+    held_by = TextField(null=True)
 
     class Meta:
         table_name = "job"
@@ -178,7 +179,10 @@ class JobRow(Model):
 
 
 class InputRow(Model):
-    """An input: small ones as bytes, big ones as a staged file until the job starts."""
+    """An input: small ones as bytes, big ones as a staged file until the job starts.
+
+    ``source``: the job whose input of that name it is, until this one has a copy of its own.
+    """
 
     job = CharField()
     n = IntegerField()
@@ -189,6 +193,7 @@ class InputRow(Model):
     sha256 = CharField()
     bytes = BlobField(null=True)
     path = TextField(null=True)
+    source = CharField(null=True)
 
     class Meta:
         table_name = "input"
@@ -225,7 +230,7 @@ class MistakeRow(Model):
 
 
 class AttemptRow(Model):
-    """One submission of a job to an engine."""
+    """One submission of a job to an engine; ``wanted`` is a new limit, not yet known to it."""
 
     token = CharField(primary_key=True)
     job = CharField()
@@ -234,6 +239,7 @@ class AttemptRow(Model):
     state = CharField(constraints=[_one_of("state", AttemptState)])
     native = TextField(null=True)
     work_limit = FloatField(null=True)
+    wanted = FloatField(null=True)
     intended = FloatField()
     submitted = FloatField(null=True)
     started = FloatField(null=True)

@@ -136,6 +136,7 @@ def _on_the_way() -> dict[str, Written]:
         "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=_IGNORED))),
         "receipt-running": Written(draft=draft(LetterKind.RECEIPT, running)),
         "started": Written(draft=draft(LetterKind.STARTED, running)),
+        "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
     }
 

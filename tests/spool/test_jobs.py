@@ -14,9 +14,10 @@ from mailgate.model import (
     Reason,
     Stream,
     StreamRole,
+    Wish,
 )
 from mailgate.phases import Event, IllegalStepError, Phase
-from mailgate.spool import appointments, attempts, jobs, letters
+from mailgate.spool import appointments, attempts, jobs, letters, wishes
 from mailgate.spool.database import Connection
 from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
 
@@ -207,12 +208,12 @@ def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Co
 def test_a_cancelled_job_that_never_ran_ends_with_a_letter(spool: Connection) -> None:
     job = a_job(spool)
     with spool.transaction() as tx:
-        jobs.wish(tx, job, "cancel")
-    assert jobs.wishes(spool.view) == [(job, "cancel")]
+        wishes.leave(tx, job, Wish.CANCEL)
+    assert wishes.left(spool.view) == [(job, Wish.CANCEL)]
     with spool.transaction() as tx:
         assert attempts.cancelled(tx, job, keep_mail=WEEK)
     assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
-    assert jobs.wishes(spool.view) == []
+    assert wishes.left(spool.view) == []
     assert kinds(spool) == [LetterKind.RESULT]
 
 

@@ -1,0 +1,74 @@
+"""The records that a script leaves: lines that begin with a word, the last of them ``end``."""
+
+import re
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mailgate.model import Exit, Reason
+from mailgate.run.files import read_little
+
+RECORD_READ = 4096
+"""So many bytes of a record are read: more than any has."""
+
+# The year 9000: other times are still added to it.
+_LAST_TIME = 221_845_392_000.0
+
+_COULD_NOT = {
+    "not-found": "The program {} was not found, or may not be executed.",
+    "not-executable": "The program {} could not be executed.",
+    "no-sandbox": "The sandbox could not be set up, or does not show the program {}.",
+    "no-input": "An input file was missing.",
+    "no-output": "The output files could not be made.",
+    "no-folder": "The working folder was missing.",
+    "no-tools": "The machine has no setsid or env.",
+    "no-process": "The machine allowed no further process.",
+}
+
+
+def read_record(path: Path) -> tuple[dict[str, str], float] | None:
+    """Return a record's lines, first word to rest, and its time of change; None if incomplete."""
+    found = read_little(path, RECORD_READ)
+    if found is None:
+        return None
+    lines, end, _ = found[0].decode("utf-8", "replace").partition("\nend\n")
+    return (
+        (dict(line.partition(" ")[::2] for line in lines.splitlines()), found[1]) if end else None
+    )
+
+
+def exit_of(record: dict[str, str]) -> Exit | None:
+    """Read how it ended; None for a record that only looks complete."""
+    why, _, rest = record.get("why", "").partition(" ")
+    if why == "could-not-start":
+        sort, _, program = rest.partition(" ")
+        words = _COULD_NOT.get(sort, "It gave no reason.").format(f'"{program}"')
+        return Exit(reason=Reason.COULD_NOT_START, words=words)
+    status = record.get("status", "")
+    if not re.fullmatch(r"\d{1,3}", status, re.ASCII):
+        return None if not why else _asked(why, rest)
+    return _asked(why, rest) if why else _status(int(status))
+
+
+def _asked(why: str, rest: str) -> Exit:
+    if why == "limit":
+        return Exit(reason=Reason.WORK_LIMIT)
+    if why == "disk":
+        # As a command ends that writes a larger file than it may.
+        return Exit(reason=Reason.SIGNAL, signal=signal.SIGXFSZ)
+    return Exit(reason=Reason.CANCELLED, words=f"ended by SIG{rest}" if rest else "")
+
+
+def _status(status: int) -> Exit:
+    # POSIX sh tells a death by signal N only as 128 + N, and so does bwrap. A command that exits
+    # so by itself nearly always passes on the signal that killed a child of its own; the status
+    # itself is told too.
+    if status - 128 in signal.valid_signals():
+        words = f"exit status {status}"
+        return Exit(reason=Reason.SIGNAL, signal=status - 128, words=words)
+    return Exit(reason=Reason.EXIT, code=status)
+
+
+def time_of(seconds: float) -> datetime:
+    """Return a file's time; touch(1) can set it to what no calendar has."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_TIME), UTC)

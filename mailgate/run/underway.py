@@ -1,0 +1,105 @@
+"""The attempts that have not ended, and what is done to them because somebody asked for it."""
+
+import asyncio
+from dataclasses import replace
+
+from mailgate import crash, log
+from mailgate.config import Config
+from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
+from mailgate.run import jobdir
+from mailgate.run.engine import Engine
+from mailgate.run.jobdir import Folder
+from mailgate.spool import attempts, wishes
+from mailgate.spool.database import Tx
+from mailgate.spool.store import Spool
+from mailgate.spool.wishes import Limit
+
+
+class UnderWay:
+    """``open`` holds the attempts that have not ended, ``told`` those that were told to end."""
+
+    def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
+        self._config = config
+        self._spool = spool
+        self._engine = engine
+        self.open: dict[Token, Attempt] = {}
+        self.told: set[Token] = set()
+
+    def load(self) -> None:
+        """Take up what the spool knows of."""
+        self.open = {a.token: a for a in attempts.open_attempts(self._spool.view)}
+
+    def folder(self, job: JobId) -> Folder:
+        """Return the job's folder."""
+        return Folder(self._config.run.folder, job)
+
+    def is_told(self, job: JobId) -> bool:
+        """Whether an attempt at the job was told to end."""
+        return any(a.job == job and a.token in self.told for a in self.open.values())
+
+    def is_ended(self, job: JobId) -> bool:
+        """Whether somebody wants the job ended."""
+        wish = dict(wishes.left(self._spool.view)).get(job)
+        return wish is not None and wish.ends
+
+    async def drop(self, attempt: Attempt) -> None:
+        """Note that an attempt never began and never will: its claim is ours."""
+        await self._spool.write(lambda tx: attempts.dropped(tx, attempt))
+        self._dropped(attempt)
+
+    def _dropped(self, attempt: Attempt) -> None:
+        self.open.pop(attempt.token, None)
+        log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
+
+    async def _claimed(self, attempt: Attempt) -> bool:
+        """Take the claim of what has not begun. What was seen to run may have removed its own."""
+        begun = attempt.state is AttemptState.STARTED
+        folder = self.folder(attempt.job)
+        return not begun and await asyncio.to_thread(jobdir.claim, folder, attempt.number)
+
+    # --- what somebody asked for ------------------------------------------------------------------
+
+    async def grant(self, job: JobId, wish: Wish) -> None:
+        """Do what is wished, as far as that is possible now; the wish stays until it is done."""
+        await (self._end(job) if wish.ends else self._hold(job))
+
+    async def _end(self, job: JobId) -> None:
+        """Claim what has not begun, have the engine end what has; sights tell when it is over."""
+        for attempt in [a for a in self.open.values() if a.job == job]:
+            if await self._claimed(attempt):
+                await self.drop(attempt)
+            else:
+                await self._engine.cancel(self.folder(job), attempt)
+                self.told.add(attempt.token)
+                return
+        keep = self._config.keep.mail
+        if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
+            log.event("advanced", job=job, to="ABORTED", exit=Reason.CANCELLED)
+
+    async def _hold(self, job: JobId) -> None:
+        """Hold what has not begun: nobody starts what the gateway has claimed."""
+        mine = [a for a in self.open.values() if a.job == job]
+        claimed = [a for a in mine if await self._claimed(a)]
+        crash.point("run:claimed")
+
+        def held(tx: Tx) -> bool:
+            for attempt in claimed:
+                attempts.dropped(tx, attempt)
+            # What has begun and is not seen to run yet is QUEUED still.
+            return wishes.held(tx, job, runs=len(claimed) < len(mine))
+
+        is_held = await self._spool.write(held)
+        for attempt in claimed:
+            self._dropped(attempt)
+        if is_held:
+            log.event("advanced", job=job, to="HELD")
+
+    async def limit(self, attempt: Attempt, told: Limit) -> None:
+        """Tell an attempt that runs how long it may."""
+        known = await self._engine.limit(self.folder(attempt.job), attempt, told.limit)
+        crash.point("run:limited")
+        await self._spool.write(lambda tx: wishes.limited(tx, told))
+        if attempt.token in self.open:
+            self.open[attempt.token] = replace(self.open[attempt.token], limit=told.limit)
+        seconds = f"{told.limit.total_seconds():g}s"
+        log.event("limited" if known else "unlimited", job=attempt.job, work=seconds)
