@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent
 PACKAGE = DOCS.parent / "mailgate"
 
 PHASES = {
-    Phase.PENDING: "a draft that still waits for a word of its sender",
+    Phase.PENDING: "waits for its sender to confirm it: nothing vouches for him",
     Phase.HELD: "set aside by its owner, the operator or a quota; it starts once it is released",
     Phase.QUEUED: "ready; waits for a free slot of the engine",
     Phase.EXECUTING: "an attempt of it runs",
@@ -28,7 +28,7 @@ PHASES = {
 }
 
 EVENTS = {
-    Event.CONFIRM: "the sender confirmed it",
+    Event.CONFIRM: "the sender confirmed it, by a mail to the address that he was sent",
     Event.HOLD: "its owner, the operator or a quota sets it aside",
     Event.RELEASE: "whoever set it aside, or the operator, lets it go on",
     Event.START: "an attempt started",

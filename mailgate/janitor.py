@@ -18,7 +18,7 @@ from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import house, keep, wishes
+from mailgate.spool import confirmations, house, keep, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -67,6 +67,9 @@ class Janitor:
     def __init__(self, config: Config, folder: Folder, *, young: float = _YOUNG) -> None:
         self._config = config
         self._folder = folder
+        self._terms = confirmations.Terms(
+            within=config.trust.confirm_within, letters=config.trust.confirm_letters
+        )
         self._young = young
         self._strays_at = 0.0
         self._calm_at = 0.0
@@ -86,6 +89,7 @@ class Janitor:
             done.held += len(given)
             for mail in given:
                 log.event("expired", key=mail.key, reason=mail.reason)
+        self._unconfirmed(write, done)
         for job in write(wishes.doom) if wishes.dooms(view, now=_now()) else ():
             log.event("wished", job=job, what=Wish.CANCEL, reason="the date has come")
         self._jobs(view, write, done)
@@ -97,6 +101,18 @@ class Janitor:
         if strays:
             done.strays = self._strays(view)
         return done
+
+    def _unconfirmed(self, write: _Writes, done: Swept) -> None:
+        """Give up what nobody has confirmed, and ask whom a letter may go to by now."""
+        while (gone := write(lambda tx: confirmations.expire(tx, self._terms))).mails:
+            crash.point("clean:unconfirmed")
+            for name in gone.staged:
+                _unlink(self._folder.staged / name)
+            for mail in gone.mails:
+                log.event("expired", key=mail.key, reason=mail.reason)
+            done.held += len(gone.mails)
+        write(lambda tx: confirmations.ask_due(tx, self._terms))
+        crash.point("clean:asked")
 
     def _jobs(self, view: View, write: _Writes, done: Swept) -> None:
         while expired := keep.expired_jobs(view, now=_now()):

@@ -45,8 +45,8 @@ _ENDS = {Event.COMPLETE: Phase.COMPLETED, Event.FAIL: Phase.ERROR, Event.ABORT: 
 
 TRANSITIONS: dict[Phase, dict[Event, Phase]] = {
     Phase.PENDING: {
+        # Not HOLD: whoever releases it could let it pass unconfirmed.
         Event.CONFIRM: Phase.QUEUED,
-        Event.HOLD: Phase.HELD,
         Event.ABORT: Phase.ABORTED,
     },
     Phase.HELD: {Event.RELEASE: Phase.QUEUED, Event.ABORT: Phase.ABORTED},

@@ -112,7 +112,7 @@ def told(accepted: mail.Accepted, number: int) -> None:
         sender=accepted.identity.address if accepted.identity else accepted.sender,
         known=accepted.identity.how if accepted.identity else None,
         by=accepted.by or None,
-        to=",".join(name for _, name in accepted.errands),
+        to=",".join(log.without_keys(name) for _, name in accepted.errands),
         size=accepted.size,
         held=accepted.held,
     )
@@ -126,7 +126,7 @@ def refused(envelope: Envelope, error: MailgateError, key: str | None) -> None:
         door=envelope.door,
         peer=envelope.peer,
         sender=envelope.sender,
-        to=",".join(envelope.recipients[:5]),
+        to=",".join(map(log.without_keys, envelope.recipients[:5])),
         reason=str(error),
     )
 
@@ -156,7 +156,7 @@ class Counter:
                 door=envelope.door,
                 peer=envelope.peer,
                 sender=envelope.sender,
-                to=address,
+                to=log.without_keys(address),
                 reason=str(error),
             )
             raise

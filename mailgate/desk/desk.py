@@ -18,17 +18,22 @@ from mailgate.errors import (
 )
 from mailgate.model import Envelope, How, Identity, Vouched
 from mailgate.parse.automatic import MAX_HOPS, is_going_in_circles, judge
+from mailgate.parse.automatic import Automatic as Automatically
 from mailgate.parse.header import Header
-from mailgate.parse.sender import vouch
+from mailgate.parse.sender import sender, vouch
 from mailgate.services import Service
-from mailgate.spool import files, returned
+from mailgate.settings.tree import Unknown
+from mailgate.spool import confirmations, files, returned
 from mailgate.spool.database import Site, View
+from mailgate.spool.mail import Room
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
 
 # Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
 POSTMASTER_MAILS = 1000
 POSTMASTER_SIZE = 1 << 20
+# A word, and the letter that asked for it, in whatever a mail program makes of that.
+CONFIRMATION_SIZE = 1 << 20
 
 
 class Purpose(StrEnum):
@@ -37,11 +42,12 @@ class Purpose(StrEnum):
     SERVICE = "service"
     POSTMASTER = "postmaster"
     BOUNCE = "bounce"
+    CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An address of ours: the service's name; or ``bounce.TAG`` and the letter that came back."""
+    """An address of ours: the service's name; ``bounce.TAG`` and the letter; or a token."""
 
     purpose: Purpose
     name: str
@@ -62,6 +68,9 @@ class Desk:
         self.services = services
         self.folder = folder
         self.site = Site.of(config.gateway.address)
+        self.terms = confirmations.Terms(
+            within=config.trust.confirm_within, letters=config.trust.confirm_letters
+        )
         self._view = view
         self._free_at = 0.0
         self._free = 0
@@ -87,6 +96,8 @@ class Desk:
         own, plus, detail = local.partition("+")
         if own == self.site.local and plus and detail.startswith("bounce."):
             return self._returned(address, detail.removeprefix("bounce."))
+        if own == self.site.local and plus and detail.startswith("confirm."):
+            return self._confirmation(envelope, address, detail.removeprefix("confirm."))
         if own == self.site.local and (not plus or detail.startswith("job.")):
             message = (
                 f"this address takes no mail, commands by mail are not switched on: send a request"
@@ -121,6 +132,15 @@ class Desk:
             raise UnknownRecipient(message)
         return Place(purpose=Purpose.BOUNCE, name=f"bounce.{tag}", letter=letter)
 
+    def _confirmation(self, envelope: Envelope, address: str, token: str) -> Place:
+        if confirmations.find(self._view(), token, now=time.time()) is None:
+            message = f"nothing waits for a confirmation at {address}, or not any more"
+            raise UnknownRecipient(message)
+        if not envelope.sender:
+            message = "mail without a return path is automatic, and confirms nothing"
+            raise Automatic(message)
+        return Place(purpose=Purpose.CONFIRM, name=token)
+
     def _example(self) -> str:
         name = next(iter(sorted(self.services)), "SERVICE")
         return f"{name}@{self.site.domain}"
@@ -136,6 +156,12 @@ class Desk:
             It is not taken; the sentence says why.
         """
         places = [self.place(envelope, address) for address in dict.fromkeys(envelope.recipients)]
+        tokens = [p.name for p in places if p.purpose is Purpose.CONFIRM]
+        if tokens and len(places) > 1:
+            message = "write to the address of a confirmation alone"
+            raise Refusal(message)
+        if tokens:
+            return self._confirming(header, size, token=tokens[0])
         names = [p.name for p in places if p.purpose is Purpose.SERVICE]
         back = [p.letter for p in places if p.purpose is Purpose.BOUNCE]
         errands = self._back(places)
@@ -148,9 +174,18 @@ class Desk:
             kept = bool(errands) or self._is_wanted(back, size)
             return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
         vouched, held = self._person(envelope, header)
+        claimed = vouched.identity.how is How.CLAIMED
+        if claimed and (errands or back):
+            message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
+            raise Refusal(message)
         errands += self._allowed(vouched.identity, dict.fromkeys(names))
         return Verdict(
-            identity=vouched.identity, errands=errands, letters=back, held=held, by=vouched.by
+            identity=vouched.identity,
+            errands=errands,
+            letters=back,
+            held=held,
+            by=vouched.by,
+            room=self._unconfirmed() if claimed else None,
         )
 
     def _back(self, places: Sequence[Place]) -> list[tuple[Errand, str]]:
@@ -161,25 +196,53 @@ class Desk:
             if place.purpose is Purpose.BOUNCE and returned.is_read(self._view(), place.letter)
         ]
 
+    def _confirming(self, header: Header, size: int, *, token: str) -> "Verdict":
+        """Judge a mail to a confirmation's address: whether its words confirm is seen later."""
+        if size > CONFIRMATION_SIZE:
+            message = f"a confirmation may have at most {said.size(CONFIRMATION_SIZE)}"
+            raise TooBig(message)
+        automatic = self._automatic(header)
+        if automatic is not None:
+            message = f"automatic mail confirms nothing: {automatic.reason}"
+            raise Automatic(message)
+        address = sender(header)
+        asked = confirmations.find(self._view(), token, now=time.time())
+        if asked is None or asked.address != address.lower():
+            message = f"{address} was not asked: answer from the address that the letter went to"
+            raise NotAllowed(message)
+        identity = Identity(address=address, how=How.CONFIRMED)
+        errands = [(Errand.CONFIRM, f"confirm.{asked.token}")]
+        by = "the token of a confirmation"
+        return Verdict(identity=identity, errands=errands, letters=(), held=None, by=by)
+
+    def _unconfirmed(self) -> Room:
+        trust = self.config.trust
+        return Room(mails=trust.confirm_mails, size=trust.confirm_size)
+
     def _is_wanted(self, back: Sequence[int], size: int) -> bool:
         now = time.time()
         return size <= returned.KEPT and any(
             returned.is_wanted(self._view(), letter, now=now) for letter in back
         )
 
-    def _person(self, envelope: Envelope, header: Header) -> tuple[Vouched, str | None]:
+    def _automatic(self, header: Header) -> Automatically | None:
+        """Return the sign of a machine, if there is one; what goes in circles is refused."""
         if header.overfull:
             message = "the header has too many fields: what stands in the last could not be seen"
             raise Refusal(message)
         if is_going_in_circles(header):
             message = f"over {MAX_HOPS} Received fields: this mail goes round in circles"
             raise Refusal(message)
-        automatic = judge(header, self.config.gateway.address)
+        return judge(header, self.config.gateway.address)
+
+    def _person(self, envelope: Envelope, header: Header) -> tuple[Vouched, str | None]:
+        automatic = self._automatic(header)
         if automatic is not None and automatic.sure:
             message = f"automatic mail starts no job and is not answered: {automatic.reason}"
             raise Automatic(message)
         vouched = vouch(header, envelope, self.config.trust)
-        if vouched.identity.how is How.CLAIMED:
+        asks = self.config.trust.unknown is Unknown.CONFIRM and automatic is None
+        if vouched.identity.how is How.CLAIMED and not asks:
             raise NotAllowed(vouched.by)
         if self._is_ours(vouched.identity.address):
             message = (
@@ -197,6 +260,9 @@ class Desk:
         return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
 
     def _allowed(self, identity: Identity, names: Mapping[str, None]) -> list[tuple[Errand, str]]:
+        if identity.how is How.CLAIMED:
+            # What he may do is asked of whom he will be once he has confirmed.
+            identity = Identity(address=identity.address, how=How.CONFIRMED)
         refusals = {name: self.services[name].refusal(identity) for name in names}
         if all(refusals.values()):
             raise NotAllowed("; ".join(refusals.values()))
@@ -224,6 +290,7 @@ class Verdict:
     """A message is taken: on whose behalf, to what end, and whether it waits for the operator.
 
     ``by`` says what vouches for the identity. Where it is not ``kept``, only that it came is.
+    ``room`` is set where nothing vouches for it: what mail that waits for a confirmation may take.
     """
 
     identity: Identity | None
@@ -232,3 +299,4 @@ class Verdict:
     held: str | None
     by: str = ""
     kept: bool = True
+    room: Room | None = None

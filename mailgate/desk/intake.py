@@ -106,6 +106,7 @@ class Intake:
             letters=verdict.letters,
             held=verdict.held,
             by=verdict.by,
+            room=verdict.room,
         )
 
     def _header(self) -> Header:

@@ -5,12 +5,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from mailgate.commands import submit
+from mailgate.commands import confirm, submit
 from mailgate.desk import bounces
 from mailgate.desk.desk import Desk
-from mailgate.model import Answer, Bounce, Fate, JobId, LetterKind, Request, Staged, Unclear
+from mailgate.model import (
+    Answer,
+    Bounce,
+    Fate,
+    How,
+    JobId,
+    LetterKind,
+    Request,
+    Staged,
+    Unclear,
+)
 from mailgate.services import Service
-from mailgate.spool import letters, mail
+from mailgate.spool import confirmations, letters, mail
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
 
@@ -19,7 +29,8 @@ from mailgate.spool.tables import Errand
 class Reading:
     """What a reader made of a message: what it asks of each service, with the inputs it staged.
 
-    ``bounce``: what one says that only came back for a letter of ours.
+    ``bounce``: what one says that only came back for a letter of ours. ``confirms``: one of its
+    lines is the word alone.
     """
 
     content: str
@@ -29,6 +40,7 @@ class Reading:
     requests: Mapping[str, Request | Unclear] = field(default_factory=dict)
     staged: Mapping[str, Sequence[Staged]] = field(default_factory=dict)
     bounce: Bounce | None = None
+    confirms: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +59,23 @@ class Outcome:
 def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[Outcome]:
     """Do what a message asks for, all its errands in this one transaction.
 
-    Each recipient becomes a job, or a part of the one answer that the message gets.
+    Each recipient becomes a job, or a part of the one answer that the message gets. Where nothing
+    vouches for its sender, he is asked to confirm it, and that is all he hears until he does.
     """
     if waiting.returned:
         return _returned(tx, desk, waiting, reading)
     answers: list[Answer] = []
     outcomes: list[Outcome] = []
+    claimed = waiting.identity.how is How.CLAIMED
     for errand, kind, recipient in waiting.errands:
+        if kind is Errand.CONFIRM:
+            outcomes.append(_confirmed(tx, desk, waiting, reading, errand, recipient))
+            continue
         done = _errand(tx, desk, waiting, reading, _Errand(errand, kind, recipient))
-        if isinstance(done, Answer):
+        if isinstance(done, Answer) and claimed:
+            mail.pend(tx, errand, reason=f"unconfirmed: {done.kind}")
+            outcomes.append(Outcome(recipient=recipient, word="unconfirmed"))
+        elif isinstance(done, Answer):
             answers.append(done)
             mail.settle(tx, errand, reason=f"answered: {done.kind}")
             outcomes.append(Outcome(recipient=recipient, word=done.kind))
@@ -63,7 +83,12 @@ def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list
             outcomes.append(done)
     if answers:
         _answer(tx, waiting, reading, answers)
-    mail.forget_after(tx, waiting.id, desk.config.keep.mail)
+    if claimed and any(outcome.word != "duplicate" for outcome in outcomes):
+        recipient = waiting.identity.address
+        confirmations.ask(tx, desk.terms, message=waiting.id, recipient=recipient)
+    else:
+        over = claimed or all(kind is Errand.CONFIRM for _, kind, _ in waiting.errands)
+        mail.forget_after(tx, waiting.id, timedelta() if over else desk.config.keep.mail)
     return outcomes
 
 
@@ -76,6 +101,29 @@ def _returned(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> li
         outcomes.append(Outcome(recipient=recipient, word=word))
     mail.forget_after(tx, waiting.id, timedelta())
     return outcomes
+
+
+def _confirmed(
+    tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: int, recipient: str
+) -> Outcome:
+    """Do what a confirmation asks for; a mail without the word is no confirmation."""
+    word = "no-confirmation"
+    if reading.confirms:
+        word = confirm.execute(tx, _confirmation(desk, waiting, recipient))
+    mail.settle(tx, errand, reason=word)
+    return Outcome(recipient="confirm", word=word)
+
+
+def _confirmation(desk: Desk, waiting: mail.Waiting, recipient: str) -> confirm.Call:
+    def allows(name: str) -> bool:
+        service = desk.services.get(name)
+        return service is not None and not service.refusal(waiting.identity)
+
+    return confirm.Call(
+        token=recipient.removeprefix("confirm."),
+        allows=allows,
+        receipt_after=desk.config.deliver.receipt_after,
+    )
 
 
 def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:

@@ -29,6 +29,7 @@ class LetterKind(StrEnum):
     DRY_RUN = "dry-run"
     REFUSED = "refused"
     DUPLICATE = "duplicate"
+    CONFIRM = "confirm"
     TEST = "test"
 
 

@@ -98,6 +98,9 @@ class Reader:
         while True:
             room = _AHEAD - self._queue.qsize()
             found = mail.waiting(self._spool.view, besides=self._busy, limit=room) if room else []
+            if not found and not self._busy:
+                # A stranger's mail is read when there is no other, and one at a time.
+                found = mail.unvouched(self._spool.view)
             for number in found:
                 self._busy.add(number)
                 self._queue.put_nowait(number)

@@ -100,6 +100,7 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
         subject=message.subject,
         requests={name: _light(request) for name, request in requests.items()},
         staged=staged,
+        confirms=any(line.strip().lower() == "confirm" for line in message.lines),
     )
 
 

@@ -266,7 +266,7 @@ class Session(aiosmtpd.smtp.SMTP):
             self._log_failure(at, error)
 
     def _log_refusal(self, at: str, reason: str) -> None:
-        to = ",".join(self._recipients[:5]) or None
+        to = ",".join(map(log.without_keys, self._recipients[:5])) or None
         log.event(
             "refused",
             door="smtp",

@@ -208,7 +208,6 @@ class Composer:
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
             job = replace(job, phase=plan.phase or job.phase)
             facts = self._about(plan.kind, job)
-        site = Site.of(self._config.gateway.address)
         return Draft(
             kind=plan.kind,
             gateway=self._config.gateway.address,
@@ -218,11 +217,19 @@ class Composer:
             now=datetime.now(UTC),
             in_reply_to=thread[0],
             references=thread[1],
-            reply_to=reply_address(site, self._secret, job.id, plan.recipient) if job else None,
+            reply_to=self._reply_to(plan, job, facts),
             job=job,
             facts=facts,
             limit=min(self._config.deliver.max_size, plan.limit or self._config.deliver.max_size),
         )
+
+    def _reply_to(self, plan: Planned, job: Job | None, facts: Mapping[str, object]) -> str | None:
+        if plan.kind is LetterKind.CONFIRM:
+            return str(facts["address"])
+        if job is None:
+            return None
+        site = Site.of(self._config.gateway.address)
+        return reply_address(site, self._secret, job.id, plan.recipient)
 
     def _about(self, kind: LetterKind, job: Job) -> Mapping[str, object]:
         """Return what a result may say beyond the job: how long another try may ask for."""
@@ -260,5 +267,12 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
                     if isinstance(seconds := facts.get(name), int | float)
                 },
             }
+        case LetterKind.CONFIRM:
+            times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
+            return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
         case _:
             return facts
+
+
+def _moment_of(seconds: object) -> datetime:
+    return datetime.fromtimestamp(float(str(seconds)), UTC)

@@ -31,6 +31,9 @@ class Draft:
               ``summary``: str, ``takes``: tuple[Taken, ...]]
     REFUSED   ``service``: str, ``sentence``: str [``beside``: bool, the mail asked for more]
     DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None
+    CONFIRM   ``address``: str, that a confirmation is sent to; ``services``: tuple[str, ...];
+              ``until``: datetime; and either ``taken``: datetime, when a mail of his came, or
+              ``job``: JobId, of which somebody wants him to be told
     ========= ====================================================================================
     """
 

@@ -68,6 +68,8 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
             return _refused(draft, given)
         case LetterKind.DUPLICATE:
             return {"of": fact(given.one("of", str), 250), "id": given.optional("job", str) or ""}
+        case LetterKind.CONFIRM:
+            return _confirm(given)
         case LetterKind.TEST:
             return {}
     assert_never(draft.kind)
@@ -310,6 +312,16 @@ def _refused(draft: Draft, given: Given) -> Facts:
         "address": _address(service, draft.gateway),
         "sentence": _sentence(given.one("sentence", str)),
         "beside": bool(given.optional("beside", bool)),
+    }
+
+
+def _confirm(given: Given) -> Facts:
+    given.one("address", str)
+    return {
+        "services": tuple(fact(name) for name in given.one("services", tuple)[:ROWS]),
+        "until": _moment(given.one("until", datetime)),
+        "taken": _moment(given.optional("taken", datetime)),
+        "id": given.optional("job", str) or "",
     }
 
 

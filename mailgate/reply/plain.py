@@ -19,6 +19,7 @@ _HEADLINES = {
     LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
     LetterKind.REFUSED: "Your request was not run.",
     LetterKind.DUPLICATE: "Nothing was run: another mail had this Message-ID before.",
+    LetterKind.CONFIRM: 'Answer with the word "confirm" on a line of its own, or do nothing.',
     LetterKind.TEST: "This is a test letter.",
 }
 

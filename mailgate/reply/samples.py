@@ -125,7 +125,22 @@ def _about_requests() -> Iterator[Sample]:
     for facts in ({}, {"job": "k7q2m5xzab3c"}):
         draft = _draft(LetterKind.DUPLICATE)
         yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))
+    yield from _confirmations()
     yield Sample(draft=_draft(LetterKind.TEST))
+
+
+def _confirmations() -> Iterator[Sample]:
+    sender = _draft(
+        LetterKind.CONFIRM,
+        address="jobs+confirm.abcdefghij234567abcd@gate.example.org",
+        services=("align",),
+        until=_CREATED + timedelta(days=3),
+        taken=_CREATED,
+    )
+    yield Sample(draft=sender)
+    yield Sample(draft=replace(sender, facts={**sender.facts, "services": ("align", "blast")}))
+    watcher = {name: fact for name, fact in sender.facts.items() if name != "taken"}
+    yield Sample(draft=replace(sender, facts={**watcher, "job": "k7q2m5xzab3c"}))
 
 
 def _draft(kind: LetterKind, job: Job | None = None, **facts: object) -> Draft:

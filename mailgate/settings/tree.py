@@ -50,6 +50,13 @@ class Courier(StrEnum):
     SMTP = "smtp"
 
 
+class Unknown(StrEnum):
+    """What becomes of mail whose sender nothing vouches for."""
+
+    REFUSE = "refuse"
+    CONFIRM = "confirm"
+
+
 class Tls(StrEnum):
     """How a connection to a server is protected."""
 
@@ -293,6 +300,27 @@ class Trust:
         listed(network()),
         [],
         doc="SMTP and LMTP clients that hand on what that server took; nobody else can reach them",
+    )
+    unknown: Unknown = key(
+        word(Unknown),
+        "refuse",
+        doc="mail whose sender nothing vouches for; confirm: it is taken, its sender is asked by"
+        " mail, and it is acted on once he confirms",
+    )
+    confirm_within: timedelta = key(
+        duration("1s", "30d"), "3d", doc="after so long what was not confirmed is gone"
+    )
+    confirm_letters: int = key(
+        integer(0, 1_000_000),
+        100,
+        doc="letters that ask for a confirmation, at most so many in 24 hours; never more than one"
+        " an address",
+    )
+    confirm_mails: int = key(
+        integer(1, 1_000_000), 100, doc="unconfirmed mails that wait, at most; then 451 at the door"
+    )
+    confirm_size: int = key(
+        size(), "100 MiB", doc="of the unconfirmed mails that wait, in all; then 452 at the door"
     )
 
 

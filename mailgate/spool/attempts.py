@@ -9,6 +9,7 @@ from mailgate.model import (
     Attempt,
     AttemptState,
     Exit,
+    How,
     Job,
     JobId,
     LetterKind,
@@ -186,6 +187,8 @@ def _finish(
         end = replace(end, words="The date has come until which it was to be kept.")
     # A clock that stepped back never makes an end before its start.
     over = max(at, job.started or at, job.created)
+    # Nobody has asked for it: nothing of it is kept.
+    claimed = job.owner.how is How.CLAIMED
     event = {
         Phase.COMPLETED: Event.COMPLETE,
         Phase.ERROR: Event.FAIL,
@@ -198,7 +201,7 @@ def _finish(
         " WHERE id = ? AND phase = ?",
         new,
         over.timestamp(),
-        (over + job.keep).timestamp(),
+        (over if claimed else over + job.keep).timestamp(),
         end.reason,
         end.code,
         end.signal,
@@ -217,7 +220,7 @@ def _finish(
         return new
     letters.plan(tx, job, LetterKind.RESULT, cause="result", phase=new)
     letters.overtaken(tx, job)
-    forget_after(tx, job.message, keep_mail)
+    forget_after(tx, job.message, timedelta() if claimed else keep_mail)
     return new
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from peewee import SqliteDatabase
 
 from mailgate.errors import Damaged, MailgateError, NoSpace, Permanent, Transient
-from mailgate.spool import tables
+from mailgate.spool import schema, tables
 
 Value = str | int | float | bytes | None
 Row = sqlite3.Row
@@ -224,9 +224,9 @@ class Connection:
                 )
                 raise Permanent(message)
             if found == 0:
-                tables.create(self._database)
+                schema.create(self._database)
             elif found < tables.VERSION:
-                tables.upgrade(self._database)
+                schema.upgrade(self._database)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Tx]:

@@ -3,8 +3,12 @@
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
 INDEXES = (
     "CREATE INDEX message_purge ON message (purge) WHERE purge IS NOT NULL",
-    "CREATE INDEX errand_waiting ON errand (message) WHERE state = 'WAITING'",
+    "CREATE INDEX message_claimed ON message (taken) WHERE how = 'claimed' AND gone = 0",
+    "CREATE INDEX errand_waiting ON errand (later, message) WHERE state = 'WAITING'",
+    "CREATE INDEX errand_pending ON errand (message) WHERE state = 'PENDING'",
     "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
+    "CREATE UNIQUE INDEX confirmation_once ON confirmation (message, address, COALESCE(job, ''))",
+    "CREATE INDEX confirmation_asked ON confirmation (asked) WHERE asked IS NOT NULL",
     "CREATE INDEX job_queued ON job (queued) WHERE phase = 'QUEUED'",
     "CREATE INDEX job_created ON job (created)",
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
@@ -22,7 +26,7 @@ INDEXES = (
     " ('INTENDED', 'SUBMITTED', 'STARTED')",
     "CREATE INDEX input_source ON input (source) WHERE source IS NOT NULL",
     "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",
-    "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient) WHERE job IS NULL"
+    "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient, cause) WHERE job IS NULL"
     " AND message IS NOT NULL",
     "CREATE INDEX letter_planned ON letter (id) WHERE state = 'PLANNED'",
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",

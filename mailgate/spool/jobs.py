@@ -67,8 +67,12 @@ def exists(view: View, job: JobId) -> bool:
 
 
 def create(tx: Tx, draft: Draft) -> None:
-    """Make a job, QUEUED, with its inputs; plan its receipt."""
-    request = draft.request
+    """Make a job with its inputs, QUEUED, and plan its receipt.
+
+    Where nothing vouches for its owner it is PENDING, and there is no receipt.
+    """
+    request, claimed = draft.request, draft.owner.how is How.CLAIMED
+    phase = Phase.PENDING if claimed else Phase.QUEUED
     tx.insert(
         "job",
         id=draft.id,
@@ -76,13 +80,13 @@ def create(tx: Tx, draft: Draft) -> None:
         owner=draft.owner.address,
         how=draft.owner.how,
         label=request.label,
-        phase=Phase.QUEUED,
+        phase=phase,
         parameters=codec.dump(request.parameters),
         plan=codec.dump(draft.plan),
         notify=codec.dump(request.notify),
         reply=request.reply,
         created=tx.at,
-        queued=tx.at,
+        queued=None if claimed else tx.at,
         work_limit=draft.work_limit.total_seconds() if draft.work_limit else None,
         keep=draft.keep.total_seconds(),
         message=draft.message,
@@ -94,7 +98,7 @@ def create(tx: Tx, draft: Draft) -> None:
         words="",
         progress_words="",
         attempts=0,
-        receipt_due=tx.at + draft.receipt_after.total_seconds(),
+        receipt_due=None if claimed else tx.at + draft.receipt_after.total_seconds(),
     )
     for n, item in enumerate(draft.staged):
         tx.insert(
@@ -110,7 +114,7 @@ def create(tx: Tx, draft: Draft) -> None:
             path=item.path,
             source=item.source,
         )
-    tx.note("created", job=draft.id, detail=f"phase={Phase.QUEUED} service={request.service}")
+    tx.note("created", job=draft.id, detail=f"phase={phase} service={request.service}")
     tx.ring("run")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailgate.model import Job, JobId, Letter, LetterKind, LetterState
+from mailgate.model import How, Job, JobId, Letter, LetterKind, LetterState
 from mailgate.phases import Phase
 from mailgate.spool import codec
 from mailgate.spool.database import Row, Tx, View, moment
@@ -56,7 +56,12 @@ def plan(
     cause: str,
     phase: Phase | None = None,
 ) -> None:
-    """Plan a letter about a job to its owner; the same event never plans a second one."""
+    """Plan a letter about a job to its owner; the same event never plans a second one.
+
+    None is planned to an owner for whom nothing vouches.
+    """
+    if job.owner.how is How.CLAIMED:
+        return
     tag = secrets.token_hex(10)
     tx.execute(
         "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
@@ -78,14 +83,24 @@ def plan(
 
 
 def answer(
-    tx: Tx, *, message: int, recipient: str, kind: LetterKind, facts: Mapping[str, object]
+    tx: Tx,
+    *,
+    message: int,
+    recipient: str,
+    kind: LetterKind,
+    facts: Mapping[str, object],
+    cause: str = "answer",
 ) -> None:
-    """Plan the one answer that a message causes of its own; it leaves with the null sender."""
+    """Plan the one answer that a message causes of its own; it leaves with the null sender.
+
+    Another ``cause`` than its words makes another letter.
+    """
     tx.execute(
         "INSERT INTO letter (message, cause, kind, recipient, sender, message_id, state, facts,"
         " planned, tries, refusals, waited, last_words)"
-        " VALUES (?, 'answer', ?, ?, '', ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
+        " VALUES (?, ?, ?, ?, '', ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
         message,
+        cause,
         kind,
         recipient,
         _message_id(tx, f"m{message}"),

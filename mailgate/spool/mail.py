@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailgate.errors import NoSpace, Transient
 from mailgate.model import How, Identity, JobId
 from mailgate.spool import returned
 from mailgate.spool.database import Tx, View, moment
@@ -12,6 +13,14 @@ from mailgate.spool.tables import Errand, ErrandState
 
 RETURNED = timedelta(days=14)
 """So long a mail is kept that only came back for a letter of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many unconfirmed mails may wait, and of how many bytes in all."""
+
+    mails: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +33,7 @@ class Accepted:
 
     ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
     ours that it comes back for; ``held`` the reason why nothing is acted on before the operator
-    says so.
+    says so. ``room`` is what unconfirmed mails may take, where this is one.
     """
 
     door: str
@@ -40,6 +49,12 @@ class Accepted:
     letters: Sequence[int] = ()
     held: str | None = None
     by: str = ""
+    room: Room | None = None
+
+    @property
+    def claimed(self) -> bool:
+        """Nothing vouches for its sender."""
+        return self.identity is not None and self.identity.how is How.CLAIMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +82,15 @@ class Waiting:
 
 
 def accept(tx: Tx, mail: Accepted) -> int:
-    """Take a message: its bytes, its row and its errands at once. Returns its number."""
+    """Take a message: its bytes, its row and its errands at once. Returns its number.
+
+    Raises
+    ------
+    Transient, NoSpace
+        It is unconfirmed, and too much waits to be confirmed already.
+    """
+    if mail.room is not None:
+        _check_room(tx, mail.room, mail.size)
     gone = mail.body is None and mail.file is None
     passed = tx.at + TOMBSTONE.total_seconds() if gone else tx.at
     message = tx.insert(
@@ -96,6 +119,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
             kind=kind,
             recipient=recipient,
             released=0,
+            later=int(mail.claimed),
             state=ErrandState.HELD if held else ErrandState.WAITING,
             reason=held,
         )
@@ -109,13 +133,41 @@ def accept(tx: Tx, mail: Accepted) -> int:
     return message
 
 
+def _check_room(view: View, room: Room, size: int) -> None:
+    row = view.one(
+        "SELECT COUNT(*) AS mails, COALESCE(SUM(size), 0) AS size FROM message"
+        " WHERE how = 'claimed' AND gone = 0"
+    )
+    if row is None:
+        return
+    waiting = "that wait here for their senders to confirm them"
+    if row["mails"] >= room.mails:
+        message = f"there are too many mails {waiting}; try again later"
+        raise Transient(message)
+    if row["size"] + size > room.size:
+        message = f"the mails {waiting} take too much room; try again later"
+        raise NoSpace(message)
+
+
 def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:
-    """Return the numbers of messages with something to read, oldest first, without ``besides``."""
+    """Return the numbers of messages with something to read, oldest first, without ``besides``.
+
+    Those for whose senders nothing vouches are not among them (`unvouched`).
+    """
     rows = view.all(
-        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' ORDER BY message LIMIT ?",
+        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' AND later = 0"
+        " ORDER BY message LIMIT ?",
         limit + len(besides),
     )
     return [row["message"] for row in rows if row["message"] not in besides][:limit]
+
+
+def unvouched(view: View) -> list[int]:
+    """Return the oldest message with something to read for whose sender nothing vouches."""
+    rows = view.all(
+        "SELECT message FROM errand WHERE state = 'WAITING' AND later = 1 ORDER BY message LIMIT 1"
+    )
+    return [row["message"] for row in rows]
 
 
 def fetch(view: View, message: int) -> Waiting | None:
@@ -195,8 +247,32 @@ def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> Non
     )
 
 
+def pend(tx: Tx, errand: int, *, reason: str) -> None:
+    """Leave an errand until the message's sender has confirmed it; then it is read again."""
+    tx.execute(
+        "UPDATE errand SET state = 'PENDING', reason = ?, done = ? WHERE id = ?"
+        " AND state = 'WAITING'",
+        reason,
+        tx.at,
+        errand,
+    )
+
+
 def hold(tx: Tx, message: int, reason: str) -> None:
-    """Put what still waits of a message, and cannot be read, on hold for the operator."""
+    """Put what still waits of a message, and cannot be read, on hold for the operator.
+
+    What cannot be read is no confirmation, and nothing else; strangers' mail goes in time.
+    """
+    given_up = tx.execute(
+        "UPDATE errand SET state = 'DONE', reason = ?, done = ? WHERE message = ?"
+        " AND state = 'WAITING' AND kind = ?",
+        reason,
+        tx.at,
+        message,
+        Errand.CONFIRM,
+    )
+    if given_up:
+        forget_after(tx, message, timedelta())
     for row in tx.all(
         "SELECT recipient, key FROM errand JOIN message ON message.id = errand.message"
         " WHERE message = ? AND state = 'WAITING' ORDER BY errand.id",
@@ -204,7 +280,7 @@ def hold(tx: Tx, message: int, reason: str) -> None:
     ):
         tx.note("held", key=row["key"], detail=f"for {row['recipient']}: {reason}")
     tx.execute(
-        "UPDATE errand SET state = 'HELD', unread = 1, reason = ?, done = ?"
+        "UPDATE errand SET state = 'HELD', unread = 1 - later, reason = ?, done = ?"
         " WHERE message = ? AND state = 'WAITING'",
         reason,
         tx.at,

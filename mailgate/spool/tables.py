@@ -19,13 +19,11 @@ from peewee import (
     IntegerField,
     Model,
     Node,
-    SqliteDatabase,
     TextField,
 )
 
 from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason, Wish
 from mailgate.phases import ENDED, Phase
-from mailgate.spool.indexes import INDEXES
 
 VERSION = 3
 """The schema's number, kept as SQLite's user_version."""
@@ -35,6 +33,7 @@ class ErrandState(StrEnum):
     """Where one message to one recipient of ours is."""
 
     WAITING = "WAITING"
+    PENDING = "PENDING"
     HELD = "HELD"
     DONE = "DONE"
 
@@ -97,7 +96,8 @@ class BodyRow(Model):
 class ErrandRow(Model):
     """One message to one recipient of ours: the unit that acts once.
 
-    ``unread``: it is held because it could not be read, and so never goes by itself.
+    ``unread``: it is held because it could not be read, and so never goes by itself. ``later``:
+    nothing vouches for its sender, so that it is read when nothing else waits.
     """
 
     id = AutoField()
@@ -108,6 +108,7 @@ class ErrandRow(Model):
     reason = TextField(null=True)
     released = IntegerField(default=0)
     unread = IntegerField(constraints=[SQL("DEFAULT 0")])
+    later = IntegerField(constraints=[SQL("DEFAULT 0")])
     job = CharField(null=True)
     done = FloatField(null=True)
 
@@ -129,6 +130,28 @@ class ActRow(Model):
         table_name = "act"
         primary_key = CompositeKey("recipient", "address", "key", "how")
         without_rowid = True
+
+
+class ConfirmationRow(Model):
+    """Somebody is to confirm something before ``until``, by a mail to ``jobs+confirm.TOKEN@``.
+
+    Without ``job``: the sender of ``message``, for which nothing vouches; with it: whom the job's
+    owner named to be told of it. ``address`` is the lower-cased ``recipient``; ``asked`` is when
+    the letter was planned, None while it may not be.
+    """
+
+    token = CharField(primary_key=True)
+    address = TextField()
+    recipient = TextField()
+    message = IntegerField(index=True)
+    job = CharField(null=True)
+    made = FloatField()
+    asked = FloatField(null=True)
+    until = FloatField()
+    answered = FloatField(null=True)
+
+    class Meta:
+        table_name = "confirmation"
 
 
 class JobRow(Model):
@@ -329,6 +352,7 @@ TABLES = (
     BodyRow,
     ErrandRow,
     ActRow,
+    ConfirmationRow,
     JobRow,
     InputRow,
     StreamRow,
@@ -339,44 +363,3 @@ TABLES = (
     EventRow,
     HouseRow,
 )
-
-
-def create(database: SqliteDatabase) -> None:
-    """Make every table and index in a new, empty database, within the caller's transaction."""
-    with database.bind_ctx(TABLES):
-        database.create_tables(TABLES, safe=False)
-        for statement in INDEXES:
-            database.execute_sql(statement)
-        database.execute_sql(f"PRAGMA user_version = {VERSION}")
-
-
-def upgrade(database: SqliteDatabase) -> None:
-    """Make of a database of an older format what `create` makes, within the caller's transaction.
-
-    Every table is made anew and takes over the old one's columns, so that constraints that have
-    changed hold from now on; what is new has its default.
-    """
-    kept = _names(
-        database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
-    )
-    columns = {table: _columns(database, table) for table in kept}
-    for index in _names(
-        database, "SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
-    ):
-        database.execute_sql(f'DROP INDEX "{index}"')
-    for table in kept:
-        database.execute_sql(f'ALTER TABLE "{table}" RENAME TO "old_{table}"')
-    create(database)
-    for table, old in columns.items():
-        new = _columns(database, table)
-        names = ", ".join(f'"{name}"' for name in old if name in new)
-        database.execute_sql(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM "old_{table}"')
-        database.execute_sql(f'DROP TABLE "old_{table}"')
-
-
-def _columns(database: SqliteDatabase, table: str) -> list[str]:
-    return _names(database, f"SELECT name FROM pragma_table_info('{table}')")
-
-
-def _names(database: SqliteDatabase, question: str) -> list[str]:
-    return [row[0] for row in database.execute_sql(question)]

@@ -13,7 +13,7 @@ POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 # Not on the road of a daemon's mail: proved by tests of their own.
 ELSEWHERE = {
     "purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
-    "imap:moved", "run:claimed", "run:limited",
+    "imap:moved", "run:claimed", "run:limited", "clean:unconfirmed", "clean:asked",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from mailgate.model import (
     Understood,
 )
 from mailgate.phases import Phase
+from mailgate.reply.compose import Draft
 from tests.reply.letters import (
     CREATED,
     DONE,
@@ -160,12 +161,30 @@ def _answers() -> dict[str, Written]:
                 LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>", "job": "k7q2m5xzab3c"}
             )
         ),
+        "confirm": Written(draft=_confirm(taken=CREATED)),
+        "confirm-watcher": Written(draft=_confirm(job="k7q2m5xzab3c")),
         "test": Written(
             draft=draft(
                 LetterKind.TEST, in_reply_to=None, references=None, recipient="op@example.org"
             )
         ),
     }
+
+
+def _confirm(**about) -> Draft:
+    facts = {
+        "address": "jobs+confirm.abcdefghij234567abcd@gate.example.org",
+        "services": ("align",),
+        "until": CREATED + timedelta(days=3),
+        **about,
+    }
+    return draft(
+        LetterKind.CONFIRM,
+        in_reply_to=None,
+        references=None,
+        reply_to=facts["address"],
+        facts=facts,
+    )
 
 
 _TAKES = (

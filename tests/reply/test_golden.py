@@ -63,6 +63,12 @@ def test_nothing_is_offered_by_reply_while_commands_are_not_taken(name):
     assert "reply to" not in words
 
 
+@pytest.mark.parametrize("name", ["confirm", "confirm-watcher"])
+def test_a_letter_that_asks_does_not_confirm_where_it_is_quoted_with_no_mark(name):
+    words = text(read(LETTERS[name].composed()))
+    assert not [line for line in words.splitlines() if line.strip().lower() == "confirm"]
+
+
 @pytest.mark.parametrize("name", LETTERS)
 def test_a_letter_neither_apologises_nor_exclaims(name):
     words = text(read(LETTERS[name].composed())).lower()

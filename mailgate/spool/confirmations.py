@@ -1,0 +1,259 @@
+"""Confirmations: the letters that ask somebody for a word, what waits for it, and when it is gone.
+
+What waits are the mails of senders for whom nothing vouches, with the jobs made of them, and people
+whom a job's owner wants to be told of it. Nothing of what a stranger wrote is in a letter.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailgate.model import How, JobId, LetterKind, Notify
+from mailgate.phases import Event, Phase
+from mailgate.spool import attempts, jobs, letters
+from mailgate.spool.database import Row, Tx, View
+from mailgate.spool.keep import BATCH, Given
+
+_DAY = timedelta(days=1).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long a confirmation is waited for, and how many letters may ask in 24 hours, in all."""
+
+    within: timedelta
+    letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What somebody was asked: with ``job``, to be told of it. ``done``: he has confirmed it."""
+
+    token: str
+    address: str
+    message: int
+    job: JobId | None
+    until: float
+    done: bool
+
+
+def find(view: View, token: str, *, now: float) -> Confirmation | None:
+    """Return what a token stands for, while it is waited for; None for any other word."""
+    row = view.one("SELECT * FROM confirmation WHERE token = ? AND until > ?", token.lower(), now)
+    if row is None or row["asked"] is None:
+        return None
+    return Confirmation(
+        token=row["token"],
+        address=row["address"],
+        message=row["message"],
+        job=JobId(row["job"]) if row["job"] else None,
+        until=row["until"],
+        done=row["answered"] is not None,
+    )
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+def ask(tx: Tx, terms: Terms, *, message: int, recipient: str, job: JobId | None = None) -> None:
+    """Ask for a confirmation: at once if a letter may go out, else as soon as one may.
+
+    An address is sent one such letter in 24 hours; asking the same twice does nothing.
+    """
+    tx.execute(
+        "INSERT INTO confirmation (token, address, recipient, message, job, made, until)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        # 100 bits.
+        jobs.base32(secrets.randbits(100), 20),
+        recipient.lower(),
+        recipient,
+        message,
+        job,
+        tx.at,
+        tx.at + terms.within.total_seconds(),
+    )
+    ask_due(tx, terms)
+
+
+def ask_due(tx: Tx, terms: Terms) -> int:
+    """Plan the letters that may go out by now. Returns how many."""
+    rows = tx.all(
+        "SELECT * FROM confirmation WHERE asked IS NULL AND answered IS NULL AND until > ?"
+        " ORDER BY made LIMIT ?",
+        tx.at,
+        BATCH,
+    )
+    return sum(_ask(tx, terms, row) for row in rows)
+
+
+def _ask(tx: Tx, terms: Terms, row: Row) -> bool:
+    since = tx.at - _DAY
+    recent = "SELECT COUNT(*) FROM confirmation WHERE asked > ?"
+    if tx.count(recent, since) >= terms.letters:
+        return False
+    if tx.count(f"{recent} AND address = ?", since, row["address"]):
+        return False
+    until = tx.at + terms.within.total_seconds()
+    tx.execute(
+        "UPDATE confirmation SET asked = ?, until = ? WHERE token = ?", tx.at, until, row["token"]
+    )
+    facts = {"address": _address(tx, row["token"]), "until": until, **_about(tx, row)}
+    letters.answer(
+        tx,
+        message=row["message"],
+        recipient=row["recipient"],
+        kind=LetterKind.CONFIRM,
+        cause=f"confirm {row['job']}" if row["job"] else "confirm",
+        # No thread: a Message-ID is the stranger's words.
+        facts={"answers": [{"kind": LetterKind.CONFIRM, "facts": facts}]},
+    )
+    return True
+
+
+def _address(tx: Tx, token: str) -> str:
+    return f"{tx.site.local}+confirm.{token}@{tx.site.domain}"
+
+
+def _about(tx: Tx, row: Row) -> Mapping[str, object]:
+    """Return what may be said: names that are the operator's or ours, and times."""
+    if row["job"]:
+        job = tx.one("SELECT id, service FROM job WHERE id = ?", row["job"])
+        return {"job": row["job"], "services": [job["service"]] if job else []}
+    taken = tx.one("SELECT taken FROM message WHERE id = ?", row["message"])
+    names = tx.all(
+        "SELECT DISTINCT recipient FROM errand WHERE message = ? ORDER BY id", row["message"]
+    )
+    return {"services": [r["recipient"] for r in names], "taken": taken["taken"] if taken else 0}
+
+
+# --- confirmed ------------------------------------------------------------------------------------
+
+
+def answered(tx: Tx, found: Confirmation) -> None:
+    """Note that it was confirmed."""
+    tx.execute("UPDATE confirmation SET answered = ? WHERE token = ?", tx.at, found.token)
+
+
+def waiting_jobs(view: View, message: int) -> list[tuple[JobId, str]]:
+    """Return the jobs of a message that wait for its sender, each with its service."""
+    rows = view.all(
+        "SELECT id, service FROM job WHERE message = ? AND phase = 'PENDING' ORDER BY rowid",
+        message,
+    )
+    return [(JobId(row["id"]), row["service"]) for row in rows]
+
+
+def believe(tx: Tx, message: int) -> None:
+    """From now on the sender of a message counts as confirmed; what is to be read again is."""
+    tx.execute(
+        "UPDATE message SET how = ? WHERE id = ? AND how = ?", How.CONFIRMED, message, How.CLAIMED
+    )
+    tx.execute(
+        "UPDATE errand SET state = 'WAITING', later = 0, reason = NULL"
+        " WHERE message = ? AND state = 'PENDING'",
+        message,
+    )
+    key = tx.one("SELECT key FROM message WHERE id = ?", message)
+    tx.note("confirmed", key=key["key"] if key else None)
+    tx.ring("read")
+
+
+def release(tx: Tx, job: JobId, *, receipt_after: timedelta) -> bool:
+    """Queue a job whose sender has confirmed it; False where the same mail has acted meanwhile."""
+    if not _acts(tx, job):
+        return False
+    jobs.advance(tx, job, Event.CONFIRM, before=Phase.PENDING)
+    after = timedelta() if jobs.notifies(tx, job, Notify.RECEIPT) else receipt_after
+    tx.execute(
+        "UPDATE job SET how = ?, receipt_due = ? WHERE id = ?",
+        How.CONFIRMED,
+        tx.at + after.total_seconds(),
+        job,
+    )
+    tx.ring("run")
+    return True
+
+
+def _acts(tx: Tx, job: JobId) -> bool:
+    """Claim the right to act as somebody who is confirmed, for the errand that became the job."""
+    row = tx.one(
+        "SELECT act.* FROM errand JOIN act ON act.errand = errand.id WHERE errand.job = ?"
+        " AND act.how = ?",
+        job,
+        How.CLAIMED,
+    )
+    if row is None:
+        return True
+    others = tx.all(
+        "SELECT how FROM act WHERE recipient = ? AND address = ? AND key = ?",
+        row["recipient"],
+        row["address"],
+        row["key"],
+    )
+    if any(How(other["how"]).strength >= How.CONFIRMED.strength for other in others):
+        return False
+    tx.insert("act", **{**dict(row), "how": How.CONFIRMED})
+    return True
+
+
+# --- never confirmed ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """Mails that were never confirmed, and the files of the staged inputs that waited with them."""
+
+    mails: tuple[Given, ...]
+    staged: tuple[str, ...]
+
+
+def expire(tx: Tx, terms: Terms) -> Gone:
+    """Give up what was not confirmed in time, without a word to anybody; its bytes go next."""
+    rows = tx.all(
+        "SELECT id, key FROM message WHERE how = 'claimed' AND gone = 0 AND COALESCE((SELECT until"
+        "  FROM confirmation WHERE message = message.id AND job IS NULL), taken + ?) <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM errand WHERE message = message.id AND state = 'WAITING')"
+        " AND (EXISTS (SELECT 1 FROM errand WHERE message = message.id AND state <> 'DONE')"
+        "  OR EXISTS (SELECT 1 FROM job WHERE message = message.id AND phase = 'PENDING'))"
+        " ORDER BY taken LIMIT ?",
+        terms.within.total_seconds(),
+        tx.at,
+        BATCH,
+    )
+    staged = [name for row in rows for name in _expire(tx, row)]
+    tx.execute(
+        "DELETE FROM confirmation WHERE until <= ? AND (asked IS NULL OR asked <= ?)",
+        tx.at,
+        tx.at - _DAY,
+    )
+    given = (Given(key=row["key"], reason="never confirmed") for row in rows)
+    return Gone(mails=tuple(given), staged=tuple(staged))
+
+
+def _expire(tx: Tx, row: Row) -> list[str]:
+    message = row["id"]
+    staged: list[str] = []
+    for job, _ in waiting_jobs(tx, message):
+        staged += [item.path for item in jobs.inputs(tx, job) if item.path is not None]
+        attempts.cancelled(tx, job, keep_mail=timedelta())
+    tx.execute(
+        "UPDATE errand SET state = 'DONE', reason = 'never confirmed', done = ?"
+        " WHERE message = ? AND state <> 'DONE'",
+        tx.at,
+        message,
+    )
+    # What was never confirmed has not acted: it may be sent again.
+    tx.execute(
+        "DELETE FROM act WHERE how = ? AND errand IN (SELECT id FROM errand WHERE message = ?)",
+        How.CLAIMED,
+        message,
+    )
+    tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, message)
+    unsent = "message = ? AND cause = 'confirm' AND state <> 'SENT'"
+    tx.execute(
+        f"DELETE FROM letter_body WHERE letter IN (SELECT id FROM letter WHERE {unsent})", message
+    )
+    tx.execute(f"DELETE FROM letter WHERE {unsent}", message)
+    tx.note("expired", key=row["key"], detail="never confirmed")
+    return staged

@@ -1,0 +1,180 @@
+"""What waits for a confirmation: how much, how long, and how many letters ask."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailgate.commands import confirm
+from mailgate.errors import NoSpace, Transient
+from mailgate.model import How, Identity, JobId, LetterKind, Plan, Request, Staged
+from mailgate.phases import Phase
+from mailgate.spool import confirmations, holds, jobs, keep, letters, mail
+from mailgate.spool.confirmations import Terms
+from mailgate.spool.database import Connection, Tx
+from mailgate.spool.mail import Room
+from tests.spool.made import accepted
+
+STRANGER = Identity(address="Ada@example.org", how=How.CLAIMED)
+ROOM = Room(mails=3, size=100)
+TERMS = Terms(within=timedelta(days=3), letters=10)
+DAY = timedelta(days=1)
+STAGED = Staged(name="data", file="d", filename="d", size=9, sha256="0" * 64, path="1-align-0")
+
+
+def claimed(key: str, address: str = STRANGER.address, **changes: object) -> mail.Accepted:
+    identity = Identity(address=address, how=How.CLAIMED)
+    return accepted(key, **{"identity": identity, "room": ROOM, **changes})
+
+
+def waits(tx: Tx, key: str = "<1@example.org>", address: str = STRANGER.address) -> JobId:
+    """A stranger's clear request, read: its job waits, its sender is asked."""
+    message = mail.accept(tx, claimed(key, address))
+    waiting = mail.fetch(tx, message)
+    assert waiting is not None
+    errand = waiting.errands[0][0]
+    mail.first_act(tx, waiting, errand, "align", "same")
+    draft = jobs.Draft(
+        id=jobs.new_id(), owner=waiting.identity, plan=Plan(argv=("true",)), staged=(STAGED,),
+        request=Request(service="align", parameters={}, inputs=()), work_limit=None, keep=DAY,
+        message=message, subject="s", message_id=key, references=None, receipt_after=timedelta(),
+    )  # fmt: skip
+    jobs.create(tx, draft)
+    mail.settle(tx, errand, reason="job", job=draft.id)
+    confirmations.ask(tx, TERMS, message=message, recipient=address)
+    return draft.id
+
+
+def asked(spool: Connection) -> list[str]:
+    return [plan.recipient for plan in letters.planned(spool.view, besides=(), limit=99)]
+
+
+def token(spool: Connection) -> str:
+    row = spool.view.one("SELECT token FROM confirmation WHERE asked IS NOT NULL")
+    assert row is not None
+    return str(row["token"])
+
+
+def confirmed(tx: Tx, word: str, *, allows: bool = True) -> str:
+    call = confirm.Call(token=word, allows=lambda _: allows, receipt_after=timedelta(seconds=60))
+    return confirm.execute(tx, call)
+
+
+def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        mail.accept(tx, claimed("<1@x>", size=60))
+        with pytest.raises(NoSpace):
+            mail.accept(tx, claimed("<2@x>", size=60))
+        mail.accept(tx, claimed("<3@x>"))
+        mail.accept(tx, claimed("<4@x>"))
+        with pytest.raises(Transient, match="too many") as raised:
+            mail.accept(tx, claimed("<5@x>"))
+        assert raised.value.smtp_reply.startswith("451 ")
+        mail.accept(tx, accepted("<6@x>", size=1000))
+
+
+def test_a_strangers_mail_is_read_when_no_other_waits(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        strange = mail.accept(tx, claimed("<1@x>"))
+        known = mail.accept(tx, accepted("<2@x>"))
+    assert mail.waiting(spool.view, besides=(), limit=9) == [known]
+    assert mail.unvouched(spool.view) == [strange]
+
+
+def test_an_address_is_asked_once_in_a_day_then_for_what_waits_still(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        waits(tx, "<1@x>")
+        waits(tx, "<2@x>", "ADA@example.org")
+        waits(tx, "<3@x>", "bob@example.org")
+    assert asked(spool) == ["Ada@example.org", "bob@example.org"]
+    with spool.transaction() as tx:
+        tx.now += DAY - timedelta(seconds=1)
+        assert confirmations.ask_due(tx, TERMS) == 0
+        tx.now += timedelta(seconds=2)
+        assert confirmations.ask_due(tx, TERMS) == 1
+        assert confirmations.ask_due(tx, TERMS) == 0
+    assert asked(spool) == ["Ada@example.org", "bob@example.org", "ADA@example.org"]
+
+
+def test_no_more_letters_ask_in_a_day_than_the_operator_wants(spool: Connection) -> None:
+    few = Terms(within=timedelta(days=3), letters=2)
+    with spool.transaction() as tx:
+        for name in "abc":
+            message = mail.accept(tx, claimed(f"<{name}@x>"))
+            confirmations.ask(tx, few, message=message, recipient=f"{name}@example.org")
+    assert len(asked(spool)) == 2
+    with spool.transaction() as tx:
+        tx.now += 2 * DAY
+        confirmations.ask_due(tx, few)
+    assert len(asked(spool)) == 3
+
+
+def test_what_is_not_confirmed_in_time_is_gone_without_a_word(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        job = waits(tx)
+        assert confirmations.expire(tx, TERMS).mails == ()
+    word = token(spool)
+    with spool.transaction() as tx:
+        tx.now += timedelta(days=3, seconds=1)
+        gone = confirmations.expire(tx, TERMS)
+        assert [given.key for given in gone.mails] == ["<1@example.org>"]
+        assert gone.staged == ("1-align-0",)
+        assert confirmed(tx, word) == "too-late"
+        # What was never confirmed has not acted.
+        again = mail.accept(tx, claimed("<1@example.org>"))
+        waiting = mail.fetch(tx, again)
+        assert waiting is not None
+        assert mail.first_act(tx, waiting, waiting.errands[0][0], "align", "same") is None
+        later = tx.at
+    assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
+    assert asked(spool) == []
+    assert keep.expired_jobs(spool.view, now=later) == [job]
+    assert [raw.message for raw in keep.raw_mail(spool.view, now=later)] == [1]
+    assert spool.view.count("SELECT COUNT(*) FROM confirmation") == 0
+
+
+def test_what_could_not_be_read_of_a_stranger_is_gone_in_time_too(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        message = mail.accept(tx, claimed("<1@x>"))
+        mail.hold(tx, message, "it cannot be read")
+    assert len(holds.held(spool.view)) == 1
+    with spool.transaction() as tx:
+        tx.now += timedelta(days=3, seconds=1)
+        assert len(confirmations.expire(tx, TERMS).mails) == 1
+    assert holds.held(spool.view) == []
+
+
+def test_a_confirmed_job_is_its_owners_and_confirming_twice_does_nothing(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        job = waits(tx)
+    with spool.transaction() as tx:
+        assert confirmed(tx, token(spool).upper()) == "confirmed"
+        assert confirmed(tx, token(spool)) == "confirmed-before"
+    found = jobs.fetch(spool.view, job)
+    assert (found.phase, found.owner.how) == (Phase.QUEUED, How.CONFIRMED)
+    assert jobs.next_receipt(spool.view) is not None
+    with spool.transaction() as tx:
+        tx.now += timedelta(days=4)
+        assert confirmations.expire(tx, TERMS).mails == ()
+
+
+def test_a_mail_that_acted_as_a_stronger_identity_does_not_act_again(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        job = waits(tx)
+        strong = Identity(address="ada@example.org", how=How.SMTP_AUTH)
+        waiting = mail.fetch(tx, mail.accept(tx, accepted(identity=strong)))
+        assert waiting is not None
+        assert mail.first_act(tx, waiting, waiting.errands[0][0], "align", "same") is None
+    with spool.transaction() as tx:
+        assert confirmed(tx, token(spool)) == "confirmed"
+    assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
+    kinds = [plan.kind for plan in letters.planned(spool.view, besides=(), limit=9)]
+    assert kinds == [LetterKind.CONFIRM]
+
+
+def test_whom_the_service_takes_no_more_confirms_in_vain(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        job = waits(tx)
+    with spool.transaction() as tx:
+        confirmed(tx, token(spool), allows=False)
+    assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
+    assert asked(spool) == ["Ada@example.org"]
