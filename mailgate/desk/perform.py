@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from mailgate.commands import confirm, submit
+from mailgate.commands import submit
 from mailgate.desk import bounces
+from mailgate.desk.confirming import Token, confirm
 from mailgate.desk.desk import Desk
 from mailgate.model import (
     Answer,
@@ -109,18 +110,18 @@ def _confirmed(
     """Do what a confirmation asks for; a mail without the word is no confirmation."""
     word = "no-confirmation"
     if reading.confirms:
-        word = confirm.execute(tx, _confirmation(desk, waiting, recipient))
+        word = confirm(tx, _token(desk, waiting, recipient))
     mail.settle(tx, errand, reason=word)
     return Outcome(recipient="confirm", word=word)
 
 
-def _confirmation(desk: Desk, waiting: mail.Waiting, recipient: str) -> confirm.Call:
+def _token(desk: Desk, waiting: mail.Waiting, recipient: str) -> Token:
     def allows(name: str) -> bool:
         service = desk.services.get(name)
         return service is not None and not service.refusal(waiting.identity)
 
-    return confirm.Call(
-        token=recipient.removeprefix("confirm."),
+    return Token(
+        word=recipient.removeprefix("confirm."),
         allows=allows,
         receipt_after=desk.config.deliver.receipt_after,
     )

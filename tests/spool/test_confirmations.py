@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from mailgate.commands import confirm
+from mailgate.desk.confirming import Token, confirm
 from mailgate.errors import NoSpace, Transient
 from mailgate.model import How, Identity, JobId, LetterKind, Plan, Request, Staged
 from mailgate.phases import Phase
@@ -55,8 +55,8 @@ def token(spool: Connection) -> str:
 
 
 def confirmed(tx: Tx, word: str, *, allows: bool = True) -> str:
-    call = confirm.Call(token=word, allows=lambda _: allows, receipt_after=timedelta(seconds=60))
-    return confirm.execute(tx, call)
+    token = Token(word=word, allows=lambda _: allows, receipt_after=timedelta(seconds=60))
+    return confirm(tx, token)
 
 
 def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Connection) -> None:

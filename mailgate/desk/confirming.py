@@ -1,4 +1,4 @@
-"""Confirm: what waited for a word of whom nothing vouches for goes on."""
+"""What waited for a word of whom nothing vouches for goes on, once that has come."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,24 +7,22 @@ from datetime import timedelta
 from mailgate.spool import attempts, confirmations
 from mailgate.spool.database import Tx
 
-usage = 'a line "confirm", sent to the address that the letter came from which asked for it'
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Token:
     """A token that came back with the word from whom it was sent to.
 
     ``allows``: whether that address, now confirmed, may use a service.
     """
 
-    token: str
+    word: str
     allows: Callable[[str], bool]
     receipt_after: timedelta
 
 
-def execute(tx: Tx, call: Call) -> str:
+def confirm(tx: Tx, token: Token) -> str:
     """Let it go on, and return in a word what became of it; a second time does nothing."""
-    found = confirmations.find(tx, call.token, now=tx.at)
+    found = confirmations.find(tx, token.word, now=tx.at)
     if found is None:
         return "too-late"
     if found.done:
@@ -32,8 +30,8 @@ def execute(tx: Tx, call: Call) -> str:
     confirmations.answered(tx, found)
     confirmations.believe(tx, found.message)
     for job, service in confirmations.waiting_jobs(tx, found.message):
-        queued = call.allows(service) and confirmations.release(
-            tx, job, receipt_after=call.receipt_after
+        queued = token.allows(service) and confirmations.release(
+            tx, job, receipt_after=token.receipt_after
         )
         if not queued:
             attempts.cancelled(tx, job, keep_mail=timedelta())
