@@ -14,6 +14,7 @@ from typing import TypeVar
 from mailgate.errors import BadConfig
 from mailgate.settings import mailboxes, secret, toml
 from mailgate.settings.kinds import one_of, said
+from mailgate.settings.quotas import Quota
 from mailgate.settings.schema import Described, Sheet, describe_table
 from mailgate.settings.toml import Place
 from mailgate.settings.tree import (
@@ -48,6 +49,7 @@ __all__ = [
     "Local",
     "Maildir",
     "PipeDoor",
+    "Quota",
     "Read",
     "Relay",
     "Run",
@@ -81,6 +83,7 @@ TABLES: Mapping[str, type] = {
     "deliver.maildir": Maildir,
     "deliver.smtp": Relay,
     "trust": Trust,
+    "quota": Quota,
     "keep": Keep,
 }
 
@@ -177,6 +180,7 @@ def _tree(sheet: Sheet) -> Config:
         run=_run(sheet, gateway.spool / "jobs"),
         deliver=_deliver(sheet),
         trust=sheet.table(("trust",), Trust),
+        quota=sheet.table(("quota",), Quota),
         keep=sheet.table(("keep",), Keep),
     )
 

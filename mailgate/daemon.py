@@ -36,6 +36,7 @@ from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.spool import appointments, attempts
 from mailgate.spool.database import MISPLACED, Site
+from mailgate.spool.quotas import Turns
 from mailgate.spool.store import Folder, Spool, sole
 
 # A room's loop that fell over is started again after this, in seconds.
@@ -116,7 +117,8 @@ async def _served(
     hands = Hands(_HANDS)
     engine = engine_of(config, services, spool.folder, hands)
     loops = _loops(config, desk, spool, post, place)
-    loops["run"] = lambda: Runner(config, spool, engine, place, hands).run()
+    turns = Turns(quota=config.quota, services=services)
+    loops["run"] = lambda: Runner(config, spool, engine, place, hands, turns).run()
     if under_way := attempts.open_attempts(spool.view):
         log.event("resumed", attempts=len(under_way))
     async with AsyncExitStack() as stack:

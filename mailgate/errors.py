@@ -7,6 +7,7 @@
     │   ├── UnknownRecipient    550 5.1.1   65
     │   ├── NotAllowed          550 5.7.1   77
     │   ├── TooBig              552 5.3.4   65
+    │   ├── OverQuota           552 5.2.2   77
     │   └── Automatic           550 5.7.1   65
     ├── Transient           we (or the sender's server) try again    451 4.3.0   75
     │   ├── NoSpace             452 4.3.1   75
@@ -20,6 +21,8 @@
 ``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend,
 and holds no path, secret or stack. ``detail`` is for the operator's log alone.
 """
+
+from datetime import datetime
 
 
 class MailgateError(Exception):
@@ -69,6 +72,18 @@ class TooBig(Refusal):
 
     smtp_code = 552
     smtp_status = "5.3.4"
+
+
+class OverQuota(Refusal):
+    """A quota is used up; ``frees`` is when there is room again, where that is known."""
+
+    smtp_code = 552
+    smtp_status = "5.2.2"
+    exit_status = 77
+
+    def __init__(self, public: str, *, frees: datetime | None = None) -> None:
+        super().__init__(public)
+        self.frees = frees
 
 
 class Automatic(Refusal):

@@ -18,7 +18,7 @@ from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import confirmations, house, keep, wishes
+from mailgate.spool import confirmations, house, keep, quotas, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -98,6 +98,7 @@ class Janitor:
             done.tombstones += count
         while write(keep.forget_refusals) > 0:
             pass
+        write(quotas.forget_uses)
         if strays:
             done.strays = self._strays(view)
         return done

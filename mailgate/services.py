@@ -26,6 +26,7 @@ from mailgate.settings.kinds import (
     word,
 )
 from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes, read_parameter
+from mailgate.settings.quotas import Quota
 from mailgate.settings.rules import (
     GENERAL,
     InputRule,
@@ -98,6 +99,8 @@ class Service:
     limits: Limits
     retry: Retry
     access: Access
+    quota: Quota
+    quota_all: Quota
 
     def refusal(self, identity: Identity) -> str:
         """Say in a sentence why the identity may not use the service; "" if it may."""
@@ -216,6 +219,8 @@ def describe() -> list[Described]:
         *describe_table("limits", Limits),
         *describe_table("retry", Retry),
         *describe_table("access", Access),
+        *describe_table("quota", Quota),
+        *describe_table("quota.all", Quota),
     ]
 
 
@@ -269,7 +274,7 @@ def load(file: Path) -> Service:
 
 def _service(sheet: Sheet, file: Path) -> Service:
     inputs, params = sheet.sections(("input",)), sheet.sections(("parameter",))
-    sections = ("input", "parameter", "output", "limits", "retry", "access")
+    sections = ("input", "parameter", "output", "limits", "retry", "access", "quota")
     service = sheet.table(
         (),
         Service,
@@ -282,6 +287,8 @@ def _service(sheet: Sheet, file: Path) -> Service:
         limits=sheet.table(("limits",), Limits),
         retry=sheet.table(("retry",), Retry),
         access=sheet.table(("access",), Access),
+        quota=sheet.table(("quota",), Quota, tables=("all",)),
+        quota_all=sheet.table(("quota", "all"), Quota),
     )
     words = argv.with_files_of(file.absolute().parent, service.command)
     return replace(service, command=words)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.config import TABLES, Courier, Sandbox, Tls, describe, load
+from mailgate.config import TABLES, Courier, Quota, Sandbox, Tls, describe, load
 from mailgate.errors import BadConfig
 
 BROKEN = Path(__file__).parent / "data" / "configs"
@@ -52,6 +52,7 @@ def test_the_shortest_configuration_has_every_default(tmp_path: Path) -> None:
     assert config.deliver.give_up == timedelta(days=5)
     assert config.trust.networks == config.trust.hops == ()
     assert config.trust.authserv_id is None
+    assert config.quota == Quota()
     assert config.keep.mail == timedelta(days=7)
 
 
@@ -105,6 +106,9 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
             networks = ["127.0.0.0/8", "::1", "192.0.2.7"]
             authserv_id = "MX.Example.org"
             hops = ["192.0.2.8"]
+            [quota]
+            waiting = 5
+            bytes_a_day = "1 MiB"
             [keep]
             mail = "1d"
             """,
@@ -134,6 +138,7 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
     )
     assert config.trust.authserv_id == "mx.example.org"
     assert config.trust.hops == (ip_network("192.0.2.8/32"),)
+    assert config.quota == Quota(waiting=5, bytes_a_day=1 << 20)
 
 
 def test_the_shipped_configuration_is_in_order_and_names_every_table(checkout: Path) -> None:

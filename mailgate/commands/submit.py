@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mailgate import services
+from mailgate.errors import OverQuota
 from mailgate.model import (
     INPUTS,
     Answer,
@@ -18,8 +19,9 @@ from mailgate.model import (
     Unclear,
 )
 from mailgate.services import Service
-from mailgate.spool import jobs
+from mailgate.spool import jobs, quotas
 from mailgate.spool.database import Tx
+from mailgate.spool.quotas import Rule
 
 usage = "a mail to SERVICE@..., its request at the top, its inputs attached"
 
@@ -37,6 +39,7 @@ class Call:
     message_id: str | None
     references: str | None
     receipt_after: timedelta
+    rules: Sequence[Rule] = ()
 
 
 def execute(tx: Tx, call: Call) -> Answer | JobId:
@@ -74,7 +77,13 @@ def _keep(call: Call, request: Request) -> timedelta:
     return request.keep or call.service.limits.keep
 
 
-def _job(tx: Tx, call: Call, request: Request) -> JobId:
+def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
+    try:
+        quotas.check_jobs(tx, call.rules, now=tx.now)
+    except OverQuota as over:
+        facts = {"service": call.service.name, "sentence": str(over), "again": True}
+        return Answer(kind=LetterKind.REFUSED, facts=facts)
+    quotas.count_job(tx, call.rules, call.identity.how)
     job = jobs.new_id()
     while jobs.exists(tx, job):
         job = jobs.new_id()

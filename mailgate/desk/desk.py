@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from mailgate import said
@@ -23,7 +24,7 @@ from mailgate.parse.header import Header
 from mailgate.parse.sender import sender, vouch
 from mailgate.services import Service
 from mailgate.settings.tree import Unknown
-from mailgate.spool import confirmations, files, returned
+from mailgate.spool import confirmations, files, quotas, returned
 from mailgate.spool.database import Site, View
 from mailgate.spool.mail import Room
 from mailgate.spool.store import Folder
@@ -179,6 +180,9 @@ class Desk:
             message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
             raise Refusal(message)
         errands += self._allowed(vouched.identity, dict.fromkeys(names))
+        wanted = [self.services[name] for kind, name in errands if kind is Errand.REQUEST]
+        rules = quotas.rules(self.config.quota, wanted, vouched.identity)
+        quotas.check_mail(self._view(), rules, size, now=datetime.now(UTC))
         return Verdict(
             identity=vouched.identity,
             errands=errands,
@@ -186,6 +190,7 @@ class Desk:
             held=held,
             by=vouched.by,
             room=self._unconfirmed() if claimed else None,
+            counted=quotas.counted_mail(rules),
         )
 
     def _back(self, places: Sequence[Place]) -> list[tuple[Errand, str]]:
@@ -289,7 +294,8 @@ class Desk:
 class Verdict:
     """A message is taken: on whose behalf, to what end, and whether it waits for the operator.
 
-    ``by`` says what vouches for the identity. Where it is not ``kept``, only that it came is.
+    ``by`` says what vouches for the identity, ``counted`` which quotas count its bytes. Where it is
+    not ``kept``, only that it came is.
     ``room`` is set where nothing vouches for it: what mail that waits for a confirmation may take.
     """
 
@@ -298,5 +304,6 @@ class Verdict:
     letters: Sequence[int]
     held: str | None
     by: str = ""
+    counted: tuple[str, ...] = ()
     kept: bool = True
     room: Room | None = None

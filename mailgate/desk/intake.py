@@ -107,6 +107,7 @@ class Intake:
             held=verdict.held,
             by=verdict.by,
             room=verdict.room,
+            counted=verdict.counted,
         )
 
     def _header(self) -> Header:

@@ -21,7 +21,7 @@ from mailgate.model import (
     Unclear,
 )
 from mailgate.services import Service
-from mailgate.spool import confirmations, letters, mail
+from mailgate.spool import confirmations, letters, mail, quotas
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
 
@@ -186,4 +186,5 @@ def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service)
         message_id=reading.message_id,
         references=reading.references,
         receipt_after=desk.config.deliver.receipt_after,
+        rules=quotas.rules(desk.config.quota, [service], waiting.identity),
     )

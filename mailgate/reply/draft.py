@@ -29,7 +29,8 @@ class Draft:
     UNCLEAR   ``unclear``: Unclear
     DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta,
               ``summary``: str, ``takes``: tuple[Taken, ...]]
-    REFUSED   ``service``: str, ``sentence``: str [``beside``: bool, the mail asked for more]
+    REFUSED   ``service``: str, ``sentence``: str [``again``: bool, it may be sent again later;
+              ``beside``: bool, the mail asked for more]
     DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None
     CONFIRM   ``address``: str, that a confirmation is sent to; ``services``: tuple[str, ...];
               ``until``: datetime; and either ``taken``: datetime, when a mail of his came, or

@@ -311,6 +311,7 @@ def _refused(draft: Draft, given: Given) -> Facts:
         "service": fact(service),
         "address": _address(service, draft.gateway),
         "sentence": _sentence(given.one("sentence", str)),
+        "again": bool(given.optional("again", bool)),
         "beside": bool(given.optional("beside", bool)),
     }
 

@@ -119,9 +119,10 @@ def _about_requests() -> Iterator[Sample]:
     yield Sample(draft=replace(dry, facts={**dry.facts, "summary": "Align protein sequences"}))
     bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
     yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, argv=("true",)))
-    for beside in (False, True):
-        refused = _draft(LetterKind.REFUSED, service="blast", sentence="It is not for you.")
-        yield Sample(draft=replace(refused, facts={**refused.facts, "beside": beside}))
+    refused = _draft(LetterKind.REFUSED, service="blast", sentence="It is not for you.")
+    for fact in ("beside", "again", "neither"):
+        shown = {"beside": fact == "beside", "again": fact == "again"}
+        yield Sample(draft=replace(refused, facts={**refused.facts, **shown}))
     for facts in ({}, {"job": "k7q2m5xzab3c"}):
         draft = _draft(LetterKind.DUPLICATE)
         yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))

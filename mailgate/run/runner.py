@@ -34,6 +34,7 @@ from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
 from mailgate.spool import attempts, jobs, wishes
 from mailgate.spool.database import Tx
+from mailgate.spool.quotas import Turns
 from mailgate.spool.store import Spool
 
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
@@ -62,8 +63,9 @@ class Runner:
     """
 
     def __init__(
-        self, config: Config, spool: Spool, engine: Engine, place: Place, crew: Crew
+        self, config: Config, spool: Spool, engine: Engine, place: Place, crew: Crew, turns: Turns
     ) -> None:
+        self._turns = turns
         self._config = config
         self._place = place
         self._crew = crew
@@ -135,7 +137,7 @@ class Runner:
     # --- starting ---------------------------------------------------------------------------------
 
     def _start(self, group: asyncio.TaskGroup) -> None:
-        """Start what waits longest in every free slot."""
+        """Start in every free slot what waits longest and may run."""
         now = asyncio.get_running_loop().time()
         if self._config.run.paused or self._place.tight or now < self._rest_until:
             return
@@ -146,7 +148,10 @@ class Runner:
         free = _HANDFUL if slots is None else slots - len(taken)
         if free > 0:
             besides = taken | self._working | self._rests.keys()
-            for job in attempts.queued(self._spool.view, limit=free, besides=besides):
+            starting = self._working - self._rests.keys()
+            for job in self._turns.next(
+                self._spool.view, limit=free, besides=besides, starting=starting
+            ):
                 self._take(group, job, self._step(self._submit, job))
 
     @staticmethod

@@ -20,6 +20,7 @@ from mailgate.settings.kinds import (
     text,
     word,
 )
+from mailgate.settings.quotas import Quota
 from mailgate.settings.schema import key
 
 # jobs+job.ID.KEY must fit the 64 octets of a local part (RFC 5321 section 4.5.3.1.1).
@@ -344,4 +345,5 @@ class Config:
     run: Run
     deliver: Deliver
     trust: Trust
+    quota: Quota
     keep: Keep

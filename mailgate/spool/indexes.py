@@ -9,7 +9,9 @@ INDEXES = (
     "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
     "CREATE UNIQUE INDEX confirmation_once ON confirmation (message, address, COALESCE(job, ''))",
     "CREATE INDEX confirmation_asked ON confirmation (asked) WHERE asked IS NOT NULL",
-    "CREATE INDEX job_queued ON job (queued) WHERE phase = 'QUEUED'",
+    "CREATE INDEX job_queued ON job (queued, service, lower(owner)) WHERE phase = 'QUEUED'",
+    "CREATE INDEX job_waiting ON job (lower(owner), service, how) WHERE phase IN"
+    " ('QUEUED', 'HELD')",
     "CREATE INDEX job_created ON job (created)",
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
@@ -32,6 +34,7 @@ INDEXES = (
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
     "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL AND job IS NULL",
+    "CREATE INDEX tally_of ON tally (subject, at)",
     "CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL",
     "CREATE INDEX event_loose ON event (at) WHERE job IS NULL",
     "CREATE INDEX event_job ON event (job) WHERE job IS NOT NULL",

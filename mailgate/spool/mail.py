@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mailgate.errors import NoSpace, Transient
 from mailgate.model import How, Identity, JobId
-from mailgate.spool import returned
+from mailgate.spool import quotas, returned
 from mailgate.spool.database import Tx, View, moment
 from mailgate.spool.keep import TOMBSTONE
 from mailgate.spool.tables import Errand, ErrandState
@@ -29,7 +29,7 @@ class Accepted:
 
     Neither: its bytes are not kept; that it came is.
 
-    ``by``: what vouches for the identity, in words.
+    ``by``: what vouches for the identity, in words; ``counted``: the quotas that count its bytes.
 
     ``errands``: what each recipient of ours is to do, in the order of the envelope; ``letters`` of
     ours that it comes back for; ``held`` the reason why nothing is acted on before the operator
@@ -55,6 +55,8 @@ class Accepted:
     def claimed(self) -> bool:
         """Nothing vouches for its sender."""
         return self.identity is not None and self.identity.how is How.CLAIMED
+
+    counted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,8 @@ def accept(tx: Tx, mail: Accepted) -> int:
         )
         if held:
             tx.note("held", key=mail.key, detail=f"for {recipient}: {held}")
+    if mail.counted and mail.identity:
+        quotas.count_mail(tx, mail.counted, mail.identity.how, mail.size)
     wanted = [returned.noted(tx, letter, message) for letter in mail.letters]
     if any(wanted) and mail.size <= returned.KEPT:
         # Else the next sweep takes its bytes, once it is read.

@@ -337,6 +337,20 @@ class EventRow(Model):
         table_name = "event"
 
 
+class TallyRow(Model):
+    """A job or a mail that some quota of a day counts, under the quota's subject."""
+
+    id = AutoField()
+    subject = TextField()
+    at = FloatField()
+    how = CharField(constraints=[_one_of("how", How)])
+    jobs = IntegerField()
+    bytes = IntegerField()
+
+    class Meta:
+        table_name = "tally"
+
+
 class HouseRow(Model):
     """The gateway: its own name, and the mark of the folder of jobs that it uses. One row."""
 
@@ -361,5 +375,6 @@ TABLES = (
     LetterRow,
     LetterBodyRow,
     EventRow,
+    TallyRow,
     HouseRow,
 )

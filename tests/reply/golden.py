@@ -142,9 +142,16 @@ def _on_the_way() -> dict[str, Written]:
     }
 
 
+_OVER = (
+    'ada@example.org has sent 20 jobs within 24 hours at the service "blast", and the most is 20; the'
+    " next is taken after 22 November 2026, 14:00 UTC"
+)
+
+
 def _answers() -> dict[str, Written]:
     refusal = {"service": "blast", "sentence": 'ada@example.org may not use the service "blast"'}
     two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
+    over = {"service": "blast", "again": True, "sentence": _OVER}
     gone = {"service": "blast", "sentence": 'there is no service "blast" here any more'}
     return {
         "unclear": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear()})),
@@ -152,6 +159,7 @@ def _answers() -> dict[str, Written]:
         "unclear-and-refused": Written(draft=draft(LetterKind.UNCLEAR, facts=two)),
         "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),
         "refused": Written(draft=draft(LetterKind.REFUSED, facts=refusal)),
+        "refused-quota": Written(draft=draft(LetterKind.REFUSED, facts=over)),
         "refused-gone": Written(draft=draft(LetterKind.REFUSED, facts=gone)),
         "duplicate-answered": Written(
             draft=draft(LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>"})

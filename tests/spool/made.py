@@ -48,17 +48,19 @@ def a_job(
     plan: Plan | None = None,
     keep: timedelta = WEEK,
     staged: tuple[Staged, ...] = (),
+    owner: Identity = ADA,
+    service: str = "align",
 ) -> JobId:
     with spool.transaction() as tx:
-        message = mail.accept(tx, accepted(f"<{jobs.new_id()}@example.org>"))
+        message = mail.accept(tx, accepted(f"<{jobs.new_id()}@example.org>", identity=owner))
         errand = mail.fetch(tx, message)
         assert errand is not None
         draft = jobs.Draft(
             id=jobs.new_id(),
-            owner=ADA,
+            owner=owner,
             plan=plan or Plan(argv=("true",)),
             staged=staged,
-            request=Request(service="align", parameters={"tree": "sl"}, inputs=(), notify=notify),
+            request=Request(service=service, parameters={"tree": "sl"}, inputs=(), notify=notify),
             work_limit=None,
             keep=keep,
             message=message,

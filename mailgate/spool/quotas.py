@@ -1,0 +1,311 @@
+"""Quotas: what a person, and all of them together, have under way, and what came within a day.
+
+Where no quota is set nothing is asked and nothing is written. What came within a day is counted in
+a table of its own, a row for each job and mail that some quota counts, from when it was set. Who is
+known better is never kept waiting by what came in the same name, known worse.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from mailgate import said
+from mailgate.errors import OverQuota
+from mailgate.model import How, Identity, JobId
+from mailgate.services import Service
+from mailgate.settings.quotas import Quota
+from mailgate.spool import attempts
+from mailgate.spool.database import Row, Tx, View, moment
+
+DAY = timedelta(days=1)
+# As the index job_waiting has it.
+_WAITING = "phase IN ('QUEUED', 'HELD')"
+_OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One quota: of an identity or (None) of all together, for one service or (None) for every."""
+
+    quota: Quota
+    who: Identity | None
+    service: str | None
+
+    @property
+    def subject(self) -> str:
+        """Under which name its uses are counted; a service's name has no ``@``."""
+        return _subject(self.service, self.who.key if self.who else None)
+
+    @property
+    def whose(self) -> str:
+        """Who has used it, as the beginning of a sentence."""
+        return f"{self.who.address} has" if self.who else "All together have"
+
+    @property
+    def there(self) -> str:
+        """Where, as the end of a clause."""
+        return f' at the service "{self.service}"' if self.service else ""
+
+    def is_known(self) -> str:
+        """Return a condition for rows: known as well as this identity, or better."""
+        if self.who is None:
+            return ""
+        better = [str(how) for how in How if how.strength >= self.who.how.strength]
+        return f" AND how IN ({', '.join(map(repr, better))})"
+
+
+def rules(quota: Quota, services: Iterable[Service], identity: Identity) -> list[Rule]:
+    """Return the quotas that a mail of ``identity`` to ``services`` falls under.
+
+    None for whom nothing vouches: a stranger uses up nobody's.
+    """
+    if identity.how is How.CLAIMED:
+        return []
+    found = [Rule(quota=quota, who=identity, service=None)]
+    for service in services:
+        found.append(Rule(quota=service.quota, who=identity, service=service.name))
+        found.append(Rule(quota=service.quota_all, who=None, service=service.name))
+    return [rule for rule in found if rule.quota != Quota()]
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def check_jobs(view: View, those: Iterable[Rule], *, now: datetime) -> None:
+    """See that one more job may be taken.
+
+    Raises
+    ------
+    OverQuota
+        It may not; the sentence says the limit, the use and when it frees.
+    """
+    for rule in those:
+        quota = rule.quota
+        if quota.waiting is not None and (count := _waiting(view, rule)) >= quota.waiting:
+            raise OverQuota(
+                f"{rule.whose} {said.counted(count, 'job')} waiting{rule.there}, and at most"
+                f" {quota.waiting} may wait; one more is taken as soon as one of them starts or is"
+                " cancelled"
+            )
+        if quota.jobs_a_day is not None:
+            _check_day(view, rule, quota.jobs_a_day, now)
+
+
+def _check_day(view: View, rule: Rule, most: int, now: datetime) -> None:
+    where, values = _uses(rule, "jobs", now)
+    count = view.count(f"SELECT COUNT(*) {where}", *values)
+    if count < most:
+        return
+    row = view.one(f"SELECT at {where} ORDER BY at LIMIT 1 OFFSET ?", *values, count - most)
+    frees = (moment(row["at"]) if row else now) + DAY
+    raise OverQuota(
+        f"{rule.whose} sent {said.counted(count, 'job')} within 24 hours{rule.there}, and the most"
+        f" is {most}; the next is taken after {_shown(frees)}",
+        frees=frees,
+    )
+
+
+def check_mail(view: View, those: Iterable[Rule], size: int, *, now: datetime) -> None:
+    """See that a mail of ``size`` bytes may be taken.
+
+    Raises
+    ------
+    OverQuota
+        It may not; the sentence says the limit, the use and when it frees.
+    """
+    for rule in those:
+        most = rule.quota.bytes_a_day
+        if most is None:
+            continue
+        if size > most:
+            raise OverQuota(
+                f"this mail has {said.size(size)}, and at most {said.size(most)} may come within"
+                f" 24 hours{rule.there}: it can never be taken"
+            )
+        where, values = _uses(rule, "bytes", now)
+        used = view.count(f"SELECT SUM(bytes) {where}", *values)
+        if used + size > most:
+            uses = view.each(f"SELECT at, bytes {where} ORDER BY at", *values)
+            frees = _frees(uses, used + size - most)
+            raise OverQuota(
+                f"{rule.whose} sent {said.size(used)} within 24 hours{rule.there}, and the most is"
+                f" {said.size(most)}; this mail of {said.size(size)} is taken after"
+                f" {_shown(frees)}",
+                frees=frees,
+            )
+
+
+def _frees(uses: Iterable[Row], wanted: int) -> datetime:
+    """Return when so many of the bytes used, oldest first, are a day old."""
+    at = 0.0
+    for row in uses:
+        at, wanted = row["at"], wanted - row["bytes"]
+        if wanted <= 0:
+            break
+    return moment(at) + DAY
+
+
+def _shown(at: datetime) -> str:
+    # Shown to the minute begun: before its end nothing is promised.
+    return said.moment(at + timedelta(minutes=1))
+
+
+def _waiting(view: View, rule: Rule) -> int:
+    where = f"SELECT COUNT(*) FROM job INDEXED BY job_waiting WHERE {_WAITING}"
+    if rule.who is None:
+        return view.count(f"{where} AND service = ?", rule.service)
+    of_service = " AND service = ?" if rule.service else ""
+    return view.count(
+        f"{where} AND lower(owner) = ?{of_service}{rule.is_known()}",
+        rule.who.key,
+        *([rule.service] if rule.service else []),
+    )
+
+
+def _uses(rule: Rule, what: str, now: datetime) -> tuple[str, tuple[str, float]]:
+    """Return the end of a question for a rule's uses within a day, and its values."""
+    where = f"FROM tally WHERE subject = ? AND at > ? AND {what} > 0{rule.is_known()}"
+    return where, (rule.subject, (now - DAY).timestamp())
+
+
+# --- what is counted ------------------------------------------------------------------------------
+
+
+def counted_mail(those: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the subjects under which a mail's bytes are to be counted."""
+    return tuple(rule.subject for rule in those if rule.quota.bytes_a_day is not None)
+
+
+def count_mail(tx: Tx, subjects: Iterable[str], how: How, size: int) -> None:
+    """Count a mail that was taken."""
+    for subject in subjects:
+        tx.insert("tally", subject=subject, at=tx.at, how=how, jobs=0, bytes=size)
+
+
+def count_job(tx: Tx, those: Iterable[Rule], how: How) -> None:
+    """Count a job that was made."""
+    for rule in those:
+        if rule.quota.jobs_a_day is not None:
+            tx.insert("tally", subject=rule.subject, at=tx.at, how=how, jobs=1, bytes=0)
+
+
+def forget_uses(tx: Tx) -> int:
+    """Forget what came over a day ago. Returns how many rows."""
+    return tx.execute("DELETE FROM tally WHERE at <= ?", (tx.now - DAY).timestamp())
+
+
+# --- what starts next -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Whose turn it is: the job that waits longest of those whose quota lets one more run."""
+
+    quota: Quota = field(default_factory=Quota)
+    services: Mapping[str, Service] = field(default_factory=dict)
+
+    def next(
+        self, view: View, *, limit: int, besides: Collection[JobId], starting: Iterable[JobId] = ()
+    ) -> list[JobId]:
+        """Return at most ``limit`` jobs, without ``besides``; ``starting`` count as if they ran."""
+        if not self._bounds():
+            return attempts.queued(view, limit=limit, besides=besides)
+        running = self._running(view, starting)
+        busy, picked = frozenset(besides), list[JobId]()
+        while True:
+            full = {subject for subject, count in running.items() if count >= self._most(subject)}
+            rows = _queued(view, full, limit + len(busy) + len(picked))
+            news = False
+            for row in rows:
+                job = JobId(row["id"])
+                if job in busy or job in picked:
+                    continue
+                if any(running[s] >= self._most(s) for s in _subjects(row)):
+                    news = True
+                    continue
+                picked.append(job)
+                running.update(_subjects(row))
+                if len(picked) == limit:
+                    return picked
+            if not news:
+                return picked
+
+    def why_not(self, view: View, job: JobId) -> str:
+        """Say which quota keeps a job that is QUEUED from starting, as a clause; "" if none."""
+        row = view.one("SELECT service, owner, lower(owner) AS who FROM job WHERE id = ?", job)
+        if row is None or not self._bounds():
+            return ""
+        running = self._running(view, ())
+        for subject in _subjects(row):
+            if running[subject] >= self._most(subject):
+                of = f" of {row['owner']}" if row["who"] in subject else ""
+                there = f' at the service "{row["service"]}"' if subject != row["who"] else ""
+                most = self._most(subject)
+                jobs = said.counted(running[subject], f"job{of} runs", f"jobs{of} run")
+                return f"{jobs} already{there}, and at most {most} may at once"
+        return ""
+
+    def _bounds(self) -> bool:
+        every = [s.quota.running or s.quota_all.running for s in self.services.values()]
+        return any([self.quota.running, *every])
+
+    def _most(self, subject: str) -> float:
+        name, _, _ = subject.rpartition(" ")
+        service = self.services.get(name or subject)
+        if "@" not in subject:
+            most = service.quota_all.running if service else None
+        elif name:
+            most = service.quota.running if service else None
+        else:
+            most = self.quota.running
+        return most if most is not None else float("inf")
+
+    @staticmethod
+    def _running(view: View, starting: Iterable[JobId]) -> Counter[str]:
+        """Count the jobs that the engine has, by each subject."""
+        count = Counter[str]()
+        for row in view.all(
+            "SELECT job.id, service, lower(owner) AS who FROM attempt JOIN job"
+            f" ON job.id = attempt.job WHERE {_OPEN}"
+        ):
+            count.update(_subjects(row))
+        for job in starting:
+            found = view.one(
+                "SELECT service, lower(owner) AS who FROM job WHERE id = ? AND NOT EXISTS"
+                f" (SELECT 1 FROM attempt WHERE attempt.job = job.id AND {_OPEN})",
+                job,
+            )
+            count.update(_subjects(found) if found is not None else ())
+        return count
+
+
+def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
+    """Return queued jobs, the oldest first, without those of a subject that has its share."""
+    kinds = {
+        "service": [s for s in full if "@" not in s],
+        "lower(owner)": [s for s in full if "@" in s and " " not in s],
+        "service || ' ' || lower(owner)": [s for s in full if "@" in s and " " in s],
+    }
+    wheres = "".join(
+        f" AND {column} NOT IN ({', '.join('?' * len(subjects))})"
+        for column, subjects in kinds.items()
+        if subjects
+    )
+    return view.all(
+        f"SELECT id, service, lower(owner) AS who FROM job WHERE phase = 'QUEUED'{wheres}"
+        " ORDER BY queued LIMIT ?",
+        *(subject for subjects in kinds.values() for subject in subjects),
+        limit,
+    )
+
+
+def _subjects(row: Row) -> Iterator[str]:
+    """Yield under which names a job counts."""
+    yield row["who"]
+    yield _subject(row["service"], row["who"])
+    yield row["service"]
+
+
+def _subject(service: str | None, who: str | None) -> str:
+    return " ".join(word for word in (service, who) if word)
