@@ -70,7 +70,7 @@ class Mailbox:
             self._in_loop(self._ended.set)
 
     def _read(self) -> None:
-        tries = 0
+        tries, wait = 0, 0.0
         while not self._bell.rung:
             line = self._line = Line(self._door, self._bell)
             try:
@@ -82,7 +82,7 @@ class Mailbox:
                 self._tell_that_it_works(line)
                 self._serve(line)
             except (Stopped, CancelledError):
-                return
+                pass
             except Transient as trouble:
                 wait = self._delayed(trouble, tries)
             except Exception as error:  # noqa: BLE001 - the top of a door
@@ -91,7 +91,8 @@ class Mailbox:
             finally:
                 line.close()
             tries += 1
-            self._bell.wait(wait)
+            if not self._bell.rung:
+                self._bell.wait(wait)
 
     def _serve(self, line: Line) -> None:
         """Read what is there, and wait for more, until the connection is lost or the bell rings."""
