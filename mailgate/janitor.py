@@ -18,7 +18,7 @@ from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import confirmations, house, keep, quotas, wishes
+from mailgate.spool import confirmations, house, keep, notices, quotas, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -92,6 +92,9 @@ class Janitor:
         self._unconfirmed(write, done)
         for job in write(wishes.doom) if wishes.dooms(view, now=_now()) else ():
             log.event("wished", job=job, what=Wish.CANCEL, reason="the date has come")
+        while write(partial(notices.plan_notices, limit=keep.BATCH)) == keep.BATCH:
+            pass
+        crash.point("notice:planned")
         self._jobs(view, write, done)
         self._mails(view, write, done)
         while (count := write(keep.bury)) > 0:

@@ -4,7 +4,7 @@ from mailgate.cli.looking import spool_of
 from mailgate.cli.options import complain, line, parser, whole
 from mailgate.config import load_places
 from mailgate.model import LetterState
-from mailgate.spool import letters
+from mailgate.spool import letters, unsent
 from mailgate.spool.database import View
 
 _NONE = 1
@@ -27,7 +27,7 @@ def run(words: list[str]) -> int:
     given = made.parse_args(words)
     config = load_places(given.config)
     with spool_of(config) as connection:
-        for letter, act in ((given.retry, letters.retry_now), (given.drop, letters.drop)):
+        for letter, act in ((given.retry, unsent.retry_now), (given.drop, unsent.drop)):
             if letter is None:
                 continue
             with connection.transaction() as tx:

@@ -200,7 +200,8 @@ class Job:
 
     ``destruction`` is set once it has ended; before that only where somebody has named a date.
     ``wish``: what is asked for and not yet done; ``held_by``: who holds it (an address,
-    ``operator``, ``quota``), where it is HELD.
+    ``operator``, ``quota``), where it is HELD. ``every``: how often its owner wants to hear where
+    it is.
     """
 
     id: JobId
@@ -231,3 +232,4 @@ class Job:
     attempts: int = 0
     wish: Wish | None = None
     held_by: str | None = None
+    every: timedelta | None = None

@@ -25,6 +25,8 @@ class LetterKind(StrEnum):
     STARTED = "started"
     PROGRESS = "progress"
     DESTROYED = "destroyed"
+    NEWS = "news"
+    NOTICE = "notice"
     UNCLEAR = "unclear"
     DRY_RUN = "dry-run"
     REFUSED = "refused"

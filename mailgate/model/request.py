@@ -43,7 +43,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A clear request for one service: all values are checked, in the words as sent."""
+    """A clear request for one service: all values are checked, in the words as sent.
+
+    ``every``: how often a mail is wanted that tells where the job is, until it ends.
+    """
 
     service: str
     parameters: Mapping[str, str]
@@ -53,6 +56,7 @@ class Request:
     work_limit: timedelta | None = None
     keep: timedelta | None = None
     notify: frozenset[Notify] = frozenset()
+    every: timedelta | None = None
     reply: Reply = Reply.FULL
     dry_run: bool = False
 

@@ -32,6 +32,10 @@ _DASHES = re.compile("[‐-―−]")
 _TOLD = 20
 # A label of more words may as well be a sentence.
 _FEW = 4
+_EVERY = re.compile(r"\bevery\s+([^,;]+)")
+OFTEN = timedelta(hours=1)
+"""Nobody gets mail about a job that goes on more often than this."""
+
 # What is asked for is added to a date; no computer or address lives as long.
 _LONGEST = timedelta(days=3650)
 
@@ -61,6 +65,7 @@ class General:
     work_limit: timedelta | None = None
     keep: timedelta | None = None
     notify: frozenset[Notify] = frozenset()
+    every: timedelta | None = None
     reply: Reply = Reply.FULL
     dry_run: bool = False
 
@@ -302,14 +307,26 @@ def _span(value: str) -> timedelta:
 
 
 def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
-    words = re.split(r"[\s,;]+", value[:_HEAD].lower().strip(" ,;"))
+    often = _EVERY.search(value[:_HEAD].lower())
+    every = _often(often[1]) if often else None
+    rest = value[:_HEAD].lower().replace(often[0], " ") if often else value[:_HEAD].lower()
+    words = re.split(r"[\s,;]+", plain) if (plain := rest.strip(" ,;")) or not often else []
     for word in words:
         if word not in set(Notify):
             known = [str(member) for member in Notify]
             message = f'"{shown(word)}" is no event{did_you_mean(word, known)}'
             raise _WrongError(message)
     notify = frozenset(Notify(word) for word in words)
-    return replace(general, notify=notify), f"a mail at: {', '.join(dict.fromkeys(words))}"
+    told = [*dict.fromkeys(words), *([f"every {said_duration(every)}"] if every else [])]
+    return replace(general, notify=notify, every=every), f"a mail at: {', '.join(told)}"
+
+
+def _often(value: str) -> timedelta:
+    every = _span(value.strip())
+    if not OFTEN <= every <= _LONGEST:
+        message = f"a mail every {said_duration(every)} is not sent"
+        raise _WrongError(message)
+    return every
 
 
 def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
@@ -347,7 +364,7 @@ _GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
     "label": (_label, lambda _: "a few words"),
     "work-limit": (_work_limit, _work_span),
     "keep": (_keep, lambda service: _any_span(timedelta(days=30), service.limits.keep_max)),
-    "notify": (_notify, lambda _: f"{one_of(list(Notify))}, or several with commas"),
+    "notify": (_notify, lambda _: f"{one_of([*Notify, 'every 7d'])}, or several with commas"),
     "reply": (_reply, lambda _: one_of(list(Reply))),
     "dry-run": (_dry_run, lambda _: '"yes" or "no"'),
 }

@@ -304,6 +304,7 @@ def _request(
         work_limit=general.work_limit,
         keep=general.keep,
         notify=general.notify,
+        every=general.every,
         reply=general.reply,
         dry_run=general.dry_run,
     )

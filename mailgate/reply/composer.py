@@ -207,7 +207,7 @@ class Composer:
             thread = (job.in_reply_to, job.references)
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
             job = replace(job, phase=plan.phase or job.phase)
-            facts = self._about(plan.kind, job)
+            facts = self._about(plan, job)
         return Draft(
             kind=plan.kind,
             gateway=self._config.gateway.address,
@@ -231,10 +231,14 @@ class Composer:
         site = Site.of(self._config.gateway.address)
         return reply_address(site, self._secret, job.id, plan.recipient)
 
-    def _about(self, kind: LetterKind, job: Job) -> Mapping[str, object]:
-        """Return what a result may say beyond the job: how long another try may ask for."""
+    def _about(self, plan: Planned, job: Job) -> Mapping[str, object]:
+        """Return what a letter may say beyond the job, such as what may be asked for next."""
         service = self._services.get(job.service)
-        if kind is not LetterKind.RESULT or service is None or service.limits.work is None:
+        if plan.kind is LetterKind.NEWS:
+            return codec.load(dict, plan.facts)
+        if plan.kind is LetterKind.NOTICE and service is not None:
+            return {"keep_max": service.limits.keep_max}
+        if plan.kind is not LetterKind.RESULT or service is None or service.limits.work is None:
             return {}
         return {"work_limit_max": service.limits.work}
 

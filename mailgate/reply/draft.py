@@ -20,12 +20,14 @@ class Draft:
     ``now`` what its sentences count from; both aware. ``limit`` is the most bytes that the whole
     letter may have.
 
-    ``job`` is set for RESULT, RECEIPT, STARTED, PROGRESS and DESTROYED, and None for all others,
+    ``job`` is set for RESULT, RECEIPT, STARTED, PROGRESS, DESTROYED, NEWS, NOTICE; None for others,
     which answer a message. ``facts`` by kind, the optional ones in brackets; answers may have
     ``others``, a tuple of (kind, facts), where a message to several services causes more than one:
 
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
+    NEWS      [``ahead``, ``run``: int, the jobs that wait before it, and that run]
+    NOTICE    [``keep_max``: timedelta, the longest that its service keeps outputs]
     UNCLEAR   ``unclear``: Unclear
     DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta,
               ``summary``: str, ``takes``: tuple[Taken, ...]]
@@ -89,6 +91,8 @@ def checked(draft: Draft) -> None:
         LetterKind.STARTED,
         LetterKind.PROGRESS,
         LetterKind.DESTROYED,
+        LetterKind.NEWS,
+        LetterKind.NOTICE,
     }
     if about_a_job and draft.job is None:
         raise ValueError(f"a {draft.kind} letter needs its job")

@@ -24,6 +24,7 @@ from mailgate.model import (
     Unclear,
 )
 from mailgate.phases import Phase
+from mailgate.reply import due
 from mailgate.reply.attachments import mail_names
 from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.layout import cut, fact, printable, wrapped
@@ -60,6 +61,8 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
             return _result(draft, given, attached, excerpts)
         case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.PROGRESS | LetterKind.DESTROYED:
             return _running(draft)
+        case LetterKind.NEWS | LetterKind.NOTICE:
+            return {**_running(draft), **due.facts_of(draft, given)}
         case LetterKind.UNCLEAR:
             return _unclear(given.one("unclear", Unclear), draft.gateway)
         case LetterKind.DRY_RUN:

@@ -53,11 +53,12 @@ def samples() -> Iterator[Sample]:
     """Yield letters of every kind, in the ways that their templates tell apart."""
     yield from _results()
     yield from _on_the_way()
+    yield from _notices()
     yield from _about_requests()
 
 
-def _results() -> Iterator[Sample]:
-    streams = (
+def _streams() -> tuple[Stream, ...]:
+    return (
         Stream(
             role=StreamRole.STDOUT,
             name="alignment.fasta",
@@ -73,6 +74,10 @@ def _results() -> Iterator[Sample]:
             sha256=_SHA256,
         ),
     )
+
+
+def _results() -> Iterator[Sample]:
+    streams = _streams()
     for end in _ends():
         job = replace(
             _job(end.phase), exit=end, ended=_CREATED + timedelta(minutes=4), streams=streams
@@ -109,6 +114,19 @@ def _on_the_way() -> Iterator[Sample]:
     yield Sample(draft=_draft(LetterKind.STARTED, replace(job, attempts=1)))
     for progress in (None, Progress(percent=62), Progress(percent=62, words="round 31 of 50")):
         yield Sample(draft=_draft(LetterKind.PROGRESS, replace(job, progress=progress)))
+        yield Sample(draft=_draft(LetterKind.NEWS, replace(job, progress=progress)))
+    weekly = replace(job, every=timedelta(days=7))
+    for phase in (Phase.EXECUTING, Phase.QUEUED, Phase.HELD, Phase.SUSPENDED):
+        for ahead in (0, 1, 12):
+            told = _draft(LetterKind.NEWS, replace(weekly, phase=phase), ahead=ahead, run=2)
+            yield Sample(draft=told)
+
+
+def _notices() -> Iterator[Sample]:
+    job = replace(_job(Phase.COMPLETED), ended=_CREATED, streams=_streams())
+    yield Sample(draft=_draft(LetterKind.NOTICE, job))
+    for most in (14, 90):
+        yield Sample(draft=_draft(LetterKind.NOTICE, job, keep_max=timedelta(days=most)))
 
 
 def _about_requests() -> Iterator[Sample]:

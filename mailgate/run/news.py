@@ -1,4 +1,4 @@
-"""What is to be told while jobs run: how far they say they are, and receipts that fall due."""
+"""What is to be told while jobs run: how far they say they are; receipts and news that fall due."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from mailgate.model import Attempt, Exit
 from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder
-from mailgate.spool import jobs
+from mailgate.spool import jobs, notices
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
 # What jobs say of their progress is read so often (seconds).
 _PROGRESS = 5.0
-# Receipts are planned so many in one operation, of five statements each: it must be short.
+# So many receipts and news are planned in one operation, of five statements each: it is short.
 _RECEIPTS = 10
 
 
@@ -49,9 +49,9 @@ class News:
         for job, one in news.items():
             log.event("progressed", job=job, percent=one.percent, words=one.words or None)
 
-    async def tell_receipts(self) -> None:
-        """Plan the receipts that are due."""
-        due = jobs.next_receipt(self._spool.view)
+    async def tell_due(self) -> None:
+        """Plan the receipts and the news that are due."""
+        due = notices.next_due(self._spool.view)
         if self._spool.clock.step:
             # Somebody has just set the clock: appointments move first.
             return
@@ -62,13 +62,11 @@ class News:
                     pass
             except MailgateError as error:
                 # Still due at the next look.
-                log.event(
-                    "delayed", what="receipts", reason=str(error), detail=error.detail or None
-                )
+                log.event("delayed", what="news", reason=str(error), detail=error.detail or None)
 
 
 def _plan_some(tx: Tx) -> int:
-    return jobs.plan_receipts(tx, limit=_RECEIPTS)
+    return notices.plan_due(tx, limit=_RECEIPTS)
 
 
 def tell_start(attempt: Attempt) -> None:

@@ -92,7 +92,7 @@ class Runner:
                     self._grant_wishes(group)
                     await self._watch(group)
                     self._start(group)
-                await self._news.tell_receipts()
+                await self._news.tell_due()
                 busy = self._under_way.open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 

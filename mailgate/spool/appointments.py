@@ -17,9 +17,8 @@ def shift(tx: Tx, seconds: float, *, since: float) -> None:
         seconds,
         border,
     )
-    tx.execute(
-        "UPDATE job SET receipt_due = receipt_due + ? WHERE receipt_due < ?", seconds, border
-    )
+    for due in ("receipt_due", "news_due"):
+        tx.execute(f"UPDATE job SET {due} = {due} + ? WHERE {due} < ?", seconds, border)
 
 
 def latest(view: View) -> float:

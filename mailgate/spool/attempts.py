@@ -197,8 +197,8 @@ def _finish(
     new = step(job.phase, event)
     hit = tx.execute(
         "UPDATE job SET phase = ?, ended = ?, destruction = COALESCE(destruction, ?), reason = ?,"
-        " code = ?, signal = ?, words = ?, left_out = ?, receipt_due = NULL, wish = NULL"
-        " WHERE id = ? AND phase = ?",
+        " code = ?, signal = ?, words = ?, left_out = ?, receipt_due = NULL, news_due = NULL,"
+        " wish = NULL WHERE id = ? AND phase = ?",
         new,
         over.timestamp(),
         (over if claimed else over + job.keep).timestamp(),

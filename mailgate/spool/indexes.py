@@ -16,6 +16,9 @@ INDEXES = (
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_receipt ON job (receipt_due) WHERE receipt_due IS NOT NULL",
+    "CREATE INDEX job_news ON job (news_due) WHERE news_due IS NOT NULL",
+    "CREATE INDEX job_notice ON job (destruction) WHERE phase IN"
+    " ('COMPLETED', 'ERROR', 'ABORTED') AND noticed IS NOT destruction",
     "CREATE INDEX job_wish ON job (id) WHERE wish IS NOT NULL",
     "CREATE INDEX job_destruction ON job (destruction) WHERE phase IN"
     " ('COMPLETED', 'ERROR', 'ABORTED')",

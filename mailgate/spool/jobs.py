@@ -24,7 +24,7 @@ from mailgate.model import (
     StreamRole,
     Wish,
 )
-from mailgate.phases import ACTIVE, Event, Phase, step
+from mailgate.phases import Event, Phase, step
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
 
@@ -99,6 +99,8 @@ def create(tx: Tx, draft: Draft) -> None:
         progress_words="",
         attempts=0,
         receipt_due=None if claimed else tx.at + draft.receipt_after.total_seconds(),
+        news_every=request.every.total_seconds() if request.every else None,
+        news_due=tx.at + request.every.total_seconds() if request.every else None,
     )
     for n, item in enumerate(draft.staged):
         tx.insert(
@@ -231,25 +233,6 @@ def progressed(tx: Tx, job: Job, progress: Progress) -> None:
         letters.plan(tx, job, LetterKind.PROGRESS, cause=f"progress {quarter}")
 
 
-def plan_receipts(tx: Tx, *, limit: int) -> int:
-    """Plan the receipts that are due: of jobs that have not ended. Returns how many."""
-    rows = tx.all(
-        "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?", tx.at, limit
-    )
-    for row in rows:
-        job = fetch(tx, JobId(row["id"]))
-        tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
-        if job.phase in ACTIVE:
-            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt")
-    return len(rows)
-
-
-def next_receipt(view: View) -> float | None:
-    """When the next receipt is due, as seconds since 1970; None when none is."""
-    row = view.one("SELECT MIN(receipt_due) AS due FROM job WHERE receipt_due IS NOT NULL")
-    return row["due"] if row else None
-
-
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -370,4 +353,5 @@ def _job(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -> 
         attempts=row["attempts"],
         wish=Wish(row["wish"]) if row["wish"] else None,
         held_by=row["held_by"],
+        every=timedelta(seconds=row["news_every"]) if row["news_every"] else None,
     )

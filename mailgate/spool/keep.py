@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from mailgate.model import JobId
 from mailgate.phases import Event
-from mailgate.spool import jobs
+from mailgate.spool import jobs, letters
 from mailgate.spool.database import Tx, View
 from mailgate.spool.tables import ErrandState
 
@@ -24,7 +24,8 @@ BATCH = 200
 
 # That a job was destroyed can be told without its files.
 _UNSENT = (
-    "SELECT 1 FROM letter WHERE letter.job = job.id AND letter.kind <> 'destroyed'"
+    "SELECT 1 FROM letter WHERE letter.job = job.id"
+    " AND letter.kind NOT IN ('destroyed', 'notice')"
     " AND letter.state NOT IN ('SENT', 'BOUNCED', 'WITHDRAWN')"
 )
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
@@ -75,6 +76,7 @@ def archive(tx: Tx, expired: Sequence[JobId]) -> int:
     left = [job for job in expired if tx.one(_EXPIRED, job)]
     for job in left:
         jobs.advance(tx, job, Event.ARCHIVE)
+        letters.outlived(tx, job)
         tx.execute("DELETE FROM input WHERE job = ?", job)
     return len(left)
 

@@ -10,7 +10,9 @@ from mailgate.phases import Phase
 from mailgate.spool import codec
 from mailgate.spool.database import Row, Tx, View, moment
 
-_EARLIER = "kind IN ('receipt', 'started', 'progress') AND state IN ('PLANNED', 'WAITING', 'HELD')"
+_EARLIER = (
+    "kind IN ('receipt', 'started', 'progress', 'news') AND state IN ('PLANNED', 'WAITING', 'HELD')"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ def plan(
     *,
     cause: str,
     phase: Phase | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> None:
     """Plan a letter about a job to its owner; the same event never plans a second one.
 
@@ -66,7 +69,7 @@ def plan(
     tx.execute(
         "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
         " facts, phase, planned, tries, refusals, waited, last_words)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', '{}', ?, ?, 0, 0, 0, '')"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, ?, 0, 0, 0, '')"
         " ON CONFLICT DO NOTHING",
         job.id,
         job.message,
@@ -76,6 +79,7 @@ def plan(
         f"{tx.site.local}+bounce.{tag}@{tx.site.domain}",
         tag,
         _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"),
+        codec.dump(facts or {}),
         phase or job.phase,
         tx.at,
     )
@@ -117,15 +121,20 @@ def overtaken(tx: Tx, job: Job) -> None:
     is never given to another while somebody may still be composing or sending it. One that is just
     being sent may arrive.
     """
-    rows = tx.all(
-        f"SELECT id, kind, state FROM letter WHERE job = ? AND {_EARLIER} ORDER BY id", job.id
-    )
+    _forget(tx, job.id, _EARLIER)
+
+
+def outlived(tx: Tx, job: JobId) -> None:
+    """Let the notice that a job's outputs go, if it has not left, go with them."""
+    _forget(tx, job, "kind = 'notice' AND state <> 'SENT'")
+
+
+def _forget(tx: Tx, job: JobId, which: str) -> None:
+    rows = tx.all(f"SELECT id, kind, state FROM letter WHERE job = ? AND {which} ORDER BY id", job)
     for row in rows:
         tx.execute("DELETE FROM letter WHERE id = ?", row["id"])
         tx.execute("DELETE FROM letter_body WHERE letter = ?", row["id"])
-        tx.note(
-            "overtaken", job=job.id, detail=f"letter={row['id']} {row['kind']} was {row['state']}"
-        )
+        tx.note("overtaken", job=job, detail=f"letter={row['id']} {row['kind']} was {row['state']}")
 
 
 def _message_id(tx: Tx, name: str) -> str:
@@ -251,7 +260,7 @@ def put_off(
         letter.id,
     )
     if hit and refused:
-        tx.note("deferred", **_cause(tx, letter.id), detail=f"letter={letter.id} {words}")
+        tx.note("deferred", **cause_of(tx, letter.id), detail=f"letter={letter.id} {words}")
 
 
 def set_aside(tx: Tx, letter: int, words: str) -> bool:
@@ -266,7 +275,7 @@ def set_aside(tx: Tx, letter: int, words: str) -> bool:
         letter,
     )
     if hit:
-        tx.note("held", **_cause(tx, letter), detail=f"letter={letter} {words}")
+        tx.note("held", **cause_of(tx, letter), detail=f"letter={letter} {words}")
     return bool(hit)
 
 
@@ -287,7 +296,7 @@ def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
     )
     if not hit:
         return False
-    tx.note("shortened", **_cause(tx, letter), detail=f"letter={letter} limit={limit} {words}")
+    tx.note("shortened", **cause_of(tx, letter), detail=f"letter={letter} limit={limit} {words}")
     tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
     tx.ring("reply")
     return True
@@ -307,51 +316,7 @@ def lost(tx: Tx, letter: int, words: str | None = None) -> None:
     tx.ring("reply")
 
 
-def drop(tx: Tx, letter: int) -> bool:
-    """Forget a letter that is HELD or has BOUNCED, for good; False if there is none."""
-    cause = _cause(tx, letter)
-    row = tx.one(
-        "SELECT kind, recipient FROM letter WHERE id = ? AND state IN ('HELD', 'BOUNCED')", letter
-    )
-    if row is None:
-        return False
-    tx.execute("DELETE FROM letter WHERE id = ?", letter)
-    tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
-    tx.note("dropped", **cause, detail=f"letter={letter} {row['kind']} to {row['recipient']}")
-    return True
-
-
-def retry_now(tx: Tx, letter: int) -> bool:
-    """Let a letter that waits, is HELD or has BOUNCED be tried at once; False if it is neither.
-
-    A HELD one has all its patience again; so has a BOUNCED one, whose bytes are composed again, as
-    long as its job's outputs are there.
-    """
-    bounced = tx.execute(
-        "UPDATE letter SET state = 'PLANNED', size = NULL, next_try = NULL, refusals = 0,"
-        " waited = 0, bounces = 0 WHERE id = ? AND state = 'BOUNCED' AND NOT EXISTS"
-        " (SELECT 1 FROM job WHERE job.id = letter.job AND phase = 'ARCHIVED')",
-        letter,
-    )
-    if bounced:
-        tx.note("requeued", **_cause(tx, letter), detail=f"letter={letter}")
-        tx.ring("reply")
-        return True
-    hit = tx.execute(
-        "UPDATE letter SET next_try = ?,"
-        " refusals = CASE state WHEN 'HELD' THEN 0 ELSE refusals END,"
-        " waited = CASE state WHEN 'HELD' THEN 0 ELSE waited END, state = 'WAITING' WHERE id = ?"
-        " AND state IN ('WAITING', 'HELD') AND size IS NOT NULL",
-        tx.at,
-        letter,
-    )
-    if hit:
-        tx.note("requeued", **_cause(tx, letter), detail=f"letter={letter}")
-    tx.ring("deliver")
-    return bool(hit)
-
-
-def _cause(view: View, letter: int) -> dict[str, str | None]:
+def cause_of(view: View, letter: int) -> dict[str, str | None]:
     """Return where a decision about a letter is shown: its job, else the mail it answers."""
     row = view.one(
         "SELECT job, key FROM letter LEFT JOIN message ON message.id = message WHERE letter.id = ?",

@@ -155,7 +155,11 @@ class ConfirmationRow(Model):
 
 
 class JobRow(Model):
-    """A job. ``wish`` is what a command asked for and run has not done yet."""
+    """A job. ``wish`` is what a command asked for and run has not done yet.
+
+    ``news_every``, in seconds: its owner hears so often where it is, next at ``news_due``.
+    ``noticed``: the ``destruction`` that its owner was told of, or need not be.
+    """
 
     id = CharField(primary_key=True)
     service = CharField()
@@ -188,6 +192,9 @@ class JobRow(Model):
     progress_words = TextField(default="")
     attempts = IntegerField(default=0)
     receipt_due = FloatField(null=True)
+    news_every = FloatField(null=True)
+    news_due = FloatField(null=True)
+    noticed = FloatField(null=True)
     wish = CharField(null=True, constraints=[_null_or("wish", Wish)])
     held_by = TextField(null=True)
 

@@ -14,6 +14,7 @@ POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 ELSEWHERE = {
     "purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
     "imap:moved", "run:claimed", "run:limited", "clean:unconfirmed", "clean:asked",
+    "notice:planned",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from mailgate.config import Courier, Deliver
 from mailgate.deliver.outbox import Outbox, next_try
 from mailgate.model import LetterKind
-from mailgate.spool import jobs, letters, mail
+from mailgate.spool import letters, mail, notices, unsent
 from mailgate.spool.database import Row, Site
 from mailgate.spool.store import Folder, Spool, direct
 from tests.deliver.relay import AND_DROP, DROP, HANG, Script, relay
@@ -128,11 +128,11 @@ async def test_an_operators_retry_gives_a_held_letter_its_patience_back(spool: S
     async with relay(says) as script, outbox(spool, script, give_up=MOMENT):
         number = await posted(spool)
         await until(lambda: row(spool, number)["state"] == "HELD")
-        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await spool.write(lambda tx: unsent.retry_now(tx, number))
         await until(lambda: row(spool, number)["tries"] >= 4)
         await until(lambda: row(spool, number)["state"] == "HELD")
         says.clear()
-        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await spool.write(lambda tx: unsent.retry_now(tx, number))
         await until(lambda: row(spool, number)["state"] == "SENT")
     assert decisions(spool).count("held") == decisions(spool).count("requeued") == 2
 
@@ -153,7 +153,7 @@ async def test_a_receipt_that_was_put_off_does_not_follow_its_result(spool: Spoo
         job = a_job(connection)
         with connection.transaction() as tx:
             tx.execute("UPDATE job SET receipt_due = ?", tx.at)
-            jobs.plan_receipts(tx, limit=1)
+            notices.plan_due(tx, limit=1)
     async with relay(says) as script, outbox(spool, script, retry=(timedelta(seconds=1),)):
         await composed(spool, 1, 300)
         await until(lambda: row(spool, 1)["refusals"])
@@ -226,7 +226,7 @@ async def test_a_relay_that_is_away_is_tried_at_least_every_thirty_seconds(spool
     async with outbox(spool, script) as post:
         await until(lambda: row(spool, number)["tries"] == 1001)
         post._away, post._away_until = 30.0, 0.0
-        await spool.write(lambda tx: letters.retry_now(tx, number))
+        await spool.write(lambda tx: unsent.retry_now(tx, number))
         await until(lambda: row(spool, number)["tries"] == 1002)
         wait = row(spool, number)["next_try"] - datetime.now(UTC).timestamp()
         assert 20 < wait <= 30
@@ -419,7 +419,7 @@ async def test_the_operator_drops_a_held_letter_and_no_other(spool: Spool) -> No
         number = await posted(spool)
         await until(lambda: row(spool, number)["state"] == "HELD")
     waits = await posted(spool, "bob@mg.test")
-    assert not await spool.write(lambda tx: letters.drop(tx, waits))
-    assert await spool.write(lambda tx: letters.drop(tx, number))
+    assert not await spool.write(lambda tx: unsent.drop(tx, waits))
+    assert await spool.write(lambda tx: unsent.drop(tx, number))
     assert [letter.id for letter in letters.queue(spool.view)] == [waits]
     assert "dropped" in decisions(spool)

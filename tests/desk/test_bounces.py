@@ -8,7 +8,7 @@ from mailgate import config
 from mailgate.deliver.outbox import after_bounce
 from mailgate.desk import bounces
 from mailgate.model import Bounce, Fate, LetterState
-from mailgate.spool import jobs, keep, letters, mail, returned
+from mailgate.spool import jobs, keep, letters, mail, returned, unsent
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, direct
 from mailgate.spool.tables import Errand
@@ -88,7 +88,7 @@ def test_the_operator_sends_a_bounced_letter_again_under_its_message_id(spool, d
     before = spool.view.one("SELECT message_id, tag FROM letter")
     comes_back(spool, deliver, tag, FAILED)
     with spool.transaction() as tx:
-        assert letters.retry_now(tx, letter)
+        assert unsent.retry_now(tx, letter)
     (plan,) = letters.planned(spool.view, besides=(), limit=9)
     assert (plan.id, plan.message_id) == (letter, before["message_id"])
 
@@ -181,7 +181,7 @@ def test_a_bounced_letter_does_not_keep_its_job_beyond_its_time(spool, deliver):
         (job,) = keep.expired_jobs(tx, now=tx.at + 8 * 86400)
         keep.archive(tx, [job])
         assert letters.queue(tx) == []
-        assert not letters.retry_now(tx, letter), "its outputs are gone"
+        assert not unsent.retry_now(tx, letter), "its outputs are gone"
 
 
 def test_of_mail_without_end_for_one_letter_no_more_is_read(spool, deliver):

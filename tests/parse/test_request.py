@@ -153,6 +153,19 @@ def test_the_general_keys_are_read(align: Service) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "events", "every"),
+    [
+        ("every 7d", set(), timedelta(days=7)),
+        ("Start, every 12 hours", {Notify.START}, timedelta(hours=12)),
+        ("every 1h; progress", {Notify.PROGRESS}, timedelta(hours=1)),
+    ],
+)
+def test_news_can_be_asked_for_as_often_as_every_hour(align: Service, value, events, every) -> None:
+    request = clear(align, f"notify: {value}", files=(FA,))
+    assert (set(request.notify), request.every) == (events, every)
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("tre: upgma", 'there is no parameter "tre"; did you mean "tree"?'),
@@ -169,6 +182,9 @@ def test_the_general_keys_are_read(align: Service) -> None:
         ("keep: 91d", "91 days is over the service's limit of 90 days"),
         ("keep: 999999999999 weeks", "is no duration"),
         ("notify: strat", 'did you mean "start"?'),
+        ("notify: every 7 bananas", '"7 bananas" is no duration'),
+        ("notify: every 5m", "a mail every 5 minutes is not sent"),
+        ("notify: every 5m", 'expected "receipt", "start", "end", "progress" or "every 7d"'),
         ("notify:", "is no event"),
         ("reply: short", 'expected "full" or "brief"'),
         ("dry-run: perhaps", "neither yes nor no"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from mailgate.model import (
     Exit,
     Input,
+    Job,
     LetterKind,
     Mistake,
     Plan,
@@ -139,6 +140,23 @@ def _on_the_way() -> dict[str, Written]:
         "started": Written(draft=draft(LetterKind.STARTED, running)),
         "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
+        **_by_the_clock(running),
+    }
+
+
+def _by_the_clock(running: Job) -> dict[str, Written]:
+    weekly = replace(running, every=timedelta(days=7))
+    queued = replace(weekly, phase=Phase.QUEUED, started=None, attempts=0)
+    kept = result(DONE, out(_ALIGNMENT, "alignment.fasta"), err(b"")).draft.job
+    return {
+        "news": Written(draft=draft(LetterKind.NEWS, weekly)),
+        "news-queued": Written(draft=draft(LetterKind.NEWS, queued, facts={"ahead": 12, "run": 2})),
+        "notice": Written(
+            draft=draft(LetterKind.NOTICE, kept, facts={"keep_max": timedelta(days=90)})
+        ),
+        "notice-last": Written(
+            draft=draft(LetterKind.NOTICE, kept, facts={"keep_max": timedelta(days=14)})
+        ),
     }
 
 

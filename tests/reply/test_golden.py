@@ -56,13 +56,6 @@ def test_a_letter_reads_well_in_72_columns(name):
     assert not any(first == second == "" for first, second in pairwise(lines))
 
 
-@pytest.mark.parametrize("name", LETTERS)
-def test_nothing_is_offered_by_reply_while_commands_are_not_taken(name):
-    words = text(read(LETTERS[name].composed())).lower()
-    assert "reply with" not in words
-    assert "reply to" not in words
-
-
 @pytest.mark.parametrize("name", ["confirm", "confirm-watcher"])
 def test_a_letter_that_asks_does_not_confirm_where_it_is_quoted_with_no_mark(name):
     words = text(read(LETTERS[name].composed()))

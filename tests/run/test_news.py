@@ -11,7 +11,7 @@ import pytest
 from mailgate.model import Attempt, JobId, Progress
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.news import News
-from mailgate.spool import jobs
+from mailgate.spool import jobs, notices
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
 from tests.spool.made import begun_attempt
@@ -62,11 +62,11 @@ async def test_a_receipt_that_cannot_be_written_is_delayed_and_still_due(
     begun(spool.folder)
     news = News(spool)
     with locked(spool.folder):
-        await news.tell_receipts()
-    assert "delayed what=receipts" in capsys.readouterr().err
-    assert jobs.next_receipt(spool.view) is not None
-    await news.tell_receipts()
-    assert jobs.next_receipt(spool.view) is None
+        await news.tell_due()
+    assert "delayed what=news" in capsys.readouterr().err
+    assert notices.next_due(spool.view) is not None
+    await news.tell_due()
+    assert notices.next_due(spool.view) is None
 
 
 async def test_all_receipts_that_are_due_are_planned_at_one_look_a_few_in_an_operation(
@@ -74,8 +74,8 @@ async def test_all_receipts_that_are_due_are_planned_at_one_look_a_few_in_an_ope
 ) -> None:
     for _ in range(25):
         begun(spool.folder)
-    await News(spool).tell_receipts()
-    assert jobs.next_receipt(spool.view) is None
+    await News(spool).tell_due()
+    assert notices.next_due(spool.view) is None
     operations = spool.view.one("SELECT COUNT(DISTINCT planned) AS n FROM letter")
     assert operations is not None
     assert operations["n"] > 1

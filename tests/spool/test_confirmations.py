@@ -8,7 +8,7 @@ from mailgate.desk.confirming import Token, confirm
 from mailgate.errors import NoSpace, Transient
 from mailgate.model import How, Identity, JobId, LetterKind, Plan, Request, Staged
 from mailgate.phases import Phase
-from mailgate.spool import confirmations, holds, jobs, keep, letters, mail
+from mailgate.spool import confirmations, holds, jobs, keep, letters, mail, notices
 from mailgate.spool.confirmations import Terms
 from mailgate.spool.database import Connection, Tx
 from mailgate.spool.mail import Room
@@ -151,7 +151,7 @@ def test_a_confirmed_job_is_its_owners_and_confirming_twice_does_nothing(spool: 
         assert confirmed(tx, token(spool)) == "confirmed-before"
     found = jobs.fetch(spool.view, job)
     assert (found.phase, found.owner.how) == (Phase.QUEUED, How.CONFIRMED)
-    assert jobs.next_receipt(spool.view) is not None
+    assert notices.next_due(spool.view) is not None
     with spool.transaction() as tx:
         tx.now += timedelta(days=4)
         assert confirmations.expire(tx, TERMS).mails == ()

@@ -17,7 +17,7 @@ from mailgate.model import (
     Wish,
 )
 from mailgate.phases import Event, IllegalStepError, Phase
-from mailgate.spool import appointments, attempts, jobs, letters, wishes
+from mailgate.spool import appointments, attempts, jobs, letters, notices, wishes
 from mailgate.spool.database import Connection
 from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
 
@@ -196,11 +196,11 @@ def test_progress_is_told_by_quarters(spool: Connection) -> None:
 def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Connection) -> None:
     late, over = a_job(spool), a_job(spool)
     ended(spool, over)
-    assert (jobs.next_receipt(spool.view) or 0) > datetime.now(UTC).timestamp()
+    assert (notices.next_due(spool.view) or 0) > datetime.now(UTC).timestamp()
     with spool.transaction() as tx:
         appointments.shift(tx, -61, since=tx.at)
-        assert jobs.plan_receipts(tx, limit=10) == 1
-        assert jobs.plan_receipts(tx, limit=10) == 0
+        assert notices.plan_due(tx, limit=10) == 1
+        assert notices.plan_due(tx, limit=10) == 0
     queue = letters.queue(spool.view)
     assert [(q.kind, q.job) for q in queue if q.kind is LetterKind.RECEIPT] == [("receipt", late)]
 

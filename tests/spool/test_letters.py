@@ -5,7 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailgate.model import Attempt, LetterKind, LetterState, Notify, Progress
-from mailgate.spool import appointments, attempts, jobs, keep, letters, mail, returned
+from mailgate.spool import (
+    appointments,
+    attempts,
+    jobs,
+    keep,
+    letters,
+    mail,
+    notices,
+    returned,
+    unsent,
+)
 from mailgate.spool.database import Connection, Tx
 from tests.spool.made import DONE, WEEK, a_job, accepted, ended
 
@@ -83,7 +93,7 @@ def test_a_letter_set_aside_waits_for_the_operator(spool: Connection) -> None:
     (queued,) = letters.queue(spool.view)
     assert (queued.state, queued.last_words) == (LetterState.HELD, "550 no such user")
     with spool.transaction() as tx:
-        assert letters.retry_now(tx, number)
+        assert unsent.retry_now(tx, number)
     assert due(spool) == [number]
 
 
@@ -107,7 +117,7 @@ def a_chatty_job(spool: Connection) -> Attempt:
         attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
         tx.execute("UPDATE job SET receipt_due = ? WHERE id = ?", tx.at, job)
-        jobs.plan_receipts(tx, limit=9)
+        notices.plan_due(tx, limit=9)
         attempts.begun(tx, attempt, tx.now)
         of_this = [plan.id for plan in letters.planned(tx, besides=(), limit=9) if plan.job == job]
         for number in of_this:

@@ -1,0 +1,58 @@
+"""What letters say that fall due by the clock: news of a job, and that its outputs go."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from mailgate import said
+from mailgate.model import Job, LetterKind, Stream
+from mailgate.reply.draft import Draft, Given
+from mailgate.reply.layout import fact
+
+_LONGER = timedelta(days=7)
+# Whatever is less is not worth a mail.
+_LEAST = timedelta(days=1)
+
+
+def facts_of(draft: Draft, given: Given) -> dict[str, object]:
+    """Return what a NEWS or NOTICE letter says beyond any about a job."""
+    return _news(draft, given) if draft.kind is LetterKind.NEWS else _notice(draft, given)
+
+
+def _news(draft: Draft, given: Given) -> dict[str, object]:
+    """Say why a job waits still: how many are before it, and how many run."""
+    job = draft.job
+    assert job  # noqa: S101 - checked() has seen it
+    return {
+        "ahead": given.optional("ahead", int) or 0,
+        "run": given.optional("run", int) or 0,
+        "waited": fact(said.duration(draft.now - job.created)),
+        "every": fact(said.duration(job.every)) if job.every else "",
+    }
+
+
+def _notice(draft: Draft, given: Given) -> dict[str, object]:
+    """Say what goes, when, and how long it can be kept instead."""
+    job = draft.job
+    assert job  # noqa: S101 - checked() has seen it
+    kept = [stream for stream in job.streams if stream.size]
+    return {
+        "kept_until": fact(said.moment(job.destruction)) if job.destruction else "",
+        "outputs_count": len(kept),
+        "kept_size": fact(said.size(_bytes(kept))),
+        **_longer(job, given.optional("keep_max", timedelta)),
+    }
+
+
+def _bytes(streams: Sequence[Stream]) -> int:
+    return sum(stream.size for stream in streams)
+
+
+def _longer(job: Job, most: timedelta | None) -> Mapping[str, object]:
+    """Return how much longer a reply can ask for, and until which day; "" where it cannot."""
+    if job.destruction is None or job.ended is None:
+        return {"extend": "", "until": ""}
+    more = _LONGER if most is None else min(_LONGER, job.ended + most - job.destruction)
+    if more < _LEAST:
+        return {"extend": "", "until": ""}
+    more = timedelta(days=more.days)
+    return {"extend": said.sendable(more), "until": f"{job.destruction + more:%Y-%m-%d}"}

@@ -1,0 +1,140 @@
+"""Letters that fall due by the clock: receipts, news of jobs that wait or run, notices of the end.
+
+Each is planned in one transaction with what keeps it from being planned again. The questions are
+answered by partial indexes: jobs of which nothing is due weigh nothing.
+"""
+
+from datetime import timedelta
+
+from mailgate.model import Job, JobId, LetterKind
+from mailgate.phases import ACTIVE
+from mailgate.spool import letters
+from mailgate.spool.database import Row, Tx, View
+from mailgate.spool.jobs import fetch
+
+BEFORE = timedelta(hours=24)
+"""So long before its outputs are destroyed a job's owner is told."""
+
+SHORT = timedelta(days=3)
+"""Who has them kept for less knows that they go."""
+
+_FRESH = "state IN ('PLANNED', 'WAITING', 'HELD')"
+
+
+def next_due(view: View) -> float | None:
+    """When the next receipt or news is due, as seconds since 1970; None when none is."""
+    row = view.one(
+        "SELECT MIN(due) AS due FROM ("
+        "SELECT MIN(receipt_due) AS due FROM job WHERE receipt_due IS NOT NULL UNION ALL"
+        " SELECT MIN(news_due) FROM job WHERE news_due IS NOT NULL)"
+    )
+    return row["due"] if row else None
+
+
+def plan_due(tx: Tx, *, limit: int) -> int:
+    """Plan receipts and news that are due, ``limit`` of each at most.
+
+    Returns how many of the kind that had more.
+    """
+    return max(_plan_receipts(tx, limit), _plan_news(tx, limit))
+
+
+def _plan_receipts(tx: Tx, limit: int) -> int:
+    rows = tx.all(
+        "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?", tx.at, limit
+    )
+    for row in rows:
+        job = fetch(tx, JobId(row["id"]))
+        tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
+        if job.phase in ACTIVE:
+            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt")
+    return len(rows)
+
+
+# --- news -----------------------------------------------------------------------------------------
+
+
+def _plan_news(tx: Tx, limit: int) -> int:
+    rows = tx.all(
+        "SELECT id, news_due, news_every FROM job WHERE news_due <= ? ORDER BY news_due LIMIT ?",
+        tx.at,
+        limit,
+    )
+    for row in rows:
+        job = fetch(tx, JobId(row["id"]))
+        goes_on = job.phase in ACTIVE and row["news_every"]
+        # Periods that nobody was there for are not made up for.
+        due = _after(row["news_due"], row["news_every"], tx.at) if goes_on else None
+        tx.execute("UPDATE job SET news_due = ? WHERE id = ?", due, job.id)
+        if goes_on and not _has_unsent_news(tx, job):
+            cause = f"news {row['news_due']:.0f}"
+            letters.plan(tx, job, LetterKind.NEWS, cause=cause, facts=_place(tx, job))
+    return len(rows)
+
+
+def _after(due: float, every: float, now: float) -> float:
+    return due + every * (max(now - due, 0) // every + 1)
+
+
+def _has_unsent_news(view: View, job: Job) -> bool:
+    """Whether the last news has not left: two at once say no more than one."""
+    return (
+        view.one(f"SELECT 1 FROM letter WHERE job = ? AND kind = 'news' AND {_FRESH}", job.id)
+        is not None
+    )
+
+
+def _place(view: View, job: Job) -> dict[str, object]:
+    """Say how many jobs wait before a job, and how many run: why it is queued still."""
+    ahead = view.count(
+        "SELECT COUNT(*) FROM job WHERE phase = 'QUEUED'"
+        " AND queued < (SELECT queued FROM job WHERE id = ?)",
+        job.id,
+    )
+    run = view.count(
+        "SELECT COUNT(*) FROM job INDEXED BY job_active WHERE phase = 'EXECUTING' AND phase IN"
+        " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
+    )
+    return {"ahead": ahead, "run": run}
+
+
+# --- notices --------------------------------------------------------------------------------------
+
+
+def plan_notices(tx: Tx, *, limit: int) -> int:
+    """Plan the letters that say, a day before, that a job's outputs go. Returns how many were seen.
+
+    One for each date: a destruction that is moved is told of again before the new date.
+    """
+    rows = tx.all(
+        "SELECT id, ended, destruction FROM job INDEXED BY job_notice"
+        " WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
+        " AND noticed IS NOT destruction AND destruction <= ? ORDER BY destruction LIMIT ?",
+        tx.at + BEFORE.total_seconds(),
+        limit,
+    )
+    for row in rows:
+        tx.execute("UPDATE job SET noticed = destruction WHERE id = ?", row["id"])
+        if _is_worth_telling(tx, row):
+            job = fetch(tx, JobId(row["id"]))
+            cause = f"notice {row['destruction']:.0f}"
+            letters.plan(tx, job, LetterKind.NOTICE, cause=cause)
+    return len(rows)
+
+
+def _is_worth_telling(tx: Tx, row: Row) -> bool:
+    if row["destruction"] <= tx.at or is_short(row["destruction"] - row["ended"]):
+        return False
+    kept = tx.one("SELECT 1 FROM stream WHERE job = ? AND size > 0 LIMIT 1", row["id"])
+    # Who named the date within its last day knows it.
+    named = tx.one(
+        "SELECT 1 FROM event WHERE job = ? AND verb = 'kept' AND at > ? LIMIT 1",
+        row["id"],
+        row["destruction"] - BEFORE.total_seconds(),
+    )
+    return kept is not None and named is None
+
+
+def is_short(seconds: float) -> bool:
+    """Whether outputs that are kept so long go without a word."""
+    return seconds < SHORT.total_seconds()
