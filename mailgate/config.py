@@ -24,6 +24,7 @@ from mailgate.settings.tree import (
     Gateway,
     ImapDoor,
     Keep,
+    LmtpDoor,
     Local,
     Maildir,
     PipeDoor,
@@ -46,6 +47,7 @@ __all__ = [
     "Gateway",
     "ImapDoor",
     "Keep",
+    "LmtpDoor",
     "Local",
     "Maildir",
     "PipeDoor",
@@ -74,6 +76,7 @@ class _Root:
 TABLES: Mapping[str, type] = {
     "gateway": Gateway,
     "listen.smtp": SmtpDoor,
+    "listen.lmtp": LmtpDoor,
     "listen.pipe": PipeDoor,
     "listen.imap": ImapDoor,
     "read": Read,
@@ -154,6 +157,10 @@ def examine(file: Path) -> Examined:
     _check_folders(sheet, config)
     if config.deliver.smtp is not None:
         _check_relay(sheet, config.deliver.smtp)
+    if config.smtp is not None:
+        _check_tls(sheet, config.smtp)
+    if config.lmtp is not None:
+        _check_lmtp(sheet, config.lmtp)
     return Examined(
         config=config, mistakes=sheet.mistakes, misplaced=sheet.mistakes_at(_tells_a_place)
     )
@@ -167,13 +174,13 @@ def _tells_a_place(place: Place) -> bool:
 def _tree(sheet: Sheet) -> Config:
     tops = {name.partition(".")[0] for name in TABLES}
     sheet.table((), _Root, tables=tops | {"listen"})
-    sheet.table(("listen",), _Root, tables=("smtp", "pipe", "imap"))
+    sheet.table(("listen",), _Root, tables=("smtp", "lmtp", "pipe", "imap"))
     gateway = sheet.table(("gateway",), Gateway)
-    has_smtp = sheet.has(("listen", "smtp"))
     return Config(
         path=sheet.document.path.absolute(),
         gateway=gateway,
-        smtp=sheet.table(("listen", "smtp"), SmtpDoor) if has_smtp else None,
+        smtp=_table(sheet, ("listen", "smtp"), SmtpDoor, wanted=False),
+        lmtp=_table(sheet, ("listen", "lmtp"), LmtpDoor, wanted=False),
         pipe=sheet.table(("listen", "pipe"), PipeDoor),
         imap=mailboxes.read(sheet),
         read=sheet.table(("read",), Read),
@@ -269,3 +276,31 @@ def _check_relay(sheet: Sheet, relay: Relay) -> None:
         sheet.wrong((*place, "password_file"), "is missing", "the file of the user's password")
     if relay.password_file is not None and (fault := secret.fault(relay.password_file)):
         sheet.wrong((*place, "password_file"), fault, secret.EXPECTED)
+
+
+def _check_tls(sheet: Sheet, door: SmtpDoor) -> None:
+    place = ("listen", "smtp")
+    pair = {"tls_cert": door.tls_cert, "tls_key": door.tls_key}
+    if any(pair.values()) and not all(pair.values()):
+        name = next(name for name, file in pair.items() if file is None)
+        sheet.wrong((*place, name), "is missing", "both tls_cert and tls_key, or neither")
+    for name in ("port_tls", "users"):
+        if getattr(door, name) is not None and not any(pair.values()):
+            sheet.wrong((*place, name), "needs TLS", "tls_cert and tls_key beside it")
+    if door.tls_key is not None and (fault := secret.fault(door.tls_key)):
+        sheet.wrong((*place, "tls_key"), fault, secret.EXPECTED)
+    # Before the first `mailgate password` there is none, and nobody can log in.
+    if door.users and os.path.lexists(door.users) and (fault := secret.fault(door.users)):
+        sheet.wrong((*place, "users"), fault, secret.EXPECTED)
+
+
+def _check_lmtp(sheet: Sheet, door: LmtpDoor) -> None:
+    place = ("listen", "lmtp")
+    if door.socket is None:
+        return
+    for name in ("host", "port"):
+        if sheet.has((*place, name)):
+            sheet.wrong((*place, name), "stands beside socket", "a socket, or host and port")
+    # sun_path of unix(7), with the NUL at its end.
+    if len(os.fsencode(door.socket)) > 107:
+        sheet.wrong((*place, "socket"), "is too long a path", "at most 107 bytes")

@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from mailgate import log
 from mailgate.config import Config, Courier
-from mailgate.config import SmtpDoor as SmtpListen
 from mailgate.deliver import outbox
 from mailgate.desk import Counter, Desk
 from mailgate.errors import BadConfig, MailgateError, Permanent
@@ -23,7 +22,7 @@ from mailgate.hands import Crew, Hands
 from mailgate.janitor import Janitor
 from mailgate.model import Job, Stream
 from mailgate.read.reader import Reader
-from mailgate.receive.smtp import SmtpDoor
+from mailgate.receive import doors as receive
 from mailgate.reply.compose import Writer
 from mailgate.reply.composer import Composer
 from mailgate.run import sandbox
@@ -83,6 +82,8 @@ async def _alone(config: Config, services: Mapping[str, Service]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        # Until the doors are open there is nothing to read again.
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
         spool = Spool(folder, Site.of(config.gateway.address))
         spool.open()
         try:
@@ -130,8 +131,9 @@ async def _served(
         stack.push_async_callback(engine.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)
-        doors = await _opened_doors(config, counter)
+        doors = await receive.opened(config, counter)
         stack.push_async_callback(_drained, doors, post)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, receive.reload, doors)
         log.event("ready", services=",".join(sorted(services)), paused=config.run.paused or None)
         notify("READY=1")
         await stop.wait()
@@ -226,6 +228,8 @@ def _hidden(config: Config, folder: Folder) -> list[Path]:
     """Return what no job may see: others' mail and letters, and secrets."""
     relay, maildir = config.deliver.smtp, config.deliver.maildir
     secrets = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
+    if config.smtp is not None:
+        secrets += [config.smtp.tls_key, config.smtp.users]
     return [
         folder.root,
         *([maildir.path] if maildir else []),
@@ -246,40 +250,7 @@ def _is_file(word: str) -> bool:
     return Path(word).is_absolute() and Path(word).is_file()
 
 
-class Door(Protocol):
-    """A way in that is open."""
-
-    async def stop(self, grace: timedelta) -> None:
-        """Take nothing more; what is under way may end within ``grace``."""
-        ...
-
-
-async def _opened_doors(config: Config, counter: Counter) -> list[Door]:
-    doors: list[Door] = []
-    if config.smtp is not None:
-        doors.append(await _smtp(config, config.smtp, counter))
-    if config.imap:
-        # Only what is configured is imported.
-        from mailgate.receive.imap.door import ImapDoor  # noqa: PLC0415
-
-        mailboxes = ImapDoor(counter, config.imap)
-        mailboxes.start()
-        doors.append(mailboxes)
-    return doors
-
-
-async def _smtp(config: Config, listen: SmtpListen, counter: Counter) -> Door:
-    door = SmtpDoor(counter, listen, socket.getfqdn(), trusted=config.trust.networks)
-    try:
-        port = await door.start()
-    except OSError as error:
-        message = f"cannot listen on {listen.host}:{listen.port}: {error.strerror}"
-        raise Permanent(message) from error
-    log.event("listening", door="smtp", host=listen.host, port=port)
-    return door
-
-
-async def _drained(doors: list[Door], post: outbox.Outbox) -> None:
+async def _drained(doors: list[receive.Door], post: outbox.Outbox) -> None:
     """Let what is on its way in or out come to its end, for a while."""
     stops = [door.stop(timedelta(seconds=_GRACE)) for door in doors]
     await asyncio.gather(*stops, post.drain(_GRACE))

@@ -73,6 +73,13 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
             host = "::1"
             port = 0
             max_size = "25 MB"
+            tls_cert = "cert.pem"
+            tls_key = "password"
+            port_tls = 465
+            users = "users"
+            [listen.lmtp]
+            socket = "lmtp.sock"
+            max_size = "1 MB"
             [listen.pipe]
             trust = true
             max_size = 1000
@@ -116,6 +123,10 @@ def test_every_key_of_the_house_is_read(tmp_path: Path) -> None:
     )
     assert config.smtp is not None
     assert (config.smtp.host, config.smtp.port, config.smtp.max_size) == ("::1", 0, 25_000_000)
+    assert (config.smtp.tls_cert, config.smtp.tls_key) == (tmp_path / "cert.pem", password)
+    assert (config.smtp.port_tls, config.smtp.users) == (465, tmp_path / "users")
+    assert config.lmtp is not None
+    assert (config.lmtp.socket, config.lmtp.max_size) == (tmp_path / "lmtp.sock", 1_000_000)
     assert config.pipe.trust
     assert config.pipe.max_size == 1000
     assert (config.read.workers, config.read.time_limit) == (2, timedelta(minutes=1))

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from mailgate.cli.machine import looked
 from mailgate.cli.options import parser, services_of
-from mailgate.config import Config, Tls, Trust, examine
+from mailgate.config import Config, Examined, Tls, Trust, examine
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.parse.address import mailboxes
 from mailgate.receive.imap.token import missing
 from mailgate.reply.compose import Writer
 from mailgate.services import Service, warnings
+from mailgate.users import Users
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +99,7 @@ def look(file: Path) -> Found:
     found.mistakes += examined.mistakes
     _look_at_services(found, examined.config)
     _look_at_templates(found, examined.config)
+    _look_at_logins(found, examined)
     found.warnings += [escaped(warning) for warning in _warnings(examined.config)]
     try:
         found.warnings += [escaped(words) for words in looked(examined.config, found.services)]
@@ -133,6 +135,24 @@ def _look_at_templates(found: Found, config: Config) -> None:
         found.mistakes += str(error).splitlines()
 
 
+def _look_at_logins(found: Found, examined: Examined) -> None:
+    """Look into the certificate and the users as the door would; a file that is wrong is told."""
+    door = examined.config.smtp
+    if door is None or examined.mistakes:
+        return
+    try:
+        if door.tls_cert is not None and door.tls_key is not None:
+            from mailgate.receive.smtp import context  # noqa: PLC0415 - most have none
+
+            context(door.tls_cert, door.tls_key)
+        if door.users is not None and not Users.read(door.users):
+            found.warnings.append(
+                "[listen.smtp] users: nobody can log in yet; 'mailgate password' makes a user"
+            )
+    except BadConfig as error:
+        found.mistakes += [escaped(line) for line in str(error).splitlines()]
+
+
 def _warnings(config: Config) -> Iterator[str]:
     for network in config.trust.networks:
         yield (
@@ -147,6 +167,7 @@ def _warnings(config: Config) -> Iterator[str]:
         )
     yield from _mailbox_warnings(config)
     trusted = config.pipe.trust or any(one.trust for one in config.imap)
+    trusted = trusted or (config.smtp is not None and config.smtp.users is not None)
     if not config.trust.networks and not config.trust.authserv_id and not trusted:
         yield "nothing vouches for any sender, so that no request is taken: see [trust]"
     relay = config.deliver.smtp

@@ -1,8 +1,9 @@
 """The desk as the doors see it: sinks that are acknowledged after their receipt."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from mailgate import crash, log
 from mailgate.desk.desk import Desk
@@ -14,14 +15,16 @@ from mailgate.errors import (
 )
 from mailgate.model import Envelope
 from mailgate.spool import mail
+from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The message is durable, under this number."""
+    """The message is durable, under this number, for all recipients but the ``refused``."""
 
     id: int
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
 
 
 class Sink:
@@ -50,7 +53,7 @@ class Sink:
         """
         try:
             accepted = await self._sealed()
-            number = await self._spool.write(lambda tx: mail.accept(tx, accepted))
+            number = await self._spool.write(lambda tx: self._accept(tx, accepted))
         except Refusal as error:
             await self._refused(error)
             raise
@@ -70,7 +73,15 @@ class Sink:
             raise
         crash.point("accept:committed")
         told(accepted, number)
-        return Receipt(id=number)
+        for address, denied in self._intake.refused.items():
+            refused(replace(self._envelope, recipients=(address,)), denied, accepted.key)
+        return Receipt(id=number, refused=self._intake.refused)
+
+    def _accept(self, tx: Tx, accepted: mail.Accepted) -> int:
+        number = mail.accept(tx, accepted)
+        for address, error in self._intake.refused.items():
+            tx.note("refused", key=accepted.key, detail=f"{address}: {error}")
+        return number
 
     async def _sealed(self) -> mail.Accepted:
         if not self._intake.big:

@@ -1,8 +1,8 @@
 """Who may write to what: the house's addresses, and what is decided about a message at the door."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -156,7 +156,8 @@ class Desk:
         Refusal
             It is not taken; the sentence says why.
         """
-        places = [self.place(envelope, address) for address in dict.fromkeys(envelope.recipients)]
+        found = {address: self.place(envelope, address) for address in envelope.recipients}
+        places = list(found.values())
         tokens = [p.name for p in places if p.purpose is Purpose.CONFIRM]
         if tokens and len(places) > 1:
             message = "write to the address of a confirmation alone"
@@ -179,7 +180,14 @@ class Desk:
         if claimed and (errands or back):
             message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
             raise Refusal(message)
-        errands += self._allowed(vouched.identity, dict.fromkeys(names))
+        denials = self._denials(vouched.identity, dict.fromkeys(names))
+        # Over LMTP each recipient has an answer of its own: what is denied is told there at once.
+        told = {name: why for name, why in denials.items() if why and envelope.door == "lmtp"}
+        errands += [
+            (Errand.DENIED if why else Errand.REQUEST, name)
+            for name, why in denials.items()
+            if name not in told
+        ]
         wanted = [self.services[name] for kind, name in errands if kind is Errand.REQUEST]
         rules = quotas.rules(self.config.quota, wanted, vouched.identity)
         quotas.check_mail(self._view(), rules, size, now=datetime.now(UTC))
@@ -191,6 +199,11 @@ class Desk:
             by=vouched.by,
             room=self._unconfirmed() if claimed else None,
             counted=quotas.counted_mail(rules),
+            refused={
+                address: NotAllowed(told[place.name])
+                for address, place in found.items()
+                if place.purpose is Purpose.SERVICE and place.name in told
+            },
         )
 
     def _back(self, places: Sequence[Place]) -> list[tuple[Errand, str]]:
@@ -264,14 +277,15 @@ class Desk:
             return False
         return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
 
-    def _allowed(self, identity: Identity, names: Mapping[str, None]) -> list[tuple[Errand, str]]:
+    def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, str]:
+        """Map services to why the sender may not use them, "" where that is allowed; never all."""
         if identity.how is How.CLAIMED:
             # What he may do is asked of whom he will be once he has confirmed.
             identity = Identity(address=identity.address, how=How.CONFIRMED)
-        refusals = {name: self.services[name].refusal(identity) for name in names}
-        if all(refusals.values()):
-            raise NotAllowed("; ".join(refusals.values()))
-        return [(Errand.DENIED if refusals[n] else Errand.REQUEST, n) for n in names]
+        denials = {name: self.services[name].refusal(identity) for name in names}
+        if all(denials.values()):
+            raise NotAllowed("; ".join(denials.values()))
+        return denials
 
     def room(self, more: int = 0) -> None:
         """Check that the disk has room for ``more`` bytes beside what is to stay free.
@@ -296,6 +310,7 @@ class Verdict:
 
     ``by`` says what vouches for the identity, ``counted`` which quotas count its bytes. Where it is
     not ``kept``, only that it came is.
+    ``refused``: recipients, as the client wrote them, that do not get it, which the door tells.
     ``room`` is set where nothing vouches for it: what mail that waits for a confirmation may take.
     """
 
@@ -307,3 +322,4 @@ class Verdict:
     counted: tuple[str, ...] = ()
     kept: bool = True
     room: Room | None = None
+    refused: Mapping[str, Refusal] = field(default_factory=dict)

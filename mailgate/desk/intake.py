@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 
 from mailgate import crash
 from mailgate.desk.desk import Desk
 from mailgate.errors import (
     MailgateError,
+    Refusal,
     TooBig,
 )
 from mailgate.model import Envelope
@@ -24,6 +26,11 @@ class Intake:
     """The bytes of one message on their way in: in memory while small, in a file when big.
 
     Blocking; a failed write is remembered and told at the end, so that a door can read on.
+
+    Attributes
+    ----------
+    refused
+        Once sealed: recipients that do not get it, for a door that tells each.
     """
 
     def __init__(self, desk: Desk, envelope: Envelope) -> None:
@@ -34,6 +41,7 @@ class Intake:
         self._bytes = files.Growing(desk.folder.mail / secrets.token_hex(12), small=SMALL)
         self._size = 0
         self._trouble: MailgateError | None = None
+        self.refused: Mapping[str, Refusal] = {}
 
     @property
     def big(self) -> bool:
@@ -82,6 +90,7 @@ class Intake:
     def _seal(self) -> mail.Accepted:
         header = self._header()
         verdict = self._desk.judge(self._envelope, header, self._size)
+        self.refused = verdict.refused
         if self._trouble is not None:
             raise self._trouble
         self._desk.room(self._size if verdict.kept else 0)

@@ -134,13 +134,18 @@ class Taking:
 
 
 # --- the client's side of the connection ----------------------------------------------------------
-# asyncio's reader has no method to look whether a line is there, nor to put bytes back: these two
+# asyncio's reader has no method to look whether a line is there, nor to put bytes back: these
 # lean on its private buffer, as aiosmtpd itself does.
 
 
 def has_line(reader: asyncio.StreamReader) -> bool:
     """Tell whether a command line can be read without waiting for the client."""
     return b"\n" in reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def has_more(reader: asyncio.StreamReader) -> bool:
+    """Tell whether the client has said anything that was not read yet."""
+    return bool(reader._buffer)  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def put_back(reader: asyncio.StreamReader, rest: bytes) -> None:

@@ -52,6 +52,8 @@ def wrong_sender(path: Path, max_size: int) -> str | None:
                     return too_big(max_size).smtp_reply
             case "BODY" if value.upper() in {"7BIT", "8BITMIME"}:
                 pass
+            case "AUTH":
+                pass  # RFC 4954, 5: who submitted it somewhere else; nothing is made of that.
             case _:
                 return f"555 5.5.4 {name[:40]} cannot be had like that"
     if not path.address.isascii():

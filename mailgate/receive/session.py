@@ -1,28 +1,28 @@
-"""One SMTP session (RFC 5321): the talk with one client."""
+"""One session of SMTP (RFC 5321) or LMTP (RFC 2033): what the client asks, and what it is told."""
 
 import asyncio
 import contextlib
-import traceback
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-import aiosmtpd.smtp
-
 from mailgate import log
 from mailgate.errors import MailgateError, Refusal
-from mailgate.model import Envelope
-from mailgate.receive.data import BLOCK, Body, Taking, has_line, put_back, read_line
+from mailgate.model import Envelope, User
+from mailgate.receive.connection import LINE, Connection
+from mailgate.receive.data import Body, Taking, has_more, put_back
+from mailgate.receive.login import MECHANISMS, BadExchangeError, exchange
 from mailgate.receive.path import read_path, wrong_recipient, wrong_sender
-from mailgate.receive.terms import Terms, too_big
-
-_LINE: Final = 2048
-"""Bytes of a command line; RFC 5321, 4.5.3.1.4 asks for 512, extensions for more."""
+from mailgate.receive.terms import Logins, Receipt, Terms, too_big
 
 _PATIENCE: Final = 100
 _REFUSED: Final = 1
 _NONSENSE: Final = 5
 """A session may waste this much patience between two messages that are taken: a refused sender or
 recipient costs 1, a command that makes no sense and a refused message 5."""
+
+_FAILURES: Final = 3
+"""Logins that may fail before the session ends."""
 
 _TURN: Final = 32
 """Pipelined commands that are obeyed before other sessions have a turn."""
@@ -39,139 +39,35 @@ _FOREIGN: Final = frozenset({b"BDAT", b"CONNECT", b"GET", b"OPTIONS", b"POST", b
 """A browser can be made to post a form to a door on its own machine, whose address the operator may
 trust; and what follows BDAT, which is not offered, is no command."""
 
-_LINGER: Final = 5.0
-"""Seconds in which a client that was sent away may still read the reason."""
 
-
-class Session(aiosmtpd.smtp.SMTP):
-    """One client's connection.
-
-    Of aiosmtpd stay the connection's set-up, STARTTLS and AUTH (neither is offered yet). The loop
-    over commands and the commands are our own: theirs read DATA line by line, write each reply line
-    by itself, and parse an address at the price of a small message's way to the spool.
-
-    Nothing is cancelled when the client goes: reads end, writes fail, a commit ends as it ends.
-
-    Parameters
-    ----------
-    admit
-        Says why the client must go at once, or None.
-    ended
-        Told when the talk is over.
-    """
-
-    # The name is aiosmtpd's; all it sets is how much waits unread: twice that, and asyncio stops
-    # reading from the client. A line of DATA may be of any length.
-    line_length_limit = BLOCK // 2
+class Session(Connection):
+    """The talk with one client, from greeting to goodbye."""
 
     def __init__(
         self,
         terms: Terms,
         loop: asyncio.AbstractEventLoop,
         *,
-        admit: "Callable[[Session], str | None]",
-        ended: "Callable[[Session], None]",
+        admit: Callable[[Connection], str | None],
+        ended: Callable[[Connection], None],
     ) -> None:
-        super().__init__(
-            self,  # where aiosmtpd looks for hooks, of which there are none
-            hostname=terms.hostname,
-            data_size_limit=terms.max_size,
-            timeout=terms.idle.total_seconds(),
-            loop=loop,
-        )
-        self._terms = terms
-        self._admit = admit
-        self._ended = ended
-        self.peer: str | None = None
-        self.near = False  # a relay of the house
-        self._out = bytearray()
+        super().__init__(terms, loop, admit=admit, ended=ended)
         self._greeted = False
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._user: User | None = None
+        self._failures = 0
         self._patience = _PATIENCE
-        self._taking = False
-        self._over = False
-        self._waits_since: float | None = None
-
-    def __dir__(self) -> list[str]:
-        """Name nothing: aiosmtpd's constructor would look through all names for commands.
-
-        That search alone takes a quarter of the time of taking a small message.
-        """
-        return []
-
-    @property
-    def talk(self) -> asyncio.Task[None] | None:
-        """The task that talks to the client, once connected."""
-        return self._handler_coroutine
-
-    def leave(self) -> None:
-        """Say goodbye; where a message is being taken, after the reply to it."""
-        self._over = True
-        if not self._taking:
-            self._goodbye("421 4.3.2", "the gateway is shutting down")
-
-    # --- what the connection tells us -------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the talk."""
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else None
-        reason = self._admit(self)
-        super().connection_made(transport)
-        if reason:
-            self._log_refusal("connect", reason)
-            self._goodbye("421 4.3.2", f"{reason}, try again later")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Let the talk find the end of its input."""
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self.transport = None
-
-    def eof_received(self) -> bool | None:
-        """Let the talk answer what came before the end; the client may still be listening."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
-
-    def _timeout_cb(self) -> None:
-        """Send away a client that keeps us waiting; time in which we are busy does not count."""
-        waited = 0.0 if self._waits_since is None else self.loop.time() - self._waits_since
-        if self.transport is None or self.transport.is_closing():
-            self._writer.transport.abort()
-        elif waited < self._timeout_duration:
-            self._reset_timeout(self._timeout_duration - waited)
-        else:
-            self._goodbye("421 4.4.2", "nothing was heard for too long")
-
-    def _goodbye(self, code: str, words: str) -> None:
-        self._over = True
-        self._say(f"{code} {self.hostname} {words}")
-        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
-            self.transport.write(bytes(self._out))
-            self.transport.close()
-            self._reset_timeout(min(_LINGER, self._timeout_duration))
-        self._out.clear()
+        # RFC 2033, 4.1: LMTP has a greeting of its own, and neither of the others.
+        self._greetings = (b"LHLO",) if terms.lmtp else (b"HELO", b"EHLO")
 
     # --- the talk ---------------------------------------------------------------------------------
 
-    async def _handle_client(self) -> None:
-        try:
-            await self._converse()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # The client went without QUIT.
-        except asyncio.CancelledError:
-            self._writer.transport.abort()
-            raise
-        except Exception as error:  # noqa: BLE001 - one client's trouble is not the next one's
-            self._log_failure("talk", error)
-        finally:
-            self._ended(self)
-            if self.transport is not None:
-                self.transport.close()
-
     async def _converse(self) -> None:
-        self._say(f"220 {self.hostname} ESMTP mailgate")
+        if self._terms.tls_first and self._terms.tls is not None:
+            await self._secure(self._terms.tls)
+        protocol = "LMTP" if self._terms.lmtp else "ESMTP"
+        self._say(f"220 {self.hostname} {protocol} mailgate")
         turns = 0
         while not self._over:
             await self._obey(await self._next_line())
@@ -183,12 +79,12 @@ class Session(aiosmtpd.smtp.SMTP):
 
     async def _obey(self, line: bytes | None) -> None:
         if line is None:
-            self._scold(f"500 5.5.6 a command line has at most {_LINE} bytes")
+            self._scold(f"500 5.5.6 a command line has at most {LINE} bytes")
             return
         word, _, argument = line.strip().partition(b" ")
         match word.upper():
-            case b"HELO" | b"EHLO" as verb:
-                self._greet(argument, extended=verb == b"EHLO")
+            case b"HELO" | b"EHLO" | b"LHLO" as verb if verb in self._greetings:
+                self._greet(argument, extended=verb != b"HELO")
             case b"MAIL":
                 self._mail(argument.lstrip())
             case b"RCPT":
@@ -201,41 +97,21 @@ class Session(aiosmtpd.smtp.SMTP):
             case b"QUIT":
                 self._over = True
                 self._say("221 2.0.0 goodbye")
+            case verb:
+                await self._obey_seldom(verb, argument)
+
+    async def _obey_seldom(self, verb: bytes, argument: bytes) -> None:
+        match verb:
+            case b"STARTTLS" if self._terms.tls:
+                await self._starttls(self._terms.tls, argument)
+            case b"AUTH" if self._terms.logins:
+                await self._auth(self._terms.logins, argument.strip())
             case verb if verb in _FOREIGN:
                 self._goodbye("421 4.7.0", "this is another protocol")
             case verb if verb in _ANSWERS:
                 self._say(_ANSWERS[verb])
             case _:
                 self._scold("500 5.5.1 there is no such command here")
-
-    async def _next_line(self) -> bytes | None:
-        # Replies to pipelined commands (RFC 2920) leave together.
-        if not has_line(self._reader):
-            await self._flush()
-            self._waits_since = self.loop.time()
-        line = await read_line(self._reader, _LINE)
-        self._waits_since = None
-        return line
-
-    async def _next_block(self) -> bytes:
-        self._waits_since = self.loop.time()
-        block = await self._reader.read(BLOCK)
-        self._waits_since = None
-        if not block:
-            raise asyncio.IncompleteReadError(b"", None)
-        return block
-
-    def _say(self, reply: str) -> None:
-        self._out += reply.encode("ascii", "replace") + b"\r\n"
-
-    async def _flush(self) -> None:
-        if not self._out:
-            return
-        self._writer.write(bytes(self._out))
-        self._out.clear()
-        self._waits_since = self.loop.time()
-        await self._writer.drain()
-        self._waits_since = None
 
     def _scold(self, reply: str) -> None:
         """Answer a command that makes no sense."""
@@ -249,27 +125,30 @@ class Session(aiosmtpd.smtp.SMTP):
             self._goodbye("421 4.7.0", "too many errors")
 
     @contextlib.contextmanager
-    def _answering(self, at: str, *, cost: int) -> Iterator[None]:
+    def _answering(
+        self, at: str, *, cost: int, say: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
         """Turn what the desk raises, and has logged, into a reply; the session goes on.
 
         A refusal costs patience, but a relay of the house passes on what strangers send. What may
         work later is no fault of the client's.
         """
+        say = say or self._say
         try:
             yield
         except MailgateError as error:
-            self._say(error.smtp_reply)
+            say(error.smtp_reply)
             if isinstance(error, Refusal) and not self.near:
                 self._tire(cost)
         except Exception as error:  # noqa: BLE001 - a bug of ours is no reason to lose a mail
-            self._say("451 4.3.0 something went wrong here, try again later")
+            say("451 4.3.0 something went wrong here, try again later")
             self._log_failure(at, error)
 
     def _log_refusal(self, at: str, reason: str) -> None:
         to = ",".join(map(log.without_keys, self._recipients[:5])) or None
         log.event(
             "refused",
-            door="smtp",
+            door=self._terms.door,
             at=at,
             peer=self.peer,
             sender=self._sender,
@@ -277,34 +156,89 @@ class Session(aiosmtpd.smtp.SMTP):
             reason=reason,
         )
 
-    def _log_failure(self, at: str, error: Exception) -> None:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.filename}:{frame.lineno}"
-        log.event("failed", door="smtp", at=at, peer=self.peer, error=repr(error), where=where)
-
     # --- the commands -----------------------------------------------------------------------------
 
     def _greet(self, argument: bytes, *, extended: bool) -> None:
         if not argument.strip():
-            self._scold("501 5.5.4 say HELO or EHLO and your host name")
+            self._scold(f"501 5.5.4 say {self._greetings[-1].decode()} and your host name")
             return
         self._forget()
         self._greeted = True
         if extended:
             size = f"SIZE {self._terms.max_size}"
-            offers = (self.hostname, "PIPELINING", size, "8BITMIME")
+            offers = (self.hostname, "PIPELINING", size, "8BITMIME", *self._offers())
             self._say("".join(f"250-{offer}\r\n" for offer in offers) + "250 ENHANCEDSTATUSCODES")
         else:
             self._say(f"250 {self.hostname}")
+
+    def _offers(self) -> Iterator[str]:
+        if self._terms.tls and not self._secured:
+            yield "STARTTLS"
+        if self._terms.logins and self._secured:
+            yield f"AUTH {' '.join(MECHANISMS)}"
 
     def _forget(self) -> None:
         """Forget the envelope."""
         self._sender = None
         self._recipients = []
 
+    async def _starttls(self, context: ssl.SSLContext, argument: bytes) -> None:
+        """Begin again behind TLS, with nothing of what was said before it (RFC 3207, 4.2)."""
+        if self._secured:
+            self._scold("503 5.5.1 TLS is there already")
+        elif argument:
+            self._scold("501 5.5.4 STARTTLS takes no argument")
+        elif has_more(self._reader):
+            self._log_refusal("tls", "more came before the handshake: somebody may be between")
+            self._goodbye("421 4.7.0", "nothing may follow STARTTLS before the handshake")
+        else:
+            self._say("220 2.0.0 go ahead")
+            await self._secure(context)
+            self._greeted = False
+            self._forget()
+
+    async def _auth(self, logins: Logins, argument: bytes) -> None:
+        if wrong := self._wrong_auth():
+            self._scold(wrong)
+            return
+        try:
+            name, password = await exchange(argument, self._challenge)
+        except BadExchangeError as bad:
+            self._scold(bad.reply)
+            return
+        with self._answering("auth", cost=_NONSENSE):
+            self._user = await logins.check(name, password)
+            self._judge_login(name)
+
+    def _wrong_auth(self) -> str | None:
+        """Return the reply to AUTH where there can be none."""
+        if not self._secured:
+            return "538 5.7.11 a password is taken behind TLS only: say STARTTLS first"
+        if not self._greeted:
+            return "503 5.5.1 say EHLO first"
+        if self._user is not None:
+            return "503 5.5.1 you have logged in already"
+        if self._sender is not None:
+            return "503 5.5.1 not in the middle of a mail"
+        return None
+
+    async def _challenge(self, words: str) -> bytes | None:
+        self._say(f"334 {words}")
+        return await self._next_line()
+
+    def _judge_login(self, name: str) -> None:
+        if self._user is not None:
+            self._say("235 2.7.0 welcome")
+            return
+        self._log_refusal("auth", f"no user {name[:64]!r} with that password")
+        self._say("535 5.7.8 there is no such user, or the password is another")
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._goodbye("421 4.7.0", "too many failed logins")
+
     def _mail(self, argument: bytes) -> None:
         if not self._greeted:
-            self._scold("503 5.5.1 say HELO or EHLO first")
+            self._scold(f"503 5.5.1 say {self._greetings[-1].decode()} first")
             return
         if self._sender is not None:
             self._scold("503 5.5.1 a sender was named already")
@@ -346,8 +280,9 @@ class Session(aiosmtpd.smtp.SMTP):
         return Envelope(
             sender=self._sender or "",
             recipients=tuple(self._recipients),
-            door="smtp",
+            door=self._terms.door,
             peer=self.peer,
+            user=self._user,
         )
 
     async def _data(self, argument: bytes) -> None:
@@ -356,7 +291,8 @@ class Session(aiosmtpd.smtp.SMTP):
         elif self._sender is None:
             self._scold("503 5.5.1 say MAIL first")
         elif not self._recipients:
-            self._say("554 5.5.1 no valid recipients")
+            # RFC 2033, 4.2, asks for 503.
+            self._say(f"{503 if self._terms.lmtp else 554} 5.5.1 no valid recipients")
         else:
             self._taking = True
             await self._take()
@@ -381,10 +317,31 @@ class Session(aiosmtpd.smtp.SMTP):
             raise
         if taking.over:
             self._log_refusal("data", f"over {self._terms.max_size} bytes")
-        with self._answering("data", cost=_NONSENSE):
-            receipt = await taking.commit()
-            self._say(f"250 2.0.0 taken as {receipt.id}")
+        with self._answering("data", cost=_NONSENSE, say=self._say_each):
+            self._taken(await taking.commit())
             self._patience = _PATIENCE
+
+    def _taken(self, receipt: Receipt) -> None:
+        """Say so; over LMTP to each recipient, who may have been refused by itself."""
+        taken = f"250 2.0.0 taken as {receipt.id}"
+        if not self._terms.lmtp:
+            self._say(taken)
+            return
+        for address in self._recipients:
+            error = receipt.refused.get(address)
+            self._say(error.smtp_reply if error else taken)
+
+    def _goodbye_all(self, error: Refusal) -> None:
+        """End the session in the middle of a body, with an answer to each recipient."""
+        if self._terms.lmtp:
+            for _ in self._recipients[1:]:
+                self._say(error.smtp_reply)
+        self._goodbye(f"{error.smtp_code} {error.smtp_status}", str(error))
+
+    def _say_each(self, reply: str) -> None:
+        """Answer the final dot: once, or over LMTP once a recipient (RFC 2033, 4.2)."""
+        for _ in self._recipients if self._terms.lmtp else (None,):
+            self._say(reply)
 
     async def _hear(self, taking: Taking) -> None:
         """Stream the body to ``taking``. Raises ConnectionError if it never ends."""
@@ -395,6 +352,6 @@ class Session(aiosmtpd.smtp.SMTP):
             await taking.write(body.feed(await self._next_block()))
             if taking.hopeless:
                 self._log_refusal("data", f"over twice {self._terms.max_size} bytes")
-                self._goodbye("552 5.3.4", str(too_big(self._terms.max_size)))
+                self._goodbye_all(too_big(self._terms.max_size))
                 raise ConnectionAbortedError
         put_back(self._reader, body.rest)

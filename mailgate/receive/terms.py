@@ -1,12 +1,14 @@
 """What a session needs of the house: a desk, and the terms on which to talk."""
 
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from mailgate import said
-from mailgate.errors import TooBig
-from mailgate.model import Envelope
+from mailgate.errors import Refusal, TooBig
+from mailgate.model import Envelope, User
 
 
 class Receipt(Protocol):
@@ -15,6 +17,11 @@ class Receipt(Protocol):
     @property
     def id(self) -> int:
         """The message's number in the spool."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, Refusal]:
+        """The recipients, as the client wrote them, that do not get it: for LMTP alone."""
         ...
 
 
@@ -46,15 +53,37 @@ class Desk(Protocol):
         ...
 
 
+class Logins(Protocol):
+    """Knows who may log in."""
+
+    async def check(self, name: str, password: str) -> User | None:
+        """Return the user of that name and password; None takes as long. Raises Transient."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a door talks: ``max_size`` in bytes, ``idle`` how long a client may be silent."""
+    """How a door talks: ``max_size`` in bytes, ``idle`` how long a client may be silent.
+
+    ``tls`` is offered by STARTTLS, or begins the connection (``tls_first``), and a client has so
+    long for its ``handshake``. Who may log in does so behind it alone.
+    """
 
     desk: Desk
     hostname: str
     max_size: int
     idle: timedelta
     max_recipients: int
+    lmtp: bool = False
+    tls: ssl.SSLContext | None = None
+    tls_first: bool = False
+    handshake: timedelta = timedelta(seconds=15)
+    logins: Logins | None = None
+
+    @property
+    def door(self) -> str:
+        """The door's name in envelopes and in the log."""
+        return "lmtp" if self.lmtp else "smtp"
 
 
 def too_big(limit: int) -> TooBig:

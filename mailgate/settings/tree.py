@@ -115,6 +115,36 @@ class SmtpDoor:
     host: str = key(_host, "127.0.0.1", doc="the address it listens at")
     port: int = key(integer(0, _PORT), 8025, doc="the port it listens at; 0 takes any free one")
     max_size: int = key(size(), "50 MiB", doc="the largest mail it takes; announced as SIZE")
+    tls_cert: Path | None = key(
+        path(), None, doc="the file of its certificate chain (PEM): STARTTLS is offered"
+    )
+    tls_key: Path | None = key(
+        path(), None, doc="the file of the certificate's key (PEM); not readable by everybody"
+    )
+    port_tls: int | None = key(
+        integer(0, _PORT), None, doc="a port beside the other, where TLS comes first, such as 465"
+    )
+    users: Path | None = key(
+        path(),
+        None,
+        doc="the file of who may log in behind TLS, made by `mailgate password`; such a user may"
+        " write as the addresses that the file names, from anywhere",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LmtpDoor:
+    """[listen.lmtp]: the LMTP door, for the site's own mail server; without this table none."""
+
+    host: str = key(_host, "127.0.0.1", doc="the address it listens at")
+    port: int = key(integer(0, _PORT), 8024, doc="the port it listens at; 0 takes any free one")
+    socket: Path | None = key(
+        path(),
+        None,
+        doc="a unix socket instead of address and port, for the gateway's user and group; who"
+        " comes by it counts as 127.0.0.1",
+    )
+    max_size: int = key(size(), "50 MiB", doc="the largest mail it takes; announced as SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +318,7 @@ class Trust:
     networks: tuple[IPv4Network | IPv6Network, ...] = key(
         listed(network()),
         [],
-        doc="SMTP clients whose From is believed, for mail that started with them",
+        doc="SMTP and LMTP clients whose From is believed, for mail that started with them",
     )
     authserv_id: str | None = key(
         lower(_host),
@@ -339,6 +369,7 @@ class Config:
     path: Path
     gateway: Gateway
     smtp: SmtpDoor | None
+    lmtp: LmtpDoor | None
     pipe: PipeDoor
     imap: tuple[ImapDoor, ...]
     read: Read

@@ -4,13 +4,15 @@ The local part of a recipient says what goes wrong with its message (``WRONG``).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
-from mailgate.errors import NoSpace, NotAllowed, Transient, UnknownRecipient
+from mailgate.errors import NoSpace, NotAllowed, Refusal, Transient, UnknownRecipient
 from mailgate.model import Envelope
+from mailgate.receive.lmtp import LmtpDoor
 from mailgate.receive.session import Session
 from mailgate.receive.smtp import SmtpDoor
 from mailgate.receive.terms import Terms
@@ -32,6 +34,7 @@ WRONG = {
 @dataclass(frozen=True)
 class Receipt:
     id: int
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Counter:
         self.go_on.set()
 
     async def recipient(self, envelope: Envelope, address: str) -> None:
-        assert envelope.door == "smtp"
+        assert envelope.door in {"smtp", "lmtp"}
         fail("rcpt", (address,))
 
     async def open(self, envelope: Envelope) -> "Sink":
@@ -87,13 +90,23 @@ class Sink:
             self.counter.refused += 1
             raise
         self.counter.messages.append(Taken(self.envelope, b"".join(self.blocks)))
-        return Receipt(len(self.counter.messages))
+        return Receipt(len(self.counter.messages), denied(self.envelope))
 
     async def discard(self) -> None:
         assert self.open
         self.open = False
         self.counter.discarded += 1
         fail("discard", self.envelope.recipients)
+
+
+def denied(envelope: Envelope) -> Mapping[str, Refusal]:
+    if envelope.door != "lmtp":
+        return {}
+    return {
+        address: NotAllowed(f"you may not use {address}")
+        for address in envelope.recipients
+        if address.startswith("denied")
+    }
 
 
 def fail(when: str, recipients: Iterable[str]) -> None:
@@ -108,12 +121,20 @@ class Listen:
     host: str = "127.0.0.1"
     port: int = 0
     max_size: int = 1_000_000
+    socket: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    port_tls: int | None = None
+    users: Path | None = None
 
 
 @asynccontextmanager
-async def door(counter: Counter, *, max_size: int = 1_000_000, **limits) -> AsyncIterator[int]:
+async def door(
+    counter: Counter, *, max_size: int = 1_000_000, lmtp: bool = False, **limits
+) -> AsyncIterator[int]:
     """Open a door on a free port for as long as the block lasts."""
-    opened = SmtpDoor(counter, Listen(max_size=max_size), "gate.mg.test", **limits)
+    kind = LmtpDoor if lmtp else SmtpDoor
+    opened = kind(counter, Listen(max_size=max_size), "gate.mg.test", **limits)
     port = await opened.start()
     try:
         yield port
@@ -210,7 +231,7 @@ class Wire(asyncio.Transport):
 
 
 async def over_wire(
-    counter: Counter, pieces: Iterable[bytes], *, max_size: int = 1_000_000
+    counter: Counter, pieces: Iterable[bytes], *, max_size: int = 1_000_000, lmtp: bool = False
 ) -> list[str]:
     """Hold a conversation cut into ``pieces``; return the replies' lines."""
     terms = Terms(
@@ -219,6 +240,7 @@ async def over_wire(
         max_size=max_size,
         idle=timedelta(minutes=5),
         max_recipients=100,
+        lmtp=lmtp,
     )
     loop = asyncio.get_running_loop()
     session = Session(terms, loop, admit=lambda _: None, ended=lambda _: None)

@@ -390,7 +390,7 @@ async def entered(opened: SmtpDoor, peer: str) -> Wire:
     """A client from another machine, as the door meets it."""
     loop = asyncio.get_running_loop()
     wire = Wire(peer)
-    wire.session = Session(opened._terms, loop, admit=opened._admit, ended=opened._left)
+    wire.session = Session(opened.terms, loop, admit=opened._admit, ended=opened._left)
     wire.session.connection_made(wire)
     await settled(wire.session)
     return wire

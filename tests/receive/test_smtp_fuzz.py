@@ -1,4 +1,4 @@
-"""The SMTP door against bytes that no client sends, cut where no network cuts."""
+"""The SMTP and LMTP doors against bytes that no client sends, cut where no network cuts."""
 
 import asyncio
 import random
@@ -24,10 +24,14 @@ COMMANDS = [
     b"RCPT TO:<full@mg.test>\r\n",
     b"RCPT TO:<refused@mg.test>\r\n",
     b"RCPT TO:<write-bug@mg.test>\r\n",
+    b"RCPT TO:<denied@mg.test>\r\n",
     b"DATA\r\n",
     b"RSET\r\n",
     b"NOOP\n",
     b"QUIT\r\n",
+    b"LHLO client\r\n",
+    b"STARTTLS\r\n",
+    b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n",
 ]
 SCRAPS = [
     b"\r\n",
@@ -43,34 +47,69 @@ SCRAPS = [
     b"\xff",
 ]
 WORDS = st.one_of(st.sampled_from(COMMANDS), st.sampled_from(SCRAPS), st.binary(max_size=40))
-TALK = st.lists(WORDS, max_size=40).map(lambda words: b"EHLO client\r\n" + b"".join(words))
+TALK = st.lists(WORDS, max_size=40).map(b"".join)
+BOTH = pytest.mark.parametrize("lmtp", [False, True])
 
 
-async def outcome(pieces, **limits) -> tuple[list[str], list[bytes], bool]:
+async def outcome(pieces, *, lmtp: bool, **limits) -> tuple[list[str], list[bytes], bool]:
     counter = Counter()
-    lines = await over_wire(counter, pieces, **limits)
+    greeting = b"LHLO client\r\n" if lmtp else b"EHLO client\r\n"
+    lines = await over_wire(counter, [greeting, *pieces], lmtp=lmtp, **limits)
     return lines, [taken.content for taken in counter.messages], counter.balanced
 
 
-@given(TALK)
-def test_any_bytes_get_replies_and_leave_nothing_open(words: bytes):
-    lines, _, balanced = asyncio.run(outcome([words]))
+@BOTH
+@given(words=TALK)
+def test_any_bytes_get_replies_and_leave_nothing_open(words: bytes, lmtp: bool):
+    lines, _, balanced = asyncio.run(outcome([words], lmtp=lmtp))
     assert all(REPLY.fullmatch(line) for line in lines)
     assert balanced
 
 
-@given(TALK, st.data())
-def test_a_conversation_is_the_same_however_it_is_cut(words: bytes, data: st.DataObject):
+@BOTH
+@given(words=TALK, data=st.data())
+def test_a_conversation_is_the_same_however_it_is_cut(
+    words: bytes, data: st.DataObject, lmtp: bool
+):
     cuts = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=20)))
     ends = [*cuts, len(words)]
     pieces = [words[start:end] for start, end in zip([0, *cuts], ends, strict=True)]
-    assert asyncio.run(outcome(pieces, max_size=100)) == asyncio.run(outcome([words], max_size=100))
+    cut = asyncio.run(outcome(pieces, lmtp=lmtp, max_size=100))
+    assert cut == asyncio.run(outcome([words], lmtp=lmtp, max_size=100))
 
 
-@given(TALK)
-def test_a_conversation_byte_by_byte_is_the_same(words: bytes):
+@BOTH
+@given(words=TALK)
+def test_a_conversation_byte_by_byte_is_the_same(words: bytes, lmtp: bool):
     single = [bytes([byte]) for byte in words]
-    assert asyncio.run(outcome(single)) == asyncio.run(outcome([words]))
+    assert asyncio.run(outcome(single, lmtp=lmtp)) == asyncio.run(outcome([words], lmtp=lmtp))
+
+
+# What any number of recipients may be told after a dot.
+_TAKEN = [b"align", b"denied", b"full", b"refused", b"write-bug", b"commit-bug", b"nobody"]
+
+
+@given(st.lists(st.lists(st.sampled_from(_TAKEN), min_size=1, max_size=6), max_size=4))
+def test_over_lmtp_answers_never_come_out_of_step(mails: list[list[bytes]]):
+    """RFC 2033, 4.2: an answer too many or too few would be the next mail's."""
+    words = b"LHLO c\r\n"
+    for locals_ in mails:
+        named = b"".join(b"RCPT TO:<%s@mg.test>\r\n" % local for local in locals_)
+        words += b"MAIL FROM:<ann@mg.test>\r\n" + named + b"DATA\r\n"
+        if set(locals_) != {b"nobody"}:
+            words += b"Subject: x\r\n\r\n.\r\n"
+        words += b"NOOP\r\nRSET\r\n"
+    lines = asyncio.run(over_wire(Counter(), [words], lmtp=True))
+    codes = [line[:3] for line in lines if line[3:4] == " "][2:]
+    for locals_ in mails:
+        known = [local for local in locals_ if local != b"nobody"]
+        # MAIL, each RCPT, DATA, an answer for each that was taken at RCPT, NOOP, RSET.
+        count = 1 + len(locals_) + 1 + len(known) + 2
+        told, codes = codes[:count], codes[count:]
+        assert told[1 + len(locals_)] == ("354" if known else "503")
+        assert told[-2:] == ["250", "250"]
+        assert all(code[0] in "245" for code in told[2 + len(locals_) : -2])
+    assert not codes
 
 
 @pytest.mark.soak
