@@ -138,4 +138,9 @@ def files(server: Dovecot, user: str, name: str) -> list[str]:
     """The file names of a mailbox's mails: behind ``:2,`` stand their flags."""
     home = server.folder / "mail" / user
     place = home if name == "INBOX" else home / f".{name}"
-    return sorted(path.name for path in place.glob("*/*.localhost*"))
+    return sorted(path.name for part in ("new", "cur") for path in place.glob(f"{part}/*"))
+
+
+def count(server: Dovecot, user: str, name: str = "INBOX") -> int:
+    """How many mails lie in a mailbox, whatever moves meanwhile."""
+    return len(files(server, user, name))

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from mailgate.receive.imap.bell import Bell
 from mailgate.receive.imap.errors import Declined, Lost
 from mailgate.receive.imap.line import Line
 from tests.daemon import request
-from tests.receive.mailboxes import door_of, files, house, raw, table, user
-from tests.servers import Dovecot, dovecot
+from tests.receive.mailboxes import count, door_of, files, house, raw, table, user
+from tests.servers import Dovecot, dovecot, folder_for_all
 
 BARE = "protocol imap {\n  imap_capability = IMAP4rev1 AUTH=PLAIN\n}\n"
 UIDPLUS = BARE.replace("AUTH", "UIDPLUS AUTH")
@@ -24,6 +26,59 @@ UIDPLUS = BARE.replace("AUTH", "UIDPLUS AUTH")
 def server() -> Iterator[Dovecot]:
     with dovecot() as made:
         yield made
+
+
+class Provider(BaseHTTPRequestHandler):
+    """Tells Dovecot whose a token is: only a fresh one is anybody's."""
+
+    def do_GET(self) -> None:
+        known = "fresh" in self.path
+        words = b'{"user": "gateway"}' if known else b'{"error": "invalid_token"}'
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(words)))
+        self.end_headers()
+        self.wfile.write(words)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+# Dovecot lets whoever fails wait for long: not so here.
+STRICT = """
+auth_mechanisms = plain xoauth2
+auth_failure_delay = 0
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2
+  args = PLACE/oauth2
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Dovecot]:
+    """A Dovecot that also takes tokens, and asks a provider of our own whose they are."""
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Provider) as provider,
+        folder_for_all("oauth-") as at,
+    ):
+        serving = threading.Thread(target=provider.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{provider.server_port}/?access_token="
+        (at / "oauth2").write_text(f"tokeninfo_url = {url}\nusername_attribute = user\n")
+        (at / "oauth2").chmod(0o644)
+        try:
+            with dovecot(extra=STRICT.replace("PLACE", str(at)), protocols="imap") as made:
+                yield made
+        finally:
+            provider.shutdown()
+            serving.join()
 
 
 def number(count: int) -> list[bytes]:
@@ -39,9 +94,9 @@ async def test_what_is_durable_lies_in_done_and_what_is_refused_in_failed(
     others = raw(request(message_id="<o@example.org>")).replace(b"To: echo@gate", b"To: bob@mx")
     server.deposit(name, [stranger, *number(1), nowhere, others])
     async with house(tmp_path, table(server.imap, user=name)) as it, it.reading():
-        await it.until(lambda: len(server.mailbox(name, "Failed")) == 3)
-        await it.until(lambda: len(server.mailbox(name, "Done")) == 1)
-        assert server.mailbox(name) == []
+        await it.until(lambda: count(server, name, "Failed") == 3)
+        await it.until(lambda: count(server, name, "Done") == 1)
+        await it.until(lambda: not count(server, name))
         assert it.taken() == ["<0@example.org>"]
         refused = it.spool.view.all("SELECT key, detail FROM event WHERE verb = 'refused'")
         assert {row["key"]: row["detail"] for row in refused} == {
@@ -51,8 +106,9 @@ async def test_what_is_durable_lies_in_done_and_what_is_refused_in_failed(
             " X-Original-To, To, Cc",
         }
         # Nothing was marked as read, neither here nor there.
-        flags = [name.partition(":2,")[2] for name in files(server, name, "Failed")]
-        assert not any("S" in some for some in flags)
+        names = files(server, name, "Failed") + files(server, name, "Done")
+        assert len(names) == 4
+        assert not any("S" in one.partition(":2,")[2] for one in names)
 
 
 @pytest.mark.parametrize("capability", [BARE, UIDPLUS], ids=["neither", "uidplus"])
@@ -66,9 +122,9 @@ async def test_without_move_or_idle_mail_is_done_and_what_others_marked_stays(
         marked.rename(place / "cur" / f"{marked.name}:2,T")
         async with house(tmp_path, table(plain.imap, poll="1s")) as it:
             async with it.reading():
-                await it.until(lambda: len(plain.mailbox("gateway", "Done")) == 2)
+                await it.until(lambda: count(plain, "gateway", "Done") == 2)
                 plain.deposit("gateway", [raw(request(message_id="<late@example.org>"))])
-                await it.until(lambda: len(plain.mailbox("gateway", "Done")) == 3)
+                await it.until(lambda: count(plain, "gateway", "Done") == 3)
             assert it.taken() == [f"<{n}@example.org>" for n in (1, 2, "late")]
             assert "idle=no move=no" in it.logged("listening")[0]
         left = files(plain, "gateway", "INBOX")
@@ -85,8 +141,8 @@ async def test_new_mail_is_noticed_at_once_where_the_server_has_idle(
         await it.until(lambda: it.logged("listening"))
         for mail in number(3):
             server.deposit(name, [mail])
-            await it.until(lambda: not server.mailbox(name))
-        assert len(server.mailbox(name, "Done")) == 3
+            await it.until(lambda: not count(server, name))
+        assert count(server, name, "Done") == 3
 
 
 async def test_a_mail_of_many_blocks_arrives_byte_for_byte_and_one_too_big_is_refused(
@@ -102,8 +158,8 @@ async def test_a_mail_of_many_blocks_arrives_byte_for_byte_and_one_too_big_is_re
     server.deposit(name, [big, even, huge])
     tables = table(server.imap, user=name, max_size="5 MiB")
     async with house(tmp_path, tables) as it, it.reading():
-        await it.until(lambda: len(server.mailbox(name, "Failed")) == 1)
-        await it.until(lambda: len(server.mailbox(name, "Done")) == 2)
+        await it.until(lambda: count(server, name, "Failed") == 1)
+        await it.until(lambda: count(server, name, "Done") == 2)
         rows = it.spool.view.all("SELECT key, file, size FROM message ORDER BY size")
         assert [row["key"] for row in rows] == ["<even@example.org>", "<big@example.org>"]
         kept = [(it.spool.folder.mail / row["file"]).read_bytes() for row in rows]
@@ -120,9 +176,9 @@ async def test_a_full_disk_leaves_every_mail_where_it_is(server: Dovecot, tmp_pa
         await it.until(lambda: it.logged("delayed what=mail"))
         # Not one try a mail: the others would fare no better.
         assert len(it.logged("delayed what=mail")) < 40
-        assert len(server.mailbox(name)) == 40
+        assert count(server, name) == 40
     async with house(tmp_path, tables) as it, it.reading():
-        await it.until(lambda: len(server.mailbox(name, "Done")) == 40)
+        await it.until(lambda: count(server, name, "Done") == 40)
         assert sorted(it.taken()) == sorted(f"<{n}@example.org>" for n in range(40))
 
 
@@ -141,7 +197,7 @@ async def test_what_cannot_be_moved_is_taken_once_and_moved_later(
         assert it.taken() == ["<0@example.org>"]
         for part in ("tmp", "new", "cur"):
             (shut / part).chmod(0o700)
-        await it.until(lambda: server.mailbox(name, "Shut"))
+        await it.until(lambda: count(server, name, "Shut"))
         assert it.taken() == ["<0@example.org>"]
 
 
@@ -162,7 +218,7 @@ async def test_a_server_killed_in_the_middle_of_a_fetch_and_back_with_other_uids
             for index in (fragile.folder / "mail" / "gateway").glob("dovecot*"):
                 index.unlink()
             fragile.start()
-            await it.until(lambda: len(fragile.mailbox("gateway", "Done")) == 5)
+            await it.until(lambda: count(fragile, "gateway", "Done") == 5)
             assert it.taken() == [f"<{n}@example.org>" for n in (0, 1, "big", 2, 3)]
             assert len(it.logged("listening")) == 2
 
@@ -187,7 +243,7 @@ async def test_a_mail_that_is_deleted_meanwhile_is_passed_over(
         with suppress(Declined):
             assert ours.blocks(uids[:1], 0, 1000) == {}
         ours.move(uids, "Done")
-        assert len(server.mailbox(name, "Done")) == 2
+        assert count(server, name, "Done") == 2
         assert ours.select().exists == 0
     finally:
         ours.close()
@@ -211,29 +267,40 @@ async def test_a_mailbox_that_hangs_holds_up_no_other_and_no_end(
     with hanging:
         async with house(tmp_path, tables) as it:
             async with it.reading(grace=0.5):
-                await it.until(lambda: len(server.mailbox(first, "Done")) == 2)
-                await it.until(lambda: len(server.mailbox(second, "Done")) == 2)
+                await it.until(lambda: count(server, first, "Done") == 2)
+                await it.until(lambda: count(server, second, "Done") == 2)
                 began = time.monotonic()
             assert time.monotonic() - began < 1
             # The same mails out of two mailboxes are taken twice, and act once.
             assert sorted(it.taken()) == sorted(2 * ["<0@example.org>", "<1@example.org>"])
 
 
-async def test_a_refused_login_is_told_in_words_once_and_tried_again(tmp_path: Path) -> None:
-    # Dovecot lets whoever fails wait for long.
-    hasty = "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
-    with dovecot(extra=hasty, protocols="imap") as strict:
-        strict.deposit("gateway", number(1))
-        async with house(tmp_path, table(strict.imap)) as it:
-            (tmp_path / "secret").write_text("wrong")
-            async with it.reading():
-                (told,) = await it.until(lambda: it.logged("delayed"))
-                assert "127.0.0.1 refused the login of gateway: " in told
-                assert "wrong" not in told
-                await it.until(lambda: strict.log().count("mismatch") > 1)
-                assert it.logged("delayed") == [told]
-                (tmp_path / "secret").write_text("secret\n")
-                await it.until(lambda: strict.mailbox("gateway", "Done"))
+async def test_a_refused_login_is_told_in_words_once_and_tried_again(
+    strict: Dovecot, tmp_path: Path
+) -> None:
+    strict.deposit("ada", number(1))
+    async with house(tmp_path, table(strict.imap, user="ada")) as it:
+        (tmp_path / "secret").write_text("wrong")
+        async with it.reading():
+            (told,) = await it.until(lambda: it.logged("delayed"))
+            assert "127.0.0.1 refused the login of ada: " in told
+            assert "wrong" not in told
+            await it.until(lambda: strict.log().count("mismatch") > 1)
+            assert it.logged("delayed") == [told]
+            (tmp_path / "secret").write_text("secret\n")
+            await it.until(lambda: count(strict, "ada", "Done"))
+
+
+async def test_a_token_is_got_anew_for_each_login(strict: Dovecot, tmp_path: Path) -> None:
+    strict.deposit("gateway", number(1))
+    (tmp_path / "token").write_text("expired")
+    tables = table(strict.imap, password_file=None, token_command=["cat", "token"])
+    async with house(tmp_path, tables) as it, it.reading():
+        (told,) = await it.until(lambda: it.logged("delayed"))
+        assert "127.0.0.1 refused the login of gateway: " in told
+        assert "expired" not in told
+        (tmp_path / "token").write_text("fresh")
+        await it.until(lambda: count(strict, "gateway", "Done"))
 
 
 @pytest.mark.parametrize("tls", ["tls", "starttls"])
@@ -250,6 +317,6 @@ async def test_over_tls_a_server_is_believed_by_its_certificate_alone(
     assert "certificate verify failed" in f"{caught.value} {caught.value.detail}"
     tables = table(port, user=name, tls=tls, ca_file=str(server.certificate))
     async with house(tmp_path, tables) as it, it.reading():
-        await it.until(lambda: server.mailbox(name, "Done"))
+        await it.until(lambda: count(server, name, "Done"))
         server.deposit(name, [raw()])
-        await it.until(lambda: len(server.mailbox(name, "Done")) == 2)
+        await it.until(lambda: count(server, name, "Done") == 2)
