@@ -11,6 +11,7 @@ from pathlib import Path
 from mailgate.cli.machine import looked
 from mailgate.cli.options import parser, services_of
 from mailgate.config import Config, Examined, Tls, Trust, examine
+from mailgate.desk import answers
 from mailgate.errors import BadConfig, Transient
 from mailgate.log import escaped
 from mailgate.parse.address import mailboxes
@@ -130,7 +131,7 @@ def _look_at_templates(found: Found, config: Config) -> None:
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - it raises nothing
         return  # told already
     try:
-        Writer(folder).check()
+        Writer(folder).check(answers())
     except BadConfig as error:
         found.mistakes += str(error).splitlines()
 

@@ -1,12 +1,14 @@
 """The one counter: doors open sinks and acknowledge after the receipt; readers perform here."""
 
 from mailgate.desk.counter import Counter, Receipt, Sink, refused, told
-from mailgate.desk.desk import Desk, Place, Purpose, Verdict
+from mailgate.desk.desk import OWN, Desk, Place, Purpose, Verdict
+from mailgate.desk.dialogue import answers, grammar
 from mailgate.desk.intake import HEADER, Intake, header_end
 from mailgate.desk.perform import Outcome, Reading, perform
 
 __all__ = [
     "HEADER",
+    "OWN",
     "Counter",
     "Desk",
     "Intake",
@@ -17,6 +19,8 @@ __all__ = [
     "Receipt",
     "Sink",
     "Verdict",
+    "answers",
+    "grammar",
     "header_end",
     "perform",
     "refused",

@@ -1,5 +1,6 @@
 """Who may write to what: the house's addresses, and what is decided about a message at the door."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,14 @@ from mailgate.parse.sender import sender, vouch
 from mailgate.services import Service
 from mailgate.settings.tree import Unknown
 from mailgate.spool import confirmations, files, quotas, returned
+from mailgate.spool.addresses import key_fits
 from mailgate.spool.database import Site, View
 from mailgate.spool.mail import Room
 from mailgate.spool.store import Folder
 from mailgate.spool.tables import Errand
+
+OWN = "jobs"
+"""The recipient of commands at the gateway's own address, however that is spelled."""
 
 # Strangers may write to the postmaster; so many unread mails, of so many bytes each, are enough.
 POSTMASTER_MAILS = 1000
@@ -37,10 +42,15 @@ POSTMASTER_SIZE = 1 << 20
 CONFIRMATION_SIZE = 1 << 20
 
 
+# A job's reply address, below the gateway's own.
+_REPLY = re.compile(r"job\.[a-z][a-z2-7]{11}\.[a-z2-7]{16}")
+
+
 class Purpose(StrEnum):
     """What an address of ours is for."""
 
     SERVICE = "service"
+    COMMANDS = "commands"
     POSTMASTER = "postmaster"
     BOUNCE = "bounce"
     CONFIRM = "confirm"
@@ -48,7 +58,11 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An address of ours: the service's name; ``bounce.TAG`` and the letter; or a token."""
+    """An address of ours.
+
+    ``name`` is the service's; ``bounce.TAG``, with the letter that came back; a token; of commands
+    ``jobs``, or ``job.ID.KEY`` for a job's reply address.
+    """
 
     purpose: Purpose
     name: str
@@ -75,6 +89,7 @@ class Desk:
         self._view = view
         self._free_at = 0.0
         self._free = 0
+        self._secret: bytes | None = None
 
     # --- the envelope -----------------------------------------------------------------------------
 
@@ -100,12 +115,7 @@ class Desk:
         if own == self.site.local and plus and detail.startswith("confirm."):
             return self._confirmation(envelope, address, detail.removeprefix("confirm."))
         if own == self.site.local and (not plus or detail.startswith("job.")):
-            message = (
-                f"this address takes no mail, commands by mail are not switched on: send a request"
-                f" to a service, as in {self._example()}, and a question to"
-                f" postmaster@{self.site.domain}"
-            )
-            raise NotAllowed(message)
+            return self._commands(envelope, address, detail)
         return self._service(envelope, address, detail if own == self.site.local else local)
 
     def _service(self, envelope: Envelope, address: str, name: str) -> Place:
@@ -116,6 +126,17 @@ class Desk:
             message = "mail without a return path is automatic, and automatic mail starts no job"
             raise Automatic(message)
         return Place(purpose=Purpose.SERVICE, name=name)
+
+    def _commands(self, envelope: Envelope, address: str, detail: str) -> Place:
+        if detail and not _REPLY.fullmatch(detail):
+            message = f"{address} is not an address of this gateway"
+            raise UnknownRecipient(message)
+        if not envelope.sender:
+            message = (
+                "mail without a return path is automatic, and automatic mail gives no commands"
+            )
+            raise Automatic(message)
+        return Place(purpose=Purpose.COMMANDS, name=detail or OWN)
 
     def _postmaster(self) -> Place:
         held = self._view().count(
@@ -142,10 +163,6 @@ class Desk:
             raise Automatic(message)
         return Place(purpose=Purpose.CONFIRM, name=token)
 
-    def _example(self) -> str:
-        name = next(iter(sorted(self.services)), "SERVICE")
-        return f"{name}@{self.site.domain}"
-
     # --- the message ------------------------------------------------------------------------------
 
     def judge(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
@@ -165,6 +182,7 @@ class Desk:
         if tokens:
             return self._confirming(header, size, token=tokens[0])
         names = [p.name for p in places if p.purpose is Purpose.SERVICE]
+        talk = _once([p.name for p in places if p.purpose is Purpose.COMMANDS])
         back = [p.letter for p in places if p.purpose is Purpose.BOUNCE]
         errands = self._back(places)
         if any(p.purpose is Purpose.POSTMASTER for p in places):
@@ -172,12 +190,12 @@ class Desk:
                 message = f"mail to the postmaster may have at most {said.size(POSTMASTER_SIZE)}"
                 raise TooBig(message)
             errands.append((Errand.POSTMASTER, "postmaster"))
-        if not names:
+        if not names and not talk:
             kept = bool(errands) or self._is_wanted(back, size)
             return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
-        vouched, held = self._person(envelope, header)
+        vouched, held = self._person(envelope, header, keys=[] if names else talk)
         claimed = vouched.identity.how is How.CLAIMED
-        if claimed and (errands or back):
+        if claimed and (errands or back or talk):
             message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
             raise Refusal(message)
         denials = self._denials(vouched.identity, dict.fromkeys(names))
@@ -189,8 +207,11 @@ class Desk:
             if name not in told
         ]
         wanted = [self.services[name] for kind, name in errands if kind is Errand.REQUEST]
-        rules = quotas.rules(self.config.quota, wanted, vouched.identity)
+        # Whoever has used up his quota can still cancel his jobs.
+        asks = bool(names) or OWN in talk
+        rules = quotas.rules(self.config.quota, wanted, vouched.identity) if asks else []
         quotas.check_mail(self._view(), rules, size, now=datetime.now(UTC))
+        errands += [(Errand.COMMANDS, name) for name in talk]
         return Verdict(
             identity=vouched.identity,
             errands=errands,
@@ -253,12 +274,15 @@ class Desk:
             raise Refusal(message)
         return judge(header, self.config.gateway.address)
 
-    def _person(self, envelope: Envelope, header: Header) -> tuple[Vouched, str | None]:
+    def _person(
+        self, envelope: Envelope, header: Header, *, keys: Sequence[str]
+    ) -> tuple[Vouched, str | None]:
+        """Return who sent it, and the soft signs of a machine; ``keys``: all that it is to do."""
         automatic = self._automatic(header)
         if automatic is not None and automatic.sure:
             message = f"automatic mail starts no job and is not answered: {automatic.reason}"
             raise Automatic(message)
-        vouched = vouch(header, envelope, self.config.trust)
+        vouched = self._vouched(envelope, header, keys)
         asks = self.config.trust.unknown is Unknown.CONFIRM and automatic is None
         if vouched.identity.how is How.CLAIMED and not asks:
             raise NotAllowed(vouched.by)
@@ -270,6 +294,23 @@ class Desk:
             raise Automatic(message)
         return vouched, automatic.reason if automatic else None
 
+    def _vouched(self, envelope: Envelope, header: Header, keys: Sequence[str]) -> Vouched:
+        """Return who sent it; a KEY was given to one person, and vouches for mail to its job."""
+
+        def fits(address: str) -> str:
+            theirs = bool(keys) and all(self._fits(name, address) for name in keys)
+            return "the KEY of the reply address, given to them alone" if theirs else ""
+
+        return vouch(header, envelope, self.config.trust, fits=fits)
+
+    def _fits(self, name: str, address: str) -> bool:
+        if name == OWN:
+            return False
+        if self._secret is None:
+            self._secret = self.folder.secret.read_bytes()
+        _, job, key = name.split(".")
+        return key_fits(self._secret, job, address, key)
+
     def _is_ours(self, address: str) -> bool:
         """Whether an answer to that address would come back to this gateway."""
         local, _, domain = address.lower().rpartition("@")
@@ -278,12 +319,12 @@ class Desk:
         return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
 
     def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, str]:
-        """Map services to why the sender may not use them, "" where that is allowed; never all."""
+        """Map services to why the sender may not use them, "" where that is allowed; not all."""
         if identity.how is How.CLAIMED:
             # What he may do is asked of whom he will be once he has confirmed.
             identity = Identity(address=identity.address, how=How.CONFIRMED)
         denials = {name: self.services[name].refusal(identity) for name in names}
-        if all(denials.values()):
+        if denials and all(denials.values()):
             raise NotAllowed("; ".join(denials.values()))
         return denials
 
@@ -323,3 +364,9 @@ class Verdict:
     kept: bool = True
     room: Room | None = None
     refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    """Return where commands go: what is to a job and to the gateway too is for the job."""
+    distinct = list(dict.fromkeys(names))
+    return [name for name in distinct if name != OWN] or distinct

@@ -6,21 +6,26 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from mailgate.commands import submit
+from mailgate.commands.call import Origin
 from mailgate.desk import bounces
 from mailgate.desk.confirming import Token, confirm
-from mailgate.desk.desk import Desk
+from mailgate.desk.desk import OWN, Desk
+from mailgate.desk.dialogue import Dialogue, Thread, find
 from mailgate.model import (
     Answer,
     Bounce,
     Fate,
     How,
+    Identity,
     JobId,
     LetterKind,
     Request,
+    Script,
     Staged,
     Unclear,
 )
 from mailgate.services import Service
+from mailgate.settings.kinds import did_you_mean
 from mailgate.spool import confirmations, letters, mail, quotas
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
@@ -31,7 +36,8 @@ class Reading:
     """What a reader made of a message: what it asks of each service, with the inputs it staged.
 
     ``bounce``: what one says that only came back for a letter of ours. ``confirms``: one of its
-    lines is the word alone.
+    lines is the word alone. Of commands it made a ``script``, or the request to ``service``, which
+    is among ``requests`` where it is offered.
     """
 
     content: str
@@ -42,6 +48,9 @@ class Reading:
     staged: Mapping[str, Sequence[Staged]] = field(default_factory=dict)
     bounce: Bounce | None = None
     confirms: bool = False
+    in_reply_to: str | None = None
+    script: Script | None = None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +137,14 @@ def _token(desk: Desk, waiting: mail.Waiting, recipient: str) -> Token:
 
 
 def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:
+    about = answers[0].facts.get("job") if len(answers) == 1 else None
+    is_talk = answers[0].kind == LetterKind.COMMANDS
     letters.answer(
         tx,
         message=waiting.id,
         recipient=waiting.identity.address,
-        kind=answers[0].kind,
+        kind=LetterKind(answers[0].kind),
+        job=JobId(about) if is_talk and isinstance(about, str) and about else None,
         facts={
             "answers": [{"kind": a.kind, "facts": a.facts} for a in answers],
             "message_id": reading.message_id,
@@ -151,7 +163,11 @@ class _Errand(NamedTuple):
 def _errand(
     tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: _Errand
 ) -> Answer | Outcome:
+    if errand.kind is Errand.COMMANDS and reading.service is None:
+        return _commands(tx, desk, waiting, reading, errand)
     name = errand.recipient
+    if errand.kind is Errand.COMMANDS:
+        name = reading.service or name
     before = mail.first_act(tx, waiting, errand.id, name, reading.content)
     if before == reading.content:
         mail.settle(tx, errand.id, reason="duplicate")
@@ -160,19 +176,30 @@ def _errand(
         job = mail.acted(tx, waiting, name)
         return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": job})
     service = desk.services.get(name)
-    if errand.kind is Errand.DENIED or service is None or name not in reading.requests:
-        sentence = f'there is no service "{name}" here any more'
-        if errand.kind is Errand.DENIED:
-            sentence = service.refusal(waiting.identity) if service else ""
-            # Whoever is allowed since then sends it again.
-            sentence = sentence or f'{waiting.identity.address} might not use the service "{name}"'
-        facts = {"service": name, "sentence": sentence, "beside": len(waiting.errands) > 1}
+    refusal = _refusal(desk, waiting.identity, errand, name)
+    if refusal or service is None or name not in reading.requests:
+        facts = {"service": name, "sentence": refusal, "beside": len(waiting.errands) > 1}
         return Answer(kind=LetterKind.REFUSED, facts=facts)
     done = submit.execute(tx, _call(desk, waiting, reading, service))
     if isinstance(done, Answer):
         return done
     mail.settle(tx, errand.id, reason="job", job=done)
     return Outcome(recipient=name, word=done, job=done)
+
+
+def _refusal(desk: Desk, who: Identity, errand: _Errand, name: str) -> str:
+    """Say why nothing is run; "" if something is. The door has not asked for its own address."""
+    service = desk.services.get(name)
+    if errand.kind is Errand.DENIED:
+        refusal = service.refusal(who) if service else ""
+        # Whoever is allowed since then sends it again.
+        return refusal or f'{who.address} might not use the service "{name}"'
+    if service is None and errand.kind is Errand.COMMANDS:
+        theirs = [known for known, other in desk.services.items() if not other.refusal(who)]
+        return f'there is no service "{name}"{did_you_mean(name, theirs)}'
+    if service is None:
+        return f'there is no service "{name}" here any more'
+    return service.refusal(who) if errand.kind is Errand.COMMANDS else ""
 
 
 def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service) -> submit.Call:
@@ -188,3 +215,38 @@ def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service)
         receipt_after=desk.config.deliver.receipt_after,
         rules=quotas.rules(desk.config.quota, [service], waiting.identity),
     )
+
+
+def _commands(
+    tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: _Errand
+) -> Answer | Outcome:
+    script = reading.script or Script()
+    found = find(
+        tx,
+        waiting.identity,
+        errand.recipient,
+        script,
+        Thread(in_reply_to=reading.in_reply_to, references=reading.references),
+    )
+    # The same mail to the gateway and to the job that it is about acts once.
+    name = f"job.{found.job}" if found.job else OWN
+    before = mail.first_act(tx, waiting, errand.id, name, reading.content)
+    if before == reading.content:
+        mail.settle(tx, errand.id, reason="duplicate")
+        return Outcome(recipient=errand.recipient, word="duplicate")
+    if before is not None:
+        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": None})
+    dialogue = Dialogue(
+        desk=desk,
+        who=waiting.identity,
+        recipient=errand.recipient,
+        script=script,
+        found=found,
+        origin=Origin(
+            message=waiting.id,
+            message_id=reading.message_id,
+            references=reading.references,
+            subject=reading.subject,
+        ),
+    )
+    return dialogue.perform(tx)

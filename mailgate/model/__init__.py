@@ -1,5 +1,10 @@
 """The nouns that pass from room to room, as frozen values."""
 
+from mailgate.model.command import (
+    Script,
+    ScriptLine,
+    Stop,
+)
 from mailgate.model.job import (
     INPUTS,
     MARK,
@@ -77,8 +82,11 @@ __all__ = [
     "Reason",
     "Reply",
     "Request",
+    "Script",
+    "ScriptLine",
     "Slice",
     "Staged",
+    "Stop",
     "Stream",
     "StreamRole",
     "Taken",

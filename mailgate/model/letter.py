@@ -32,6 +32,7 @@ class LetterKind(StrEnum):
     REFUSED = "refused"
     DUPLICATE = "duplicate"
     CONFIRM = "confirm"
+    COMMANDS = "commands"
     TEST = "test"
 
 
@@ -83,7 +84,13 @@ class Bounce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command answers, as data: a template's name and its facts."""
+    """What a command answers, as data: a template's name and its facts.
 
-    kind: LetterKind
+    Of a request the template is that of a kind of letter; of a command it lies in templates/say,
+    and ``wrong`` tells that nothing was done. Facts are texts, numbers, times, durations, truths,
+    None, and lists and mappings of them.
+    """
+
+    kind: str
     facts: Mapping[str, object] = field(default_factory=dict)
+    wrong: bool = False

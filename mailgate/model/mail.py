@@ -38,7 +38,9 @@ class Message:
 
     ``from_`` holds every From address, bare, in order; ``lines`` is the text the person wrote,
     quotes and signature cut, without line ends. ``content`` is the SHA-256 over decoded text and
-    attachments (not headers), by which two mails with one Message-ID are compared. ``text_cut``:
+    attachments (not headers), by which two mails with one Message-ID are compared. ``gaps`` are the
+    places in ``lines`` before which quoted lines stood, in order; the last may be its length.
+    ``text_cut``:
     the text was longer than is read, so that ``lines`` must not be taken for a whole body input.
     Nor where ``text_damage`` says what is wrong with the bytes, or where lines with words were
     taken for quotes (``quoted``) or stood below a bare ``--`` (``dashed``); how many ``signed``
@@ -55,6 +57,7 @@ class Message:
     automatic: str | None
     defects: tuple[str, ...]
     content: str
+    gaps: tuple[int, ...] = ()
     text_cut: bool = False
     text_damage: str | None = None
     quoted: int = 0

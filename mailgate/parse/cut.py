@@ -39,10 +39,12 @@ class Own:
     """What is left of a text, whether all was looked at, and how many lines with words are not.
 
     ``quoted`` were taken for another mail's, ``dashed`` stand below a bare ``--``, ``signed`` below
-    a plain signature's mark.
+    a plain signature's mark. ``gaps`` are the places in ``lines`` before which quoted ones stood,
+    in order; the last may be its length.
     """
 
     lines: list[str]
+    gaps: tuple[int, ...]
     complete: bool
     quoted: int
     dashed: int
@@ -56,6 +58,7 @@ def own_lines(lines: Sequence[Line]) -> Own:
     below = {end: cutter.below if cutter.end is end else 0 for end in _End}
     return Own(
         lines=cutter.own,
+        gaps=cutter.places(),
         complete=cutter.looks > 0,
         quoted=cutter.quoted + below[_End.QUOTE],
         dashed=below[_End.DASHES],
@@ -98,6 +101,8 @@ class _Cutter:
         self.looks = _MAX_LOOKS
         self.end = _End.QUOTE
         self.quoted = self.below = 0
+        self._gaps: dict[int, None] = {}
+        self._start = 0
         self._lines = lines
         self._fields: dict[int, tuple[str, str] | None] = {}
 
@@ -110,21 +115,31 @@ class _Cutter:
                 if not in_quote:
                     self._drop_attribution(before_quote=True)
                     self._drop_leavings()
+                    self._gaps[len(self.own)] = None
                 in_quote = answers = True
                 continue
             in_quote = False
             if answers and _NAMED_QUOTE.match(line):
                 self.quoted += 1
+                self._gaps[len(self.own)] = None
                 continue
             self.own.append(line)
             text = line.strip()
             if text and _may_matter(text) and self._ends_here(line, text, number):
                 rest = self._lines[number + 1 :]
                 self.below = sum(left is None or bool(left.strip()) for left in rest)
+                if self.end is _End.QUOTE:
+                    self._gaps[len(self.own)] = None
                 break
         self._drop_leavings()
         start = next((number for number, line in enumerate(self.own) if line.strip()), 0)
         del self.own[:start]
+        self._start = start
+
+    def places(self) -> tuple[int, ...]:
+        """Return where quoted lines stood, as places in ``own``, once that is cut."""
+        most = len(self.own)
+        return tuple(sorted({min(max(at - self._start, 0), most) for at in self._gaps}))
 
     def _ends_here(self, line: str, text: str, number: int) -> bool:
         """Whether the person's text ends before this line, which is then dropped.

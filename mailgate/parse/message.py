@@ -58,6 +58,7 @@ def read_message(source: BinaryIO) -> Message:
         subject=_subject(header),
         date=_date(header, defects),
         lines=text.lines,
+        gaps=text.gaps,
         text_cut=text.cut,
         text_damage=text.damage,
         quoted=text.quoted,
@@ -101,6 +102,7 @@ def _other_form(leaf: Leaf, body: Leaf) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
     lines: tuple[str, ...] = ()
+    gaps: tuple[int, ...] = ()
     cut: bool = False
     damage: str | None = None
     quoted: int = 0
@@ -137,6 +139,7 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
         defects["the text is too long and was cut: send it as an attachment"] = None
     return _Text(
         lines=written.lines,
+        gaps=written.gaps,
         cut=cut,
         damage=_CUT_OFF if body.cut_off else broken,
         quoted=written.quoted,

@@ -19,10 +19,12 @@ MAX_LINES = 200_000
 class Written:
     """What the person wrote, without blank lines at either end; ``cut``: there was more to read.
 
-    ``quoted``, ``dashed``, ``signed``: so many lines with words are not there, as in `cut.Own`.
+    ``quoted``, ``dashed``, ``signed``: so many lines with words are not there, as in `cut.Own`;
+    ``gaps``: where quoted ones stood.
     """
 
     lines: tuple[str, ...]
+    gaps: tuple[int, ...] = ()
     defects: tuple[str, ...] = ()
     cut: bool = False
     quoted: int = 0
@@ -48,7 +50,12 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
         if fasta.somewhat:
             defects = ("lines that begin with > were taken for quotes: attach sequences as a file",)
     own = own_lines(lines)
-    return _written(own, _rejoined(own.lines), cut=cut, defects=defects)
+    # What stands on both sides of a quote is not one line that was wrapped.
+    first = own.gaps[0] if own.gaps else len(own.lines)
+    joined = _rejoined(own.lines[:first])
+    gaps = tuple(at - first + len(joined) for at in own.gaps)
+    own = replace(own, gaps=gaps, lines=[*joined, *own.lines[first:]])
+    return _written(own, own.lines, cut=cut, defects=defects)
 
 
 def from_html(text: str, *, reply: bool) -> Written:
@@ -72,6 +79,7 @@ def _written(
 ) -> Written:
     return Written(
         lines=tuple(lines),
+        gaps=own.gaps,
         defects=defects,
         cut=cut or not own.complete,
         quoted=own.quoted,

@@ -6,6 +6,7 @@ The reading process is ours and runs no word of a mail; what it sends back are t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mailgate.parse.commands import Grammar
 from mailgate.services import Service
 
 
@@ -14,6 +15,7 @@ class Setup:
     """What a reading process needs to know once: ``memory`` in bytes, ``time_limit`` in seconds."""
 
     services: Mapping[str, Service]
+    grammar: Grammar
     staged: str
     memory: int
     time_limit: float
@@ -23,8 +25,9 @@ class Setup:
 class Order:
     """Read this mail for these services: its bytes, or where they lie.
 
-    ``released``: the operator wants it acted on, whatever it looks like. ``returned``: it only came
-    back for a letter of ours.
+    ``commands``: it may hold commands, and, at the gateway's ``own`` address, a request to any
+    service. ``released``: the operator wants it acted on, whatever it looks like. ``returned``: it
+    only came back for a letter of ours.
     """
 
     message: int
@@ -32,6 +35,8 @@ class Order:
     path: str | None
     services: tuple[str, ...]
     released: bool
+    commands: bool = False
+    own: bool = False
     returned: bool = False
 
 

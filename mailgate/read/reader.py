@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from mailgate import crash, log
-from mailgate.desk import Desk, Outcome, Reading, perform
+from mailgate.desk import OWN, Desk, Outcome, Reading, grammar, perform
 from mailgate.errors import MailgateError, Transient
 from mailgate.frames import Companion, packed
 from mailgate.read.orders import Delayed, Order, Setup, Unread
@@ -73,6 +73,7 @@ class Reader:
         read = desk.config.read
         self._setup = Setup(
             services=desk.services,
+            grammar=grammar(),
             staged=str(spool.folder.staged),
             memory=read.memory,
             time_limit=read.time_limit.total_seconds(),
@@ -150,11 +151,14 @@ class Reader:
 
     def _order(self, waiting: Waiting) -> Order:
         names = {name for _, kind, name in waiting.errands if kind is Errand.REQUEST}
+        talk = [name for _, kind, name in waiting.errands if kind is Errand.COMMANDS]
         return Order(
             message=waiting.id,
             body=waiting.body,
             path=str(self._spool.folder.mail / waiting.file) if waiting.file else None,
             services=tuple(sorted(names & self._desk.services.keys())),
+            commands=bool(talk),
+            own=OWN in talk,
             released=waiting.released,
             returned=waiting.returned,
         )

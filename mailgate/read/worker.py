@@ -19,6 +19,7 @@ from mailgate.errors import Refusal, Transient
 from mailgate.frames import packed, receive
 from mailgate.model import Input, Request, Staged, Unclear
 from mailgate.parse.bounce import read_bounce
+from mailgate.parse.commands import read_commands, service_named
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
 from mailgate.parse.request import read_request
@@ -84,7 +85,9 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
         return Unread(reason=f"a machine wrote it: {message.automatic}")
     requests: dict[str, Request | Unclear] = {}
     staged: dict[str, tuple[Staged, ...]] = {}
-    for name in order.services:
+    named = service_named(message.lines) if order.own else None
+    also = {named} if named and named in setup.services else set()
+    for name in sorted({*order.services} | also):
         service = setup.services[name]
         request = read_request(message, service)
         requests[name] = request
@@ -93,11 +96,15 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
                 _staged(setup, order, source, service, n, item)
                 for n, item in enumerate(request.inputs)
             )
+    header = _header(source)
     return Reading(
         content=message.content,
         message_id=message.message_id,
-        references=_references(source),
+        in_reply_to=header.first("in-reply-to"),
+        references=header.first("references"),
         subject=message.subject,
+        script=read_commands(message, setup.grammar) if order.commands and not named else None,
+        service=named,
         requests={name: _light(request) for name, request in requests.items()},
         staged=staged,
         confirms=any(line.strip().lower() == "confirm" for line in message.lines),
@@ -111,9 +118,9 @@ def _light(request: Request | Unclear) -> Request | Unclear:
     return replace(request, inputs=tuple(replace(item, text=None) for item in request.inputs))
 
 
-def _references(source: BinaryIO) -> str | None:
+def _header(source: BinaryIO) -> Header:
     source.seek(0)
-    return Header.scan(source.read(HEAD)).first("references")
+    return Header.scan(source.read(HEAD))
 
 
 def _staged(

@@ -6,7 +6,7 @@ that it does not carry.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 from mailgate import log
 from mailgate.errors import BadConfig, Permanent
-from mailgate.model import Job, LetterKind, Reply, Stream, StreamRole
+from mailgate.model import Answer, Job, LetterKind, Reply, Stream, StreamRole
 from mailgate.phases import Phase
 from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
@@ -28,6 +28,7 @@ from mailgate.reply.plain import plain_page
 from mailgate.reply.rows import Excerpts
 from mailgate.reply.samples import samples
 from mailgate.reply.templates import BadTemplateError, Page, Templates
+from mailgate.reply.told import say_of
 from mailgate.said import counted
 
 __all__ = ["Changed", "Draft", "Writer"]
@@ -84,8 +85,8 @@ class Writer:
         out.write(letter.front)
         _write_streams(draft, draft.job, letter.attached, open_stream, out)
 
-    def check(self) -> None:
-        """Fill in every template with made-up facts.
+    def check(self, answers: Iterable[Answer] = ()) -> None:
+        """Fill in every template with made-up facts; ``answers`` are what commands may answer.
 
         Raises
         ------
@@ -103,6 +104,11 @@ class Writer:
             try:
                 facts = facts_of(sample.draft, sample.attached, sample.excerpts)
                 self._templates.page(sample.draft.kind, facts)
+            except BadTemplateError as error:
+                wrong.append(str(error))
+        for answer in answers:
+            try:
+                self._templates.said(say_of(answer))
             except BadTemplateError as error:
                 wrong.append(str(error))
         if wrong:

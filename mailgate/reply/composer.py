@@ -18,6 +18,7 @@ from mailgate.reply.package import Changed
 from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters
 from mailgate.spool.addresses import reply_address
+from mailgate.spool.codec import untagged
 from mailgate.spool.database import Site
 from mailgate.spool.letters import Planned
 from mailgate.spool.store import Spool
@@ -125,7 +126,9 @@ class Composer:
             log.event("delayed", what="reply", letter=plan.id, reason=repr(error))
 
     async def _composed(self, plan: Planned) -> None:
-        job = jobs.fetch(self._spool.view, plan.job) if plan.job else None
+        # An answer about a job tells what came of a mail; the job may have moved since.
+        has_job = plan.job and plan.kind is not LetterKind.COMMANDS
+        job = jobs.fetch(self._spool.view, plan.job) if plan.job and has_job else None
         body, size, file = await self._bytes(plan, job)
         crash.point("reply:written")
         await self._spool.write(
@@ -217,19 +220,19 @@ class Composer:
             now=datetime.now(UTC),
             in_reply_to=thread[0],
             references=thread[1],
-            reply_to=self._reply_to(plan, job, facts),
+            reply_to=self._reply_to(plan, facts),
             job=job,
             facts=facts,
             limit=min(self._config.deliver.max_size, plan.limit or self._config.deliver.max_size),
         )
 
-    def _reply_to(self, plan: Planned, job: Job | None, facts: Mapping[str, object]) -> str | None:
+    def _reply_to(self, plan: Planned, facts: Mapping[str, object]) -> str | None:
         if plan.kind is LetterKind.CONFIRM:
             return str(facts["address"])
-        if job is None:
+        if plan.job is None:
             return None
         site = Site.of(self._config.gateway.address)
-        return reply_address(site, self._secret, job.id, plan.recipient)
+        return reply_address(site, self._secret, plan.job, plan.recipient)
 
     def _about(self, plan: Planned, job: Job) -> Mapping[str, object]:
         """Return what a letter may say beyond the job, such as what may be asked for next."""
@@ -274,6 +277,8 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
         case LetterKind.CONFIRM:
             times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
             return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
+        case LetterKind.COMMANDS:
+            return {name: untagged(value) for name, value in facts.items()}
         case _:
             return facts
 

@@ -37,6 +37,9 @@ class Draft:
     CONFIRM   ``address``: str, that a confirmation is sent to; ``services``: tuple[str, ...];
               ``until``: datetime; and either ``taken``: datetime, when a mail of his came, or
               ``job``: JobId, of which somebody wants him to be told
+    COMMANDS  what `mailgate.desk.dialogue` writes: ``job``: JobId or "", ``entries`` (``quoted``,
+              ``state``, ``say``, ``facts``), ``help`` (``say``, ``facts``), ``against`` (``where``,
+              ``id``), ``stop``, ``at``: str, ``unread``: int
     ========= ====================================================================================
     """
 

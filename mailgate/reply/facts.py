@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar, assert_never
+from typing import Literal, TypeVar, assert_never
 
 from mailgate import said
 from mailgate.model import (
@@ -30,6 +30,7 @@ from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.layout import cut, fact, printable, wrapped
 from mailgate.reply.package import MOST
 from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Output, Read, Setting, Tried
+from mailgate.reply.told import told
 from mailgate.settings.rules import GENERAL
 
 ROWS = 100
@@ -63,6 +64,32 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
             return _running(draft)
         case LetterKind.NEWS | LetterKind.NOTICE:
             return {**_running(draft), **due.facts_of(draft, given)}
+        case LetterKind.COMMANDS:
+            return told(given)
+        case LetterKind.TEST:
+            return {}
+        case (
+            LetterKind.UNCLEAR
+            | LetterKind.DRY_RUN
+            | LetterKind.REFUSED
+            | LetterKind.DUPLICATE
+            | LetterKind.CONFIRM
+        ):
+            return _of_request(draft.kind, draft, given)
+    assert_never(draft.kind)
+
+
+_AnswerKind = Literal[
+    LetterKind.UNCLEAR,
+    LetterKind.DRY_RUN,
+    LetterKind.REFUSED,
+    LetterKind.DUPLICATE,
+    LetterKind.CONFIRM,
+]
+
+
+def _of_request(kind: _AnswerKind, draft: Draft, given: Given) -> Facts:
+    match kind:
         case LetterKind.UNCLEAR:
             return _unclear(given.one("unclear", Unclear), draft.gateway)
         case LetterKind.DRY_RUN:
@@ -73,9 +100,7 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
             return {"of": fact(given.one("of", str), 250), "id": given.optional("job", str) or ""}
         case LetterKind.CONFIRM:
             return _confirm(given)
-        case LetterKind.TEST:
-            return {}
-    assert_never(draft.kind)
+    assert_never(kind)
 
 
 # --- all letters ----------------------------------------------------------------------------------

@@ -82,17 +82,17 @@ def _columns(char: str) -> int:
 # --- laying out -----------------------------------------------------------------------------------
 
 
-def laid_out(text: str) -> str:
+def laid_out(text: str, columns: int = COLUMNS) -> str:
     """Lay out a whole letter: LF line ends, one at its end, never two blank lines in a row.
 
     A line that begins with a blank stays as it is (a table, an excerpt, a line to send back); a
-    longer one than 72 columns is wrapped between words, and its facts stay whole. A line of two
+    longer one than ``columns`` is wrapped between words, and its facts stay whole. A line of two
     blanks alone is an excerpt's own empty line, which is kept.
     """
     lines: list[str] = []
     for line in text.strip("\n").split("\n"):
         if line or (lines and lines[-1]):
-            lines.extend([line] if line.startswith(" ") else wrapped(line))
+            lines.extend([line] if line.startswith(" ") else wrapped(line, columns))
     return shown("\n".join(line.rstrip(" ") for line in lines).rstrip("\n")) + "\n"
 
 
@@ -109,20 +109,20 @@ def wrapped(text: str, columns: int = COLUMNS) -> list[str]:
     return [*lines, line]
 
 
-def table(text: str) -> str:
+def table(text: str, columns: int = COLUMNS) -> str:
     """Lay out rows of cells divided by ``|``, a row a line, indented by two.
 
     The last cell of a row is wrapped under itself. A row whose first cells leave no room for that
     is stacked: its first cell on a line of its own, the rest under it.
     """
     rows = [[cell.strip() for cell in line.split("|")] for line in text.split("\n") if line.strip()]
-    widths = _widths(rows)
-    return "\n".join(line for row in rows for line in _row(row, widths)) + "\n"
+    widths = _widths(rows, columns)
+    return "\n".join(line for row in rows for line in _row(row, widths, columns)) + "\n"
 
 
-def _widths(rows: list[list[str]]) -> list[int]:
+def _widths(rows: list[list[str]], columns: int) -> list[int]:
     """Return the columns' widths, the last left out; cells too wide for any column do not count."""
-    most = COLUMNS - len(_INDENT) - len(_GAP) - _NARROWEST
+    most = columns - len(_INDENT) - len(_GAP) - _NARROWEST
     widths: list[int] = []
     for row in rows:
         for column, cell in enumerate(row[:-1]):
@@ -133,26 +133,24 @@ def _widths(rows: list[list[str]]) -> list[int]:
     return widths
 
 
-def _row(row: list[str], widths: list[int]) -> list[str]:
+def _row(row: list[str], widths: list[int], columns: int) -> list[str]:
     *first, last = row
-    lead = _INDENT + "".join(
-        _padded(cell, columns) for cell, columns in zip(first, widths, strict=False)
-    )
-    if _fits(first, widths) and width(lead) + min(_NARROWEST, width(last)) <= COLUMNS:
-        return _hanging(lead, last, width(lead))
+    lead = _INDENT + "".join(_padded(cell, most) for cell, most in zip(first, widths, strict=False))
+    if _fits(first, widths) and width(lead) + min(_NARROWEST, width(last)) <= columns:
+        return _hanging(lead, last, width(lead), columns)
     if len(row) == 1:
-        return _hanging(_INDENT, last, len(_CONTINUED))
+        return _hanging(_INDENT, last, len(_CONTINUED), columns)
     rest = _CONTINUED + "".join(_padded(cell, width(cell)) for cell in row[1:-1])
-    return [f"{_INDENT}{row[0]}", *_hanging(rest, last, width(rest))]
+    return [f"{_INDENT}{row[0]}", *_hanging(rest, last, width(rest), columns)]
 
 
 def _fits(cells: list[str], widths: list[int]) -> bool:
     return all(width(cell) <= columns for cell, columns in zip(cells, widths, strict=False))
 
 
-def _hanging(lead: str, text: str, indent: int) -> list[str]:
+def _hanging(lead: str, text: str, indent: int, columns: int) -> list[str]:
     """Put ``text`` after ``lead``, further lines indented by ``indent``."""
-    head, *more = wrapped(text, max(COLUMNS - width(lead), _NARROWEST))
+    head, *more = wrapped(text, max(columns - width(lead), _NARROWEST))
     return [lead + head, *(" " * indent + line for line in more)]
 
 

@@ -22,6 +22,7 @@ _HEADLINES = {
     LetterKind.REFUSED: "Your request was not run.",
     LetterKind.DUPLICATE: "Nothing was run: another mail had this Message-ID before.",
     LetterKind.CONFIRM: 'Answer with the word "confirm" on a line of its own, or do nothing.',
+    LetterKind.COMMANDS: "This is what came of your commands.",
     LetterKind.TEST: "This is a test letter.",
 }
 

@@ -1,5 +1,6 @@
 """The rows of a letter's lists: what a template finds in each, harmless and in a person's units."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailgate.reply.excerpt import ABSENT, Excerpt
@@ -76,3 +77,20 @@ class Listing:
 
     rows: tuple[object, ...]
     more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """What came of a command: the name of its template in ``say/``, and the facts for it."""
+
+    words: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a mail and what came of it; ``state`` is ``done``, ``wrong`` or ``passed``."""
+
+    quoted: tuple[str, ...]
+    state: str
+    say: Say

@@ -18,6 +18,7 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
+    Stop,
     Stream,
     StreamRole,
     Taken,
@@ -146,6 +147,28 @@ def _about_requests() -> Iterator[Sample]:
         yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))
     yield from _confirmations()
     yield Sample(draft=_draft(LetterKind.TEST))
+    for told in _commands():
+        yield Sample(draft=replace(_draft(LetterKind.COMMANDS), facts=told))
+
+
+def _commands() -> Iterator[dict[str, object]]:
+    """Yield what mails of commands came to; each answer in it has samples elsewhere."""
+    quit_ = {"say": "quit", "facts": {}}
+    lines = [
+        {"quoted": ("quit",), "state": state, **quit_} for state in ("done", "wrong", "passed")
+    ]
+    told: dict[str, object] = {"job": "", "help": (), "against": (), "stop": "", "at": ""}
+    for stop, at in (*((stop, "") for stop in Stop), ("", ""), ("quote", "x"), ("signature", "x")):
+        for unread in (0, 3):
+            part = {**told, "stop": str(stop), "at": at, "unread": unread}
+            yield {**part, "entries": tuple(lines), "job": "k7q2m5xzab3c"}
+    for entries in (lines[:1], lines[1:]):
+        yield {**told, "entries": tuple(entries), "unread": 0}
+    for entries in (lines[1:], []):
+        yield {**told, "entries": tuple(entries), "unread": 0, "help": (quit_,)}
+    places = ("address", "thread", "subject", "subject 2", "> status")
+    against = tuple({"where": where, "id": "k7q2m5xzab3c"} for where in places)
+    yield {**told, "entries": tuple(lines[1:]), "unread": 0, "against": against}
 
 
 def _confirmations() -> Iterator[Sample]:

@@ -6,6 +6,7 @@ one-line ``{% block subject %}``; what follows is the text. ``laid_out`` wraps i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import (
@@ -17,11 +18,15 @@ from jinja2 import (
     TemplateError,
 )
 
-from mailgate import said, share
+from mailgate import log, said, share
 from mailgate.model import LetterKind
-from mailgate.reply.layout import laid_out, shown, table
+from mailgate.reply.layout import COLUMNS, laid_out, shown, table
+from mailgate.reply.rows import Say
 
 SUFFIX = ".txt.j2"
+
+# What came of a command stands below it, so far in.
+_INDENT = 4
 
 
 class BadTemplateError(Exception):
@@ -56,6 +61,12 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters["table"] = table
+        self._environment.filters["narrow_table"] = partial(table, columns=COLUMNS - _INDENT)
+        self._environment.filters["size"] = said.size
+        self._environment.filters["percent"] = said.percent
+        # A fact that is a sentence is broken between its words.
+        self._environment.filters["words"] = shown
+        self._environment.globals["say"] = self.say
         self._environment.globals["counted"] = said.counted
 
     def page(self, kind: LetterKind, facts: Mapping[str, object]) -> Page:
@@ -74,6 +85,40 @@ class Templates:
             raise BadTemplateError(self._where(name, error)) from error
         return self._split(name, whole, subject)
 
+    def say(self, what: Say, indent: int = _INDENT) -> str:
+        """Fill in the template of what came of a command, each line indented.
+
+        Where the operator's own fails the shipped one is used.
+
+        Raises
+        ------
+        BadTemplateError
+            The shipped one is missing or broken too.
+        """
+        try:
+            return self.said(what, indent=indent)
+        except BadTemplateError as error:
+            log.event("fell-back", to="the shipped template", why=str(error))
+            return self.said(what, "shipped/say", indent=indent)
+
+    def said(self, what: Say, where: str = "say", *, indent: int = _INDENT) -> str:
+        """Fill in the template of what came of a command, each line indented.
+
+        Raises
+        ------
+        BadTemplateError
+            It is missing or broken, or asks for what is not there.
+        """
+        name = f"{where}/{what.words}{SUFFIX}"
+        try:
+            text = self._environment.get_template(name).render(**what.facts)
+        except Exception as error:
+            raise BadTemplateError(self._where(name, error)) from error
+        if not text.strip():
+            raise BadTemplateError(f"{self._file(name)}:1: no text")
+        lines = laid_out(text, COLUMNS - _INDENT).split("\n")
+        return "\n".join(f"{' ' * indent}{line}" if line else "" for line in lines)
+
     def unknown(self) -> list[str]:
         """Return the templates of the operator's folder whose names are those of no letter."""
         known = {f"{kind}{SUFFIX}" for kind in LetterKind}
@@ -81,6 +126,8 @@ class Templates:
             return []
         # A leading underscore marks what other templates include.
         found = sorted(path.name for path in self._folder.glob(f"*{SUFFIX}"))
+        found += sorted(f"say/{path.name}" for path in self._folder.glob(f"say/*{SUFFIX}"))
+        known |= {f"say/{path.name}" for path in share.path("templates", "say").glob(f"*{SUFFIX}")}
         return [name for name in found if name not in known and not name.startswith("_")]
 
     def _filled(self, name: str, facts: Mapping[str, object]) -> tuple[str, str]:

@@ -31,6 +31,40 @@ def load(kind: type[T], text: str) -> T:
     return value
 
 
+def tagged(value: object) -> Json:
+    """Return what a command answers, for JSON, with the kinds of its times and durations."""
+    match value:
+        case datetime():
+            return {_AT: value.timestamp()}
+        case timedelta():
+            return {_SPAN: value.total_seconds()}
+        case Mapping():
+            return {str(key): tagged(item) for key, item in value.items()}
+        case tuple() | list():
+            return [tagged(item) for item in value]
+        case _:
+            return _plain(value)
+
+
+def untagged(value: object) -> object:
+    """Return what ``tagged`` was given, lists as tuples."""
+    match value:
+        case {"$at": int() | float() as seconds, **others} if not others:
+            return datetime.fromtimestamp(seconds, UTC)
+        case {"$span": int() | float() as seconds, **others} if not others:
+            return timedelta(seconds=seconds)
+        case Mapping():
+            return {key: untagged(item) for key, item in value.items()}
+        case tuple() | list():
+            return tuple(untagged(item) for item in value)
+        case _:
+            return value
+
+
+# No fact has such a name.
+_AT, _SPAN = "$at", "$span"
+
+
 def _read(kind: object, text: str) -> object:
     return _rich(kind, json.loads(text))
 

@@ -76,7 +76,7 @@ def plan(
         cause,
         kind,
         job.owner.address,
-        f"{tx.site.local}+bounce.{tag}@{tx.site.domain}",
+        _return_path(tx, tag),
         tag,
         _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"),
         codec.dump(facts or {}),
@@ -94,19 +94,25 @@ def answer(
     kind: LetterKind,
     facts: Mapping[str, object],
     cause: str = "answer",
+    job: JobId | None = None,
 ) -> None:
-    """Plan the one answer that a message causes of its own; it leaves with the null sender.
+    """Plan the one answer that a message causes of its own.
 
-    Another ``cause`` than its words makes another letter.
+    It leaves with the null sender, or, about a ``job``, with a return path of its own. Another
+    ``cause`` than its words makes another letter.
     """
+    tag = secrets.token_hex(10) if job else None
     tx.execute(
-        "INSERT INTO letter (message, cause, kind, recipient, sender, message_id, state, facts,"
-        " planned, tries, refusals, waited, last_words)"
-        " VALUES (?, ?, ?, ?, '', ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
+        "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
+        " facts, planned, tries, refusals, waited, last_words)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, 0, 0, 0, '') ON CONFLICT DO NOTHING",
+        job,
         message,
-        cause,
+        f"{cause} {message}" if job else cause,
         kind,
         recipient,
+        _return_path(tx, tag) if tag else "",
+        tag,
         _message_id(tx, f"m{message}"),
         codec.dump(facts),
         tx.at,
@@ -135,6 +141,10 @@ def _forget(tx: Tx, job: JobId, which: str) -> None:
         tx.execute("DELETE FROM letter WHERE id = ?", row["id"])
         tx.execute("DELETE FROM letter_body WHERE letter = ?", row["id"])
         tx.note("overtaken", job=job, detail=f"letter={row['id']} {row['kind']} was {row['state']}")
+
+
+def _return_path(tx: Tx, tag: str) -> str:
+    return f"{tx.site.local}+bounce.{tag}@{tx.site.domain}"
 
 
 def _message_id(tx: Tx, name: str) -> str:

@@ -215,12 +215,12 @@ def doomed(tx: Tx, job: Job) -> None:
 
 
 def _withdraw(tx: Tx, job: JobId) -> None:
-    """Let no letter about a job leave that has not, but the one that tells of its destruction.
+    """Let no letter about a job leave that has not, but answers and what tells its destruction.
 
     The rows stay: somebody may still be composing or sending one, which may then arrive.
     """
     rows = tx.all(
-        "SELECT id FROM letter WHERE job = ? AND kind <> 'destroyed'"
+        "SELECT id FROM letter WHERE job = ? AND kind NOT IN ('destroyed', 'commands')"
         " AND state IN ('PLANNED', 'WAITING', 'HELD')",
         job,
     )

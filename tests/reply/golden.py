@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from mailgate.commands import registry
 from mailgate.model import (
+    Answer,
     Exit,
     Input,
     Job,
@@ -189,6 +191,7 @@ def _answers() -> dict[str, Written]:
         ),
         "confirm": Written(draft=_confirm(taken=CREATED)),
         "confirm-watcher": Written(draft=_confirm(job="k7q2m5xzab3c")),
+        "commands": Written(draft=draft(LetterKind.COMMANDS, facts=_COMMANDS)),
         "test": Written(
             draft=draft(
                 LetterKind.TEST, in_reply_to=None, references=None, recipient="op@example.org"
@@ -287,3 +290,23 @@ def _dry_run() -> dict[str, object]:
         "summary": "Align protein sequences",
         "takes": _TAKES,
     }
+
+
+def _entry(line: str, answer: Answer) -> dict[str, object]:
+    state = "wrong" if answer.wrong else "done"
+    return {"quoted": (line,), "state": state, "say": answer.kind, "facts": answer.facts}
+
+
+_COMMANDS = {
+    "job": "k7q2m5xzab3c",
+    "entries": (
+        _entry("status", registry.command("status").samples[0]),
+        _entry("cancel", registry.command("cancel").samples[0]),
+        _entry("pause", Answer(kind="unknown", facts={"near": "hold"}, wrong=True)),
+    ),
+    "help": (),
+    "against": (),
+    "stop": "quote",
+    "at": "",
+    "unread": 2,
+}

@@ -1,0 +1,66 @@
+"""One command of one person (or the operator), with all that it may need to know."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailgate.config import Config
+from mailgate.model import Answer, Identity, Job
+from mailgate.services import Service
+from mailgate.spool import wishes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The mail that a command came by: what letters about it are threaded to."""
+
+    message: int
+    message_id: str | None
+    references: str | None
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A command as it is to be done. It may be done: whose job it is, is looked at before.
+
+    ``words`` follow the command's name, without the id of a job; ``lines`` are the ``key: value``
+    lines below it. ``who`` is None for the operator, ``origin`` where no mail came. ``about`` is
+    the job as it stands, for a command that is about one.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    who: Identity | None
+    config: Config
+    services: Mapping[str, Service]
+    usage: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    about: Job | None = None
+    origin: Origin | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job that the command is about; LookupError if it is about none."""
+        if self.about is None:
+            message = f"{self.name} is about no job"
+            raise LookupError(message)
+        return self.about
+
+    @property
+    def by(self) -> str:
+        """Who gives it, for a job's history: the address, or ``operator``."""
+        return self.who.address if self.who else wishes.OPERATOR
+
+
+def unfit(call: Call, expected: str = "") -> Answer:
+    """Answer that a command does not take these words; ``expected`` is what it takes instead.
+
+    Without it the command's usage is shown.
+    """
+    facts = {
+        "command": call.name,
+        "words": " ".join(call.words),
+        "expected": expected,
+        "usage": call.usage,
+    }
+    return Answer(kind="unfit", facts=facts, wrong=True)

@@ -1,0 +1,30 @@
+"""End the job: what it wrote so far is kept, and comes with its result.
+
+A job that waits never starts; one that runs is stopped. One that has ended stays as it is.
+"""
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer, Wish
+from mailgate.phases import ACTIVE
+from mailgate.spool import wishes
+from mailgate.spool.database import Tx
+
+usage = "cancel"
+meant_by = ("abort", "kill", "stop", "terminate", "end")
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """Leave the wish; the room that owns the engine acts on it."""
+    if call.words:
+        return unfit(call)
+    facts = {"id": call.job.id, "phase": call.job.phase}
+    if call.job.phase not in ACTIVE:
+        return Answer(kind="cancel", facts={**facts, "ended": call.job.ended}, wrong=True)
+    wishes.leave(tx, call.job.id, Wish.CANCEL, by=call.by)
+    return Answer(kind="cancel", facts={**facts, "ended": None})
+
+
+samples = (
+    Answer(kind="cancel", facts={"id": "k7q2m5xzab3c", "phase": "EXECUTING", "ended": None}),
+    Answer(kind="cancel", facts={"id": "k7q2m5xzab3c", "phase": "QUEUED", "ended": None}),
+)

@@ -1,0 +1,127 @@
+"""Tell where the job is: its phase and since when, how far it is, and how long it is kept.
+
+Of a job that waits it tells why, of one that runs how long it may take and usually takes, of one
+that has ended what there is of it.
+"""
+
+from datetime import datetime, timedelta
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer, Job
+from mailgate.phases import ACTIVE, Phase
+from mailgate.spool import owned
+from mailgate.spool.database import Tx
+
+usage = "status"
+meant_by = ("state", "progress", "stat", "news", "where")
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """Tell how the job stands; nothing is written."""
+    if call.words:
+        return unfit(call)
+    return Answer(kind="status", facts=_facts(tx, call, call.job))
+
+
+def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
+    since = owned.in_phase_since(tx, job.id) or job.created
+    usual = owned.usual(tx, job.service) if job.phase is Phase.EXECUTING else None
+    ahead = owned.ahead(tx, job.id) if job.phase is Phase.QUEUED else 0
+    return {
+        "id": job.id,
+        "service": job.service,
+        "label": job.label,
+        "phase": job.phase,
+        "since": since,
+        "lasts": tx.now - since,
+        "percent": job.progress.percent if job.progress else None,
+        "progress_words": job.progress.words if job.progress else "",
+        "work_limit": job.work_limit,
+        "usual": usual,
+        "ahead": ahead,
+        "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
+        "slots": call.config.run.local.slots,
+        "paused": call.config.run.paused,
+        "ran": job.ended - job.started if job.started and job.ended else None,
+        "ended": job.ended,
+        "reason": job.exit.reason if job.exit else "",
+        "code": job.exit.code if job.exit else None,
+        "errors": [{"at": e.at, "reason": e.reason, "words": e.words} for e in job.errors[-5:]],
+        "outputs": len(job.streams),
+        "size": sum(stream.size for stream in job.streams),
+        "kept_until": job.destruction,
+    }
+
+
+_SAMPLE: dict[str, object] = {
+    "id": "k7q2m5xzab3c",
+    "service": "align",
+    "label": "globins",
+    "phase": Phase.EXECUTING,
+    "since": datetime.fromisoformat("2026-11-21T13:50:00+00:00"),
+    "lasts": timedelta(hours=3, minutes=10),
+    "percent": 62.0,
+    "progress_words": "round 31 of 50",
+    "work_limit": timedelta(hours=12),
+    "usual": {"least": timedelta(hours=4), "most": timedelta(hours=6)},
+    "ahead": 3,
+    "busy": 2,
+    "slots": 2,
+    "paused": False,
+    "ran": None,
+    "ended": None,
+    "reason": "",
+    "code": None,
+    "errors": [],
+    "outputs": 0,
+    "size": 0,
+    "kept_until": None,
+}
+_BARE: dict[str, object] = {
+    "label": None,
+    "percent": None,
+    "progress_words": "",
+    "work_limit": None,
+    "usual": None,
+}
+_OVER: dict[str, object] = {
+    "ran": timedelta(minutes=4),
+    "ended": datetime.fromisoformat("2026-11-21T17:00:00+00:00"),
+    "outputs": 2,
+    "size": 186_000,
+    "kept_until": datetime.fromisoformat("2026-12-05T17:00:00+00:00"),
+    "errors": [
+        {
+            "at": datetime.fromisoformat("2026-11-21T14:00:00+00:00"),
+            "reason": "node-failure",
+            "words": "n17 is down",
+        }
+    ],
+}
+samples = (
+    Answer(kind="status", facts=_SAMPLE),
+    Answer(kind="status", facts={**_SAMPLE, **_BARE}),
+    *(
+        Answer(kind="status", facts={**_SAMPLE, "phase": phase})
+        for phase in sorted({*ACTIVE, Phase.ARCHIVED})
+    ),
+    *(
+        Answer(kind="status", facts={**_SAMPLE, **_BARE, "phase": phase})
+        for phase in sorted({*ACTIVE, Phase.ARCHIVED})
+    ),
+    *(
+        Answer(
+            kind="status",
+            facts={**_SAMPLE, **_OVER, "phase": phase, "reason": reason, "code": code},
+        )
+        for phase, reason, code in (
+            (Phase.COMPLETED, "exit", 0),
+            (Phase.ERROR, "exit", 3),
+            (Phase.ERROR, "memory", None),
+            (Phase.ABORTED, "cancelled", None),
+            (Phase.ARCHIVED, "exit", 0),
+        )
+    ),
+    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
+    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),
+)

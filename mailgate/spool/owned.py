@@ -1,0 +1,94 @@
+"""A person's jobs: found by the beginning of an id, by letters about them, and listed."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from mailgate.model import How, Identity, JobId
+from mailgate.spool.database import View, moment
+from mailgate.spool.keep import NOT_ENDED
+
+SHORTEST = 4
+"""Characters of an id that are enough to look for: of a million jobs about one begins with them."""
+
+_MOST_IDS = 40
+
+
+def may_act(view: View, who: Identity, job: JobId) -> bool:
+    """Tell whether the job is theirs."""
+    row = view.one("SELECT owner FROM job WHERE id = ?", job)
+    return row is not None and row["owner"].lower() == who.key and who.how is not How.CLAIMED
+
+
+def alike(view: View, who: Identity | None, beginning: str) -> list[JobId]:
+    """Return the person's jobs (everybody's for None) whose id begins so, at most ten."""
+    if len(beginning) < SHORTEST:
+        return []
+    theirs = who.key if who else None
+    rows = view.all(
+        "SELECT id FROM job WHERE id >= ? AND id < ? AND (? IS NULL OR LOWER(owner) = ?)"
+        " ORDER BY id LIMIT 10",
+        beginning,
+        beginning + "\x7f",
+        theirs,
+        theirs,
+    )
+    return [JobId(row["id"]) for row in rows]
+
+
+def written_about(view: View, who: Identity, message_ids: Sequence[str]) -> JobId | None:
+    """Return the job of the last of these letters that we wrote to that person; None if none is."""
+    for message_id in list(reversed(message_ids))[:_MOST_IDS]:
+        row = view.one("SELECT job, recipient FROM letter WHERE message_id = ?", message_id)
+        if row is not None and row["job"] and row["recipient"].lower() == who.key:
+            return JobId(row["job"])
+    return None
+
+
+# --- how a job stands -----------------------------------------------------------------------------
+
+# So many of the newest jobs tell how long those of a service take; fewer than that tell nothing.
+_LOOKED_AT = 500
+_FEW = 5
+
+
+def in_phase_since(view: View, job: JobId) -> datetime | None:
+    """Return when the job came to be where it is; None where nothing tells."""
+    row = view.one(
+        "SELECT at FROM event WHERE job = ? AND verb IN ('created', 'advanced')"
+        " ORDER BY id DESC LIMIT 1",
+        job,
+    )
+    return moment(row["at"]) if row else None
+
+
+def ahead(view: View, job: JobId) -> int:
+    """Count the jobs that wait and came before this one, up to 1,000."""
+    return view.count(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE phase = 'QUEUED' AND queued <"
+        " (SELECT queued FROM job WHERE id = ?) LIMIT 1000)",
+        job,
+    )
+
+
+def busy(view: View) -> int:
+    """Count the jobs that run, up to 10,000."""
+    return view.count(
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE {NOT_ENDED}"
+        " AND phase IN ('EXECUTING', 'SUSPENDED', 'UNKNOWN') LIMIT 10000)"
+    )
+
+
+def usual(view: View, service: str) -> dict[str, timedelta] | None:
+    """Return what the middle half of a service's last jobs took: ``least`` and ``most``."""
+    rows = view.all(
+        "SELECT ended - started AS took FROM"
+        " (SELECT service, phase, started, ended FROM job ORDER BY created DESC LIMIT ?)"
+        " WHERE service = ? AND phase = 'COMPLETED' AND started IS NOT NULL ORDER BY took",
+        _LOOKED_AT,
+        service,
+    )
+    if len(rows) < _FEW:
+        return None
+    quarter = len(rows) // 4
+    least, most = rows[quarter]["took"], rows[-1 - quarter]["took"]
+    return {"least": timedelta(seconds=least), "most": timedelta(seconds=most)}
