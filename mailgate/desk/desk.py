@@ -184,12 +184,7 @@ class Desk:
         names = [p.name for p in places if p.purpose is Purpose.SERVICE]
         talk = _once([p.name for p in places if p.purpose is Purpose.COMMANDS])
         back = [p.letter for p in places if p.purpose is Purpose.BOUNCE]
-        errands = self._back(places)
-        if any(p.purpose is Purpose.POSTMASTER for p in places):
-            if size > POSTMASTER_SIZE:
-                message = f"mail to the postmaster may have at most {said.size(POSTMASTER_SIZE)}"
-                raise TooBig(message)
-            errands.append((Errand.POSTMASTER, "postmaster"))
+        errands = self._back(places) + self._to_the_postmaster(places, size)
         if not names and not talk:
             kept = bool(errands) or self._is_wanted(back, size)
             return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
@@ -226,6 +221,14 @@ class Desk:
                 if place.purpose is Purpose.SERVICE and place.name in told
             },
         )
+
+    def _to_the_postmaster(self, places: Sequence[Place], size: int) -> list[tuple[Errand, str]]:
+        if not any(place.purpose is Purpose.POSTMASTER for place in places):
+            return []
+        if size > POSTMASTER_SIZE:
+            message = f"mail to the postmaster may have at most {said.size(POSTMASTER_SIZE)}"
+            raise TooBig(message)
+        return [(Errand.POSTMASTER, "postmaster")]
 
     def _back(self, places: Sequence[Place]) -> list[tuple[Errand, str]]:
         """Return what is to be read of mail that comes back; of the rest, that it came is noted."""
