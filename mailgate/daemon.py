@@ -35,8 +35,8 @@ from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.spool import appointments, attempts
 from mailgate.spool.database import MISPLACED, Site
-from mailgate.spool.quotas import Turns
 from mailgate.spool.store import Folder, Spool, sole
+from mailgate.spool.turns import Turns
 
 # A room's loop that fell over is started again after this, in seconds.
 _AGAIN = 5.0

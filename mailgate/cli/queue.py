@@ -1,11 +1,17 @@
 """mailgate queue: list the letters that are not out, or came back; try one again, or drop one."""
 
+from datetime import UTC, datetime
+
+from mailgate import said
 from mailgate.cli.looking import spool_of
 from mailgate.cli.options import complain, line, parser, whole
-from mailgate.config import load_places
+from mailgate.config import Deliver, load_places
+from mailgate.deliver.caps import Caps
 from mailgate.model import LetterState
 from mailgate.spool import letters, unsent
 from mailgate.spool.database import View
+from mailgate.spool.due import left
+from mailgate.spool.letters import Queued
 
 _NONE = 1
 
@@ -35,11 +41,15 @@ def run(words: list[str]) -> int:
                     states = {one.id: one.state for one in letters.queue(tx)}
                     complain(f"letter {letter}: {_NEITHER[states.get(letter)]}")
                     return _NONE
-        _list(connection.view)
+        _list(connection.view, config.deliver)
     return 0
 
 
-def _list(view: View) -> None:
+def _list(view: View, deliver: Deliver) -> None:
+    now = datetime.now(UTC)
+    caps = Caps(each=deliver.letters_an_hour_each, in_all=deliver.letters_an_hour)
+    if caps.on:
+        caps.load(left(view, now=now), wall=now, now=now.timestamp())
     for letter in letters.queue(view):
         line(
             letter.id,
@@ -49,5 +59,22 @@ def _list(view: View) -> None:
             letter.job,
             f"{letter.tries} tries",
             letter.next_try,
-            letter.last_words,
+            _capped(letter, caps, deliver, now) or letter.last_words,
         )
+
+
+def _capped(letter: Queued, caps: Caps, deliver: Deliver, now: datetime) -> str:
+    """Say why a letter waits that is due: so many have left within the hour."""
+    if letter.state is not LetterState.WAITING or not letter.next_try or letter.next_try > now:
+        return ""
+    if not caps.room(now.timestamp()):
+        return (
+            f"waits: {said.counted(deliver.letters_an_hour or 0, 'letter')} left within an hour,"
+            " the most that [deliver] letters_an_hour lets"
+        )
+    if letter.recipient.lower() in caps.full():
+        return (
+            f"waits: {said.counted(deliver.letters_an_hour_each or 0, 'letter')} left for"
+            f" {letter.recipient} within an hour, the most that [deliver] letters_an_hour_each lets"
+        )
+    return ""

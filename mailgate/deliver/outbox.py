@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from mailgate import crash, log
+from mailgate import crash, log, said
 from mailgate.config import Deliver
+from mailgate.deliver.caps import Caps
 from mailgate.errors import LetterGone, MailgateError, OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
 from mailgate.spool import letters
 from mailgate.spool.database import Tx
+from mailgate.spool.due import due, left, next_due, urgent
 from mailgate.spool.store import Spool
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ _LOOK = 2.0
 _SOON = 2.0
 # And at least this often.
 _AWAY = 30.0
+# That letters wait for others of the hour is told so often.
+_TELL = 3600.0
 # A failed commit or a bug: the letter rests so long.
 _AGAIN = 5.0
 # What a relay that names no SIZE gets after it called a letter too big: half of it, down to this. A
@@ -101,10 +105,14 @@ class Outbox:
         self._away_until = 0.0
         self._draining = False
         self._unnoted = 0
+        self._caps = Caps(each=deliver.letters_an_hour_each, in_all=deliver.letters_an_hour)
+        self._capped = False
+        self._told_cap = -_TELL
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         self._busy.clear()
+        self._count()
         async with asyncio.TaskGroup() as group:
             while True:
                 full = self._send(group)
@@ -119,6 +127,11 @@ class Outbox:
         if self._tries:
             await asyncio.wait(self._tries, timeout=longest)
 
+    def _count(self) -> None:
+        if self._caps.on:
+            wall, now = datetime.now(UTC), asyncio.get_running_loop().time()
+            self._caps.load(left(self._spool.view, now=wall), wall=wall, now=now)
+
     def _send(self, group: asyncio.TaskGroup) -> bool:
         """Begin what is due; True if no more can be begun before somebody rings."""
         now = asyncio.get_running_loop().time()
@@ -128,13 +141,37 @@ class Outbox:
             return True
         if now < self._away_until:
             return False
-        due = letters.due(self._spool.view, now=datetime.now(UTC), limit=room, besides=self._busy)
-        for letter in due:
+        found = self._found(min(room, self._caps.room(now)))
+        taken = [letter for letter in found if self._caps.take(letter.recipient.lower(), now)]
+        for letter in taken:
             self._busy.add(letter.id)
             task = group.create_task(self._try(self._located(letter)))
             self._tries.add(task)
             task.add_done_callback(self._tries.discard)
-        return len(due) == room
+        if len(taken) < len(found):
+            # Of several to one recipient some wait; others may go in their place.
+            return self._send(group)
+        return len(taken) == room
+
+    def _found(self, room: int) -> list[Letter]:
+        """Return what is due, at most so many; under a cap results first."""
+        view, now = self._spool.view, datetime.now(UTC)
+        if not self._caps.on:
+            return due(view, now=now, limit=room, besides=self._busy)
+        self._tell_cap(is_capped=not room)
+        if not room:
+            return []
+        full = self._caps.full()
+        return urgent(view, now=now, limit=room, besides=self._busy, without=full)
+
+    def _tell_cap(self, *, is_capped: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        if is_capped and now - self._told_cap >= _TELL:
+            self._told_cap = now
+            most = said.counted(self._deliver.letters_an_hour or 0, "letter")
+            reason = f"{most} left within an hour, the most that [deliver] letters_an_hour lets"
+            log.event("delayed", what="deliver", reason=reason)
+        self._capped = is_capped
 
     def _located(self, letter: Letter) -> Letter:
         if letter.file is None:
@@ -143,34 +180,42 @@ class Outbox:
 
     def _longest(self) -> float:
         """Seconds until something can be due, at most until the next look."""
-        due = letters.next_due(self._spool.view, besides=self._busy)
-        if due is None:
-            return _LOOK
-        wait = (due - datetime.now(UTC)).total_seconds()
-        away = self._away_until - asyncio.get_running_loop().time()
-        return min(max(wait, away, 0.01), _LOOK)
+        now = asyncio.get_running_loop().time()
+        frees = (self._caps.frees() or now + _LOOK) - now
+        if self._capped:
+            return min(max(frees, 0.01), _LOOK)
+        soonest = next_due(self._spool.view, besides=self._busy, without=self._caps.full())
+        if soonest is None:
+            return min(max(frees, 0.01), _LOOK)
+        wait = (soonest - datetime.now(UTC)).total_seconds()
+        return min(max(min(wait, frees), self._away_until - now, 0.01), _LOOK)
 
     async def _try(self, letter: Letter) -> None:
         """Try one letter, at the top of the room's loop: what goes wrong stays with it."""
+        has_left = False
         try:
-            await self._tried(letter)
+            has_left = await self._tried(letter)
         except Exception as error:  # noqa: BLE001 - a bug: the letter waits, the others go on
             log.event("failed", what="deliver", letter=letter.id, reason=repr(error))
             await asyncio.sleep(self._again)
+        if not has_left:
+            self._caps.back(letter.recipient.lower())
         self._busy.discard(letter.id)
         self._spool.ring("deliver")
 
-    async def _tried(self, letter: Letter) -> None:
+    async def _tried(self, letter: Letter) -> bool:
+        """Try a letter and note what came of it; True if it has left."""
+        has_left = False
         if letter.body is None and letter.file is None:
             # It was out and came back: its bytes are made again, under the same Message-ID.
             await self._noted(lambda tx: letters.lost(tx, letter.id))
-            return
+            return has_left
         began = asyncio.get_running_loop().time()
         try:
             words = await self._courier.deliver(letter)
         except Unreachable as error:
             await self._unreachable(letter, error, began)
-            return
+            return has_left
         except Transient as error:
             await self._refused(letter, error)
         except OverSize as error:
@@ -179,10 +224,11 @@ class Outbox:
             words = str(error)
             await self._noted(lambda tx: letters.lost(tx, letter.id, words))
             log.event("lost", letter=letter.id, to=letter.recipient, reason=words)
-            return
+            return has_left
         except Permanent as error:
             await self._hold(letter, str(error))
         else:
+            has_left = True
             crash.point("deliver:sent")
             await self._noted(lambda tx: letters.sent(tx, letter.id, words))
             crash.point("deliver:committed")
@@ -190,6 +236,7 @@ class Outbox:
                       size=letter.size, words=words or None)  # fmt: skip
             _forget(letter)
         self._away = self._away_until = 0.0
+        return has_left
 
     async def _noted(self, operation: Callable[[Tx], T]) -> T:
         """Write down what became of a try, however long the spool cannot be written.

@@ -34,8 +34,8 @@ from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
 from mailgate.spool import attempts, jobs, wishes
 from mailgate.spool.database import Tx
-from mailgate.spool.quotas import Turns
 from mailgate.spool.store import Spool
+from mailgate.spool.turns import Turns
 
 # The runner looks by itself so often (seconds): while something runs, and while nothing does.
 _LOOK_BUSY = 1.0

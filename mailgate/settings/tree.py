@@ -307,6 +307,12 @@ class Deliver:
     give_up: timedelta = key(
         duration("1s", "60d"), "5d", doc="after so long of refusals 4xx a letter is held"
     )
+    letters_an_hour: int | None = key(
+        integer(1, 10_000_000), None, doc="that leave within an hour, in all; more wait"
+    )
+    letters_an_hour_each: int | None = key(
+        integer(1, 10_000_000), None, doc="that leave within an hour to one recipient; more wait"
+    )
     maildir: Maildir | None = None
     smtp: Relay | None = None
 

@@ -36,7 +36,7 @@ INDEXES = (
     "CREATE INDEX letter_planned ON letter (id) WHERE state = 'PLANNED'",
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
-    "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL AND job IS NULL",
+    "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL",
     "CREATE INDEX tally_of ON tally (subject, at)",
     "CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL",
     "CREATE INDEX event_loose ON event (at) WHERE job IS NULL",

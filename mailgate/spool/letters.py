@@ -208,42 +208,6 @@ def composed(tx: Tx, letter: int, *, size: int, body: bytes | None, file: str | 
 # --- delivering -----------------------------------------------------------------------------------
 
 
-def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> list[Letter]:
-    """Return the letters whose next try has come, without those that the caller works on."""
-    rows = view.all(
-        "SELECT letter.*, letter_body.bytes FROM letter LEFT JOIN letter_body ON letter = letter.id"
-        " WHERE state = 'WAITING' AND next_try <= ? ORDER BY next_try LIMIT ?",
-        now.timestamp(),
-        limit + len(besides),
-    )
-    return [_letter(row) for row in rows if row["id"] not in besides][:limit]
-
-
-def next_due(view: View, *, besides: Collection[int]) -> datetime | None:
-    """Return when the next try is due, besides the caller's; None when no letter waits."""
-    rows = view.all(
-        "SELECT id, next_try FROM letter WHERE state = 'WAITING' ORDER BY next_try LIMIT ?",
-        len(besides) + 1,
-    )
-    return next((moment(row["next_try"]) for row in rows if row["id"] not in besides), None)
-
-
-def _letter(row: Row) -> Letter:
-    return Letter(
-        id=row["id"],
-        recipient=row["recipient"],
-        sender=row["sender"],
-        message_id=row["message_id"],
-        planned=moment(row["planned"]),
-        size=row["size"],
-        refusals=row["refusals"],
-        waited=timedelta(seconds=row["waited"]),
-        tries=row["tries"],
-        body=row["bytes"],
-        file=row["file"],
-    )
-
-
 def sent(tx: Tx, letter: int, words: str) -> None:
     """Note that the next hop has the letter; its bytes are not needed any more."""
     tx.execute(

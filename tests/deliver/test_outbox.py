@@ -13,7 +13,7 @@ import pytest
 from mailgate.config import Courier, Deliver
 from mailgate.deliver.outbox import Outbox, next_try
 from mailgate.model import LetterKind
-from mailgate.spool import letters, mail, notices, unsent
+from mailgate.spool import due, letters, mail, notices, unsent
 from mailgate.spool.database import Row, Site
 from mailgate.spool.store import Folder, Spool, direct
 from tests.deliver.relay import AND_DROP, DROP, HANG, Script, relay
@@ -39,9 +39,10 @@ async def outbox(
 ) -> AsyncIterator[Outbox]:
     """Run an outbox for as long as the block lasts; ``give_up``, ``soon`` and ``timeout`` are keys."""
     give_up, soon = keys.pop("give_up", timedelta(days=5)), keys.pop("soon", 0.1)
+    each, in_all = keys.pop("each", None), keys.pop("in_all", None)
     deliver = Deliver(
         courier=Courier.SMTP, max_size=25 << 20, receipt_after=timedelta(seconds=60), retry=retry,
-        give_up=give_up,
+        give_up=give_up, letters_an_hour=in_all, letters_an_hour_each=each,
     )  # fmt: skip
     post = Outbox(
         deliver, spool, script.courier(**keys), at_once=4, one_hop=True, soon=soon, again=0.1
@@ -162,7 +163,7 @@ async def test_a_receipt_that_was_put_off_does_not_follow_its_result(spool: Spoo
             ended(connection, job)
         await composed(spool, 2, 300)
         await until(lambda: row(spool, 2)["state"] == "SENT")
-        assert letters.next_due(spool.view, besides=()) is None
+        assert due.next_due(spool.view, besides=()) is None
     (sent,) = script.mails
     assert row(spool, 2)["message_id"].encode() in sent
 
@@ -423,3 +424,57 @@ async def test_the_operator_drops_a_held_letter_and_no_other(spool: Spool) -> No
     assert await spool.write(lambda tx: unsent.drop(tx, number))
     assert [letter.id for letter in letters.queue(spool.view)] == [waits]
     assert "dropped" in decisions(spool)
+
+
+# --- caps -------------------------------------------------------------------------------------------
+
+BOB = "bob@mg.test"
+
+
+def states(post: Spool, numbers: list[int]) -> list[str]:
+    return [row(post, number)["state"] for number in numbers]
+
+
+async def test_letters_over_the_caps_wait_over_a_restart_and_none_is_lost(
+    spool: Spool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with relay({}) as script:
+        async with outbox(spool, script, each=2, in_all=4):
+            anns = [await posted(spool) for _ in range(4)]
+            bobs = [await posted(spool, BOB) for _ in range(3)]
+            await until(lambda: states(spool, [*anns, *bobs]).count("SENT") == 4)
+        assert states(spool, anns) == ["SENT", "SENT", "WAITING", "WAITING"]
+        assert states(spool, bobs) == ["SENT", "SENT", "WAITING"]
+        assert row(spool, anns[2])["tries"] == 0
+        async with outbox(spool, script, each=2, in_all=4):
+            await until(lambda: "delayed what=deliver" in capsys.readouterr().err)
+            assert len(script.mails) == 4
+        await spool.write(lambda tx: tx.execute("UPDATE letter SET sent = sent - 3601"))
+        async with outbox(spool, script, each=2, in_all=4):
+            await until(lambda: set(states(spool, [*anns, *bobs])) == {"SENT"})
+    assert len(script.mails) == 7
+
+
+async def test_what_was_refused_has_not_left(spool: Spool) -> None:
+    says = {"RCPT": "451 4.7.1 later"}
+    async with relay(says) as script:
+        async with outbox(spool, script, in_all=1):
+            number = await posted(spool)
+            await until(lambda: row(spool, number)["refusals"] >= 3)
+            says.clear()
+            await until(lambda: row(spool, number)["state"] == "SENT")
+
+
+async def test_results_leave_before_receipts(spool: Spool) -> None:
+    async with relay({}) as script:
+        answers = [await posted(spool, ANN) for _ in range(2)]
+        kinds = {answers[0]: "receipt", answers[1]: "result"}
+        for number, kind in kinds.items():
+            await spool.write(
+                lambda tx, n=number, k=kind: tx.execute(
+                    "UPDATE letter SET kind = ? WHERE id = ?", k, n
+                )
+            )
+        async with outbox(spool, script, each=1):
+            await until(lambda: row(spool, answers[1])["state"] == "SENT")
+            assert row(spool, answers[0])["state"] == "WAITING"

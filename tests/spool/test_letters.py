@@ -16,6 +16,7 @@ from mailgate.spool import (
     returned,
     unsent,
 )
+from mailgate.spool import due as turns
 from mailgate.spool.database import Connection, Tx
 from tests.spool.made import DONE, WEEK, a_job, accepted, ended
 
@@ -38,7 +39,7 @@ def composed(spool: Connection, *, size: int = 3) -> int:
 
 def due(spool: Connection, **later: float) -> list[int]:
     at = datetime.now(UTC) + timedelta(**later)
-    return [x.id for x in letters.due(spool.view, now=at, limit=9, besides=())]
+    return [x.id for x in turns.due(spool.view, now=at, limit=9, besides=())]
 
 
 def test_a_letter_about_a_job_leaves_with_a_tag_and_an_answer_with_none(spool: Connection) -> None:
@@ -61,7 +62,7 @@ def test_a_letter_is_composed_once(spool: Connection) -> None:
     number = composed(spool)
     with spool.transaction() as tx:
         assert not letters.composed(tx, number, size=9, body=b"else", file=None)
-    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    (letter,) = turns.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
     assert (letter.body, letter.size) == (b"abc", 3)
 
 
@@ -75,13 +76,13 @@ def test_a_sent_letter_is_never_due_again_and_its_bytes_go(spool: Connection) ->
 
 def test_a_put_off_letter_is_due_at_its_time(spool: Connection) -> None:
     number = composed(spool)
-    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    (letter,) = turns.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
     with spool.transaction() as tx:
         letters.put_off(
             tx, letter, until=tx.now + SOON, words="451 later", refused=True, waited=SOON
         )
     assert due(spool) == []
-    (again,) = letters.due(spool.view, now=datetime.now(UTC) + SOON, limit=9, besides=())
+    (again,) = turns.due(spool.view, now=datetime.now(UTC) + SOON, limit=9, besides=())
     assert (again.id, again.refusals, again.tries, again.waited) == (number, 1, 1, SOON)
 
 
@@ -123,8 +124,8 @@ def a_chatty_job(spool: Connection) -> Attempt:
         for number in of_this:
             letters.composed(tx, number, size=3, body=b"abc", file=None)
         jobs.progressed(tx, jobs.fetch(tx, job), Progress(percent=50, words=""))
-        due = letters.due(tx, now=tx.now, limit=9, besides=())
-        receipt, started = [letter for letter in due if letter.id in of_this]
+        found = turns.due(tx, now=tx.now, limit=9, besides=())
+        receipt, started = [letter for letter in found if letter.id in of_this]
         letters.put_off(tx, receipt, until=tx.now, words="451", refused=True, waited=SOON)
         letters.set_aside(tx, started.id, "550")
     return attempt
@@ -175,7 +176,7 @@ def test_letters_that_left_and_other_jobs_letters_are_not_overtaken(spool: Conne
 
 def test_what_becomes_of_an_overtaken_letter_on_its_way_touches_no_other(spool: Connection) -> None:
     attempt = a_chatty_job(spool)
-    (receipt,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    (receipt,) = turns.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
     with spool.transaction() as tx:
         finish(tx, attempt)
         history = len(tx.all("SELECT * FROM event"))
@@ -197,7 +198,7 @@ def appointment(spool: Connection) -> float:
 
 
 def put_off(spool: Connection, wait: timedelta) -> None:
-    (letter,) = letters.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
+    (letter,) = turns.due(spool.view, now=datetime.now(UTC), limit=9, besides=())
     with spool.transaction() as tx:
         letters.put_off(tx, letter, until=tx.now + wait, words="", refused=True, waited=wait)
 

@@ -12,7 +12,8 @@ from mailgate.services import Service, load
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts, mail, quotas
 from mailgate.spool.database import Connection
-from mailgate.spool.quotas import DAY, Rule, Turns, rules
+from mailgate.spool.quotas import DAY, Rule, rules
+from mailgate.spool.turns import Turns
 from tests.spool.made import ADA, a_job, accepted, ended
 
 BOB = Identity(address="bob@example.org", how=How.NETWORK)

@@ -51,3 +51,32 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
         (tmp_path / "go").touch()
         gateway.await_results(3)
         assert len(gateway.jobs()) == 4
+
+
+def test_a_letter_over_a_cap_waits_and_the_queue_says_why(tmp_path: Path) -> None:
+    settings = 'courier = "maildir"\nletters_an_hour = 2\nletters_an_hour_each = 1'
+    more = '[deliver.maildir]\npath = "outgoing"\n'
+    bob, eve = "bob@example.org", "eve@example.org"
+    with running(tmp_path, slots=4, courier=settings, more=more) as gateway:
+        gateway.service("true", TRUE)
+        gateway.start()
+        gateway.send(request("true"))
+        gateway.await_results(1)
+        gateway.send(request("true"))
+        gateway.send(request("true", sender=bob), sender=bob)
+        gateway.await_results(1, bob)
+        gateway.send(request("true", sender=eve), sender=eve)
+        eventually(lambda: gateway.unsent() == 2, 30, gateway.logged)
+        eventually(lambda: "letters_an_hour" in gateway.logged("delayed"), 30, gateway.logged)
+        said = gateway.run("queue").stdout.decode().splitlines()
+        why = "waits: 2 letters left within an hour, the most that [deliver] letters_an_hour lets"
+        assert [line.endswith(why) and " WAITING " in line for line in said] == [True, True]
+        gateway.stop()
+        text = gateway.config.read_text()
+        gateway.config.write_text(text.replace("letters_an_hour = 2\n", ""))
+        gateway.start()
+        # Nothing is lost: what one cap keeps no more leaves, what the other does waits on.
+        gateway.await_results(1, eve)
+        (line,) = gateway.run("queue").stdout.decode().splitlines()
+        assert f"1 letter left for {ADA} within an hour, the most" in line
+        assert len(gateway.results()) == 1
