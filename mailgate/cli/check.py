@@ -160,7 +160,7 @@ def _warnings(config: Config) -> Iterator[str]:
             f"[trust] networks: whoever can send mail from {network}{_width(network)} can send"
             " requests in anybody's name: name your own mail server only"
         )
-    yield from _results_warnings(config.trust)
+    yield from _results_warnings(config.trust, mailboxes=bool(config.imap))
     if config.pipe.trust:
         yield (
             "[listen.pipe] trust: whoever may run 'mailgate receive' with this file can send"
@@ -193,7 +193,7 @@ def _is_here(host: str) -> bool:
     return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
-def _results_warnings(trust: Trust) -> Iterator[str]:
+def _results_warnings(trust: Trust, *, mailboxes: bool) -> Iterator[str]:
     for network in trust.hops:
         yield (
             f"[trust] hops: whoever can send mail from {network}{_width(network)} can write"
@@ -207,7 +207,7 @@ def _results_warnings(trust: Trust) -> Iterator[str]:
                 ' name the server that adds them, as in authserv_id = "mx.example.org"'
             )
         return
-    if not trust.hops:
+    if not trust.hops and not mailboxes:
         yield (
             "[trust] authserv_id: it is believed from nobody: name in hops the hosts that hand its"
             " mail to the gateway"

@@ -16,6 +16,7 @@ address = "jobs@gate.example.org"
 [deliver.maildir]
 path = "outgoing"
 """
+IMAP = '[listen.imap]\nhost = "mail.example.org"\nuser = "u"\ntoken_command = ["./token"]\n'
 SERVICE = 'command = ["true"]\n[limits]\nwork = "1h"\n[access]\nallow = ["*"]\n'
 
 
@@ -87,6 +88,10 @@ def test_a_service_with_the_gateways_own_name_is_refused(
         ),
         ('[trust]\nauthserv_id = "mx.example.org"', "authserv_id: it is believed from nobody"),
         ('[trust]\nhops = ["192.0.2.1"]', "[trust] hops: without authserv_id nobody's"),
+        (IMAP + "trust = true", "[listen.imap] trust: whoever can send mail to the mailbox can"),
+        (IMAP + 'tls = "none"', '[listen.imap] tls is "none": the password goes over the network'),
+        (IMAP, "[listen.imap] token_command: there is no program ./token"),
+        (IMAP, "nothing vouches for any sender"),
         ('[trust]\nhops = ["0.0.0.0/0"]', "mail from 0.0.0.0/0 (the whole internet) can write"),
     ],
 )
@@ -96,6 +101,17 @@ def test_the_risk_of_trust_is_warned_about(
     config.write_text(CONFIG + words)
     assert run(["-c", str(config)]) == 0
     assert warning in capsys.readouterr().err
+
+
+def test_a_mailbox_is_a_hop_so_that_authserv_id_alone_is_no_mistake(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mailbox = IMAP.replace("mail.example.org", "127.0.0.1").replace("./token", "true")
+    config.write_text(f'{CONFIG}{mailbox}tls = "none"\n[trust]\nauthserv_id = "mx.example.org"\n')
+    assert run(["-c", str(config)]) == 0
+    told = capsys.readouterr().err
+    assert "believed from nobody" not in told
+    assert "listen.imap" not in told
 
 
 def test_jobs_that_reach_a_trusting_door_are_warned_about(

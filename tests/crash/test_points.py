@@ -8,6 +8,8 @@ import pytest
 
 from tests.crash.proof import deliver, mail_of, prepare, prove
 from tests.daemon import ROOT, Gateway, eventually, running
+from tests.receive.mailboxes import count, table
+from tests.servers import Dovecot, dovecot
 
 POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 # Not on the road of a daemon's mail: proved by tests of their own.
@@ -24,6 +26,12 @@ def points() -> list[str]:
     for path in (ROOT / "mailgate").rglob("*.py"):
         found.update(POINT.findall(path.read_text()))
     return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def mailboxes() -> Iterator[Dovecot]:
+    with dovecot(protocols="imap") as made:
+        yield made
 
 
 @pytest.fixture
@@ -72,3 +80,32 @@ def test_a_crash_in_the_middle_of_a_purge_is_mended_by_the_next(gateway: Gateway
     eventually(purged, 20)
     assert gateway.run("purge").returncode == 0
     assert gateway.jobs()[0]["phase"] == "ARCHIVED"
+
+
+@pytest.mark.parametrize(
+    ("point", "time"), [("accept:committed", 3), ("imap:committed", 1), ("imap:moved", 3)]
+)
+def test_a_crash_on_the_way_out_of_a_mailbox_loses_and_doubles_nothing(
+    mailboxes: Dovecot, gateway: Gateway, point: str, time: int
+) -> None:
+    user = f"crash{point.replace(':', '')}{time}"
+    gateway.configure(slots=3, more=table(mailboxes.imap, user=user, poll="1s"))
+    (gateway.folder / "secret").write_text("secret")
+    (gateway.folder / "secret").chmod(0o600)
+    sent, mails = zip(*(mail_of(number) for number in range(5, 12)), strict=True)
+    gateway.start(wait=False, MAILGATE_CRASH=f"{point}@{time}")
+    for mail in mails:
+        # One after the other, so that there is more than one batch; the dead take none.
+        mailboxes.deposit(user, [returned(mail)])
+        eventually(lambda: not count(mailboxes, user) or not gateway.alive, 60, gateway.logged)
+    eventually(lambda: not gateway.alive, 60, gateway.logged)
+    gateway.start()
+    prove(gateway, sent)
+    assert gateway.endings == [-9]
+    assert count(mailboxes, user) == 0
+    # One that was moved before it was known to be is there once all the same.
+    assert count(mailboxes, user, "Done") == 7
+
+
+def returned(mail: bytes) -> bytes:
+    return b"Return-Path: <ada@example.org>\n" + mail

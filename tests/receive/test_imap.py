@@ -111,6 +111,48 @@ async def test_what_is_durable_lies_in_done_and_what_is_refused_in_failed(
         assert not any("S" in one.partition(":2,")[2] for one in names)
 
 
+RESULTS = b"""\
+Received: from mx.example.org (mx [10.0.0.1]) by imap.example.org with LMTP id 7; now\r
+Authentication-Results: mx.example.org; dmarc=pass header.from=example.org\r
+Received: from out.example.org (out [192.0.2.9]) by mx.example.org (Postfix) with ESMTPS id 4; now\r
+"""
+
+
+async def test_a_sender_is_believed_by_what_the_border_wrote_on_the_mail_and_not_without(
+    server: Dovecot, tmp_path: Path
+) -> None:
+    name = user()
+    fine, bare = number(2)
+    below = RESULTS.replace(
+        b"Received: from out", b"Received: by elsewhere.test\r\nReceived: from out"
+    )
+    forged = raw(request(message_id="<forged@example.org>"))
+    forged = below.replace(b"mx.example.org;", b"evil.example.org;") + forged
+    server.deposit(name, [RESULTS + fine, bare, forged])
+    border = '[trust]\nauthserv_id = "mx.example.org"\n'
+    tables = table(server.imap, user=name, trust=False) + border
+    async with house(tmp_path, tables) as it, it.reading():
+        await it.until(lambda: count(server, name, "Failed") == 2)
+        await it.until(lambda: count(server, name, "Done") == 1)
+        assert it.taken() == ["<0@example.org>"]
+        (row,) = it.spool.view.all("SELECT how FROM message")
+        assert row["how"] == "authentication-results"
+        assert all("Nothing vouches for ada@example.org" in line for line in it.logged("refused"))
+
+
+async def test_without_a_border_that_is_believed_no_mailbox_vouches_for_anybody(
+    server: Dovecot, tmp_path: Path
+) -> None:
+    name = user()
+    server.deposit(name, [RESULTS + raw()])
+    networks = '[trust]\nnetworks = ["0.0.0.0/0", "::/0"]\n'
+    tables = table(server.imap, user=name, trust=False) + networks
+    async with house(tmp_path, tables) as it, it.reading():
+        await it.until(lambda: count(server, name, "Failed"))
+        assert "no [trust] authserv_id says whose word counts there" in it.logged("refused")[0]
+        assert it.taken() == []
+
+
 @pytest.mark.parametrize("capability", [BARE, UIDPLUS], ids=["neither", "uidplus"])
 async def test_without_move_or_idle_mail_is_done_and_what_others_marked_stays(
     tmp_path: Path, capability: str

@@ -22,6 +22,9 @@ from mailgate.receive.imap.round import Round
 
 T = TypeVar("T")
 
+# Seconds in which a thread that waits for nothing but the bell has heard it.
+_MOMENT = 0.5
+
 
 class Mailbox:
     """One mailbox and its thread; every method with a plain name is the event loop's."""
@@ -38,6 +41,7 @@ class Mailbox:
         # The trouble that was told last; "" while there is none.
         self._told: str | None = None
         self._ended = asyncio.Event()
+        self._busy = False
         # A daemon's thread: one that hangs in a system call does not keep the process.
         self._thread = threading.Thread(target=self._run, name=door.table, daemon=True)
 
@@ -51,7 +55,9 @@ class Mailbox:
         A thread that hangs all the same is left behind; it can do nothing more.
         """
         self._bell.ring()
-        for limit in (grace * 3 / 4, grace / 4):
+        # One that has no mail in hand, because its server does not answer, is not waited for.
+        left = grace if self._busy else min(grace, _MOMENT)
+        for limit in (left * 3 / 4, left / 4):
             try:
                 async with asyncio.timeout(limit):
                     await self._ended.wait()
@@ -89,6 +95,7 @@ class Mailbox:
                 log.event("failed", what=self._door.table, reason=repr(error))
                 wait = self._door.retry[-1].total_seconds()
             finally:
+                self._busy = False
                 line.close()
             tries += 1
             if not self._bell.rung:
@@ -106,7 +113,9 @@ class Mailbox:
             bell=self._bell,
         )
         while not self._bell.rung:
+            self._busy = True
             reading.go()
+            self._busy = False
             wait = self._memory.next_due(poll)
             if self._bell.rung:
                 return
