@@ -67,9 +67,7 @@ class Janitor:
     def __init__(self, config: Config, folder: Folder, *, young: float = _YOUNG) -> None:
         self._config = config
         self._folder = folder
-        self._terms = confirmations.Terms(
-            within=config.trust.confirm_within, letters=config.trust.confirm_letters
-        )
+        self._terms = confirmations.Terms.of(config)
         self._young = young
         self._strays_at = 0.0
         self._calm_at = 0.0

@@ -9,7 +9,7 @@ from mailgate.cli.options import line, parser, shown
 from mailgate.config import load_places
 from mailgate.model import INPUTS, Job, LetterState
 from mailgate.run.jobdir import Folder
-from mailgate.spool import jobs, letters
+from mailgate.spool import jobs, letters, watchers
 from mailgate.spool.database import View
 
 _NONE = 1
@@ -59,6 +59,7 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
             {"name": i.name, "filename": i.filename, "size": i.size, "sha256": i.sha256}
             for i in jobs.inputs(view, job.id)
         ],
+        "watchers": watchers.named(view, job.id),
         "history": [
             {"at": iso(at), "verb": verb, "detail": detail}
             for at, verb, detail in jobs.history(view, job.id)
@@ -91,15 +92,21 @@ def _show(view: View, job: Job, folder: Folder) -> None:
     line(f"{'command':<12}", shlex.join(_argv(job)))
     for name, value in job.parameters.items():
         line(f"{'parameter':<12}", name, value)
-    for item in jobs.inputs(view, job.id):
-        line(f"{'input':<12}", item.name, item.filename, f"{item.size} bytes")
-    for stream in job.streams:
-        line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256, stream.path)
-    for words in job.left_out:
-        line(f"{'left out':<12}", words)
+    for recipient, told in watchers.named(view, job.id).items():
+        line(f"{'watcher':<12}", recipient, "told" if told else "asked")
+    _show_files(view, job)
     for letter in letters.unsent(view, job.id):
         line(f"{'letter':<12}", *_letter(letter))
     for error in job.errors:
         line(f"{'error':<12}", error.at, error.reason, error.words)
     for at, verb, detail in jobs.history(view, job.id):
         line(f"{'history':<12}", at, verb, detail)
+
+
+def _show_files(view: View, job: Job) -> None:
+    for item in jobs.inputs(view, job.id):
+        line(f"{'input':<12}", item.name, item.filename, f"{item.size} bytes")
+    for stream in job.streams:
+        line(f"{'output':<12}", stream.name, f"{stream.size} bytes", stream.sha256, stream.path)
+    for words in job.left_out:
+        line(f"{'left out':<12}", words)

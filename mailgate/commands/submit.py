@@ -19,7 +19,7 @@ from mailgate.model import (
     Unclear,
 )
 from mailgate.services import Service
-from mailgate.spool import jobs, quotas
+from mailgate.spool import jobs, quotas, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.quotas import Rule
 
@@ -39,6 +39,7 @@ class Call:
     message_id: str | None
     references: str | None
     receipt_after: timedelta
+    watching: watching.Rule
     rules: Sequence[Rule] = ()
 
 
@@ -102,4 +103,6 @@ def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
         receipt_after=timedelta() if Notify.RECEIPT in request.notify else call.receipt_after,
     )
     jobs.create(tx, draft)
+    for recipient in request.watch:
+        watching.name(tx, jobs.fetch(tx, job), recipient, call.watching)
     return job

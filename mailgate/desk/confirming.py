@@ -1,38 +1,47 @@
 """What waited for a word of whom nothing vouches for goes on, once that has come."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mailgate.spool import attempts, confirmations
+from mailgate.config import Config
+from mailgate.model import Identity
+from mailgate.services import Service
+from mailgate.spool import attempts, confirmations, watching
 from mailgate.spool.database import Tx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A token that came back with the word from whom it was sent to.
+class Confirming:
+    """A token that came back with the word, and the identity that it was sent to, confirmed now."""
 
-    ``allows``: whether that address, now confirmed, may use a service.
-    """
+    token: str
+    identity: Identity
+    config: Config
+    services: Mapping[str, Service]
 
-    word: str
-    allows: Callable[[str], bool]
-    receipt_after: timedelta
+    def refused(self, name: str) -> bool:
+        """Tell whether he may not use a service."""
+        service = self.services.get(name)
+        return service is None or bool(service.refusal(self.identity))
 
 
-def confirm(tx: Tx, token: Token) -> str:
+def confirm(tx: Tx, by: Confirming) -> str:
     """Let it go on, and return in a word what became of it; a second time does nothing."""
-    found = confirmations.find(tx, token.word, now=tx.at)
+    found = confirmations.find(tx, by.token, now=tx.at)
     if found is None:
         return "too-late"
     if found.done:
         return "confirmed-before"
     confirmations.answered(tx, found)
+    if found.job is not None:
+        watching.agreed(tx, found.job, found.address)
+        return "agreed"
     confirmations.believe(tx, found.message)
+    receipt_after = by.config.deliver.receipt_after
     for job, service in confirmations.waiting_jobs(tx, found.message):
-        queued = token.allows(service) and confirmations.release(
-            tx, job, receipt_after=token.receipt_after
-        )
-        if not queued:
+        if by.refused(service) or not confirmations.release(tx, job, receipt_after=receipt_after):
             attempts.cancelled(tx, job, keep_mail=timedelta())
+        else:
+            watching.settle(tx, job, watching.rule(by.config, by.services, service))
     return "confirmed"

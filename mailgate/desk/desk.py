@@ -26,7 +26,7 @@ from mailgate.parse.sender import sender, vouch
 from mailgate.services import Service
 from mailgate.settings.tree import Unknown
 from mailgate.spool import confirmations, files, quotas, returned
-from mailgate.spool.addresses import key_fits
+from mailgate.spool.addresses import is_ours, key_fits
 from mailgate.spool.database import Site, View
 from mailgate.spool.mail import Room
 from mailgate.spool.store import Folder
@@ -83,9 +83,7 @@ class Desk:
         self.services = services
         self.folder = folder
         self.site = Site.of(config.gateway.address)
-        self.terms = confirmations.Terms(
-            within=config.trust.confirm_within, letters=config.trust.confirm_letters
-        )
+        self.terms = confirmations.Terms.of(config)
         self._view = view
         self._free_at = 0.0
         self._free = 0
@@ -315,11 +313,7 @@ class Desk:
         return key_fits(self._secret, job, address, key)
 
     def _is_ours(self, address: str) -> bool:
-        """Whether an answer to that address would come back to this gateway."""
-        local, _, domain = address.lower().rpartition("@")
-        if domain != self.site.domain:
-            return False
-        return local.partition("+")[0] == self.site.local or local in {*self.services, "postmaster"}
+        return is_ours(self.site, self.services, address)
 
     def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, str]:
         """Map services to why the sender may not use them, "" where that is allowed; not all."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mailgate.commands import submit
 from mailgate.commands.call import Origin
 from mailgate.desk import bounces
-from mailgate.desk.confirming import Token, confirm
+from mailgate.desk.confirming import Confirming, confirm
 from mailgate.desk.desk import OWN, Desk
 from mailgate.desk.dialogue import Dialogue, Thread, find
 from mailgate.model import (
@@ -26,7 +26,7 @@ from mailgate.model import (
 )
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean
-from mailgate.spool import confirmations, letters, mail, quotas
+from mailgate.spool import confirmations, letters, mail, quotas, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
 
@@ -119,21 +119,15 @@ def _confirmed(
     """Do what a confirmation asks for; a mail without the word is no confirmation."""
     word = "no-confirmation"
     if reading.confirms:
-        word = confirm(tx, _token(desk, waiting, recipient))
+        who = Confirming(
+            token=recipient.removeprefix("confirm."),
+            identity=waiting.identity,
+            config=desk.config,
+            services=desk.services,
+        )
+        word = confirm(tx, who)
     mail.settle(tx, errand, reason=word)
     return Outcome(recipient="confirm", word=word)
-
-
-def _token(desk: Desk, waiting: mail.Waiting, recipient: str) -> Token:
-    def allows(name: str) -> bool:
-        service = desk.services.get(name)
-        return service is not None and not service.refusal(waiting.identity)
-
-    return Token(
-        word=recipient.removeprefix("confirm."),
-        allows=allows,
-        receipt_after=desk.config.deliver.receipt_after,
-    )
 
 
 def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:
@@ -214,6 +208,7 @@ def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service)
         references=reading.references,
         receipt_after=desk.config.deliver.receipt_after,
         rules=quotas.rules(desk.config.quota, [service], waiting.identity),
+        watching=watching.rule(desk.config, desk.services, service.name),
     )
 
 

@@ -45,7 +45,8 @@ class Input:
 class Request:
     """A clear request for one service: all values are checked, in the words as sent.
 
-    ``every``: how often a mail is wanted that tells where the job is, until it ends.
+    ``every``: how often a mail is wanted that tells where the job is, until it ends. ``watch``:
+    bare addresses that are to be told of the job too.
     """
 
     service: str
@@ -58,6 +59,7 @@ class Request:
     notify: frozenset[Notify] = frozenset()
     every: timedelta | None = None
     reply: Reply = Reply.FULL
+    watch: tuple[str, ...] = ()
     dry_run: bool = False
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from mailgate.log import escaped
 from mailgate.model import Notify, Reply, Understood
+from mailgate.parse.address import mailboxes
 from mailgate.said import counted
 from mailgate.said import duration as said_duration
 from mailgate.services import Service
@@ -36,6 +37,9 @@ _EVERY = re.compile(r"\bevery\s+([^,;]+)")
 OFTEN = timedelta(hours=1)
 """Nobody gets mail about a job that goes on more often than this."""
 
+# So many others are told of a job, of addresses so long (RFC 5321 section 4.5.3.1.3).
+_WATCHERS, _ADDRESS = 5, 254
+_SAMPLES = {"notify": str(Notify.START), "reply": str(Reply.BRIEF), "watch": "bob@example.org"}
 # What is asked for is added to a date; no computer or address lives as long.
 _LONGEST = timedelta(days=3650)
 
@@ -67,6 +71,7 @@ class General:
     notify: frozenset[Notify] = frozenset()
     every: timedelta | None = None
     reply: Reply = Reply.FULL
+    watch: tuple[str, ...] = ()
     dry_run: bool = False
 
 
@@ -110,7 +115,7 @@ def sample(name: str, service: Service) -> str:
         return said_duration(min(timedelta(days=30), service.limits.keep_max))
     if name == "work-limit":
         return said_duration(_some_time(service))
-    return {"notify": str(Notify.START), "reply": str(Reply.BRIEF)}.get(name, "yes")
+    return _SAMPLES.get(name, "yes")
 
 
 def suits(name: str, value: str, service: Service) -> bool:
@@ -337,6 +342,24 @@ def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
     return replace(general, reply=reply), f"a {reply} reply"
 
 
+def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
+    found = dict.fromkeys(map(_watcher, re.split(r"[\s,;]+", value[:2000].strip(" ,;"))))
+    if len(found) > _WATCHERS:
+        message = f"these are {len(found)} addresses"
+        raise _WrongError(message)
+    told = " and ".join(shown(address) for address in found)
+    return replace(general, watch=tuple(found)), f"{told} may hear of the job too"
+
+
+def _watcher(word: str) -> str:
+    box = next(mailboxes(word), None)
+    if box is None or box.flaw or not box.address.isascii() or not 3 < len(box.address) <= _ADDRESS:
+        message = f'"{shown(word)}" is no address'
+        raise _WrongError(message)
+    local, _, domain = box.address.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
 def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
     yes = is_yes(value)
     if yes is None:
@@ -366,5 +389,6 @@ _GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
     "keep": (_keep, lambda service: _any_span(timedelta(days=30), service.limits.keep_max)),
     "notify": (_notify, lambda _: f"{one_of([*Notify, 'every 7d'])}, or several with commas"),
     "reply": (_reply, lambda _: one_of(list(Reply))),
+    "watch": (_watch, lambda _: f"at most {_WATCHERS} addresses such as bob@example.org"),
     "dry-run": (_dry_run, lambda _: '"yes" or "no"'),
 }

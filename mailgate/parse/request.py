@@ -306,6 +306,7 @@ def _request(
         notify=general.notify,
         every=general.every,
         reply=general.reply,
+        watch=general.watch,
         dry_run=general.dry_run,
     )
 

@@ -129,6 +129,7 @@ def _address(service: str, gateway: str) -> str:
 def _job(job: Job, draft: Draft) -> Facts:
     return {
         "id": job.id,
+        "watching": "" if draft.recipient.lower() == job.owner.key else fact(job.owner.address, 80),
         "service": fact(job.service),
         "address": _address(job.service, draft.gateway),
         "label": fact(job.label or "", 60),

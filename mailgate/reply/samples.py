@@ -93,6 +93,7 @@ def _results() -> Iterator[Sample]:
         yield Sample(draft=_draft(LetterKind.RESULT, bare), excerpts=Excerpts())
         more = _draft(LetterKind.RESULT, job, work_limit_max=timedelta(hours=4))
         yield Sample(draft=more, attached=(True, False))
+        yield Sample(draft=replace(more, recipient="bob@example.org"), attached=(True, False))
 
 
 def _ends() -> Iterator[Exit]:

@@ -12,7 +12,7 @@ from mailgate.settings.schema import key
 _OUTPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+ -]{0,98}[A-Za-z0-9_]|[A-Za-z0-9_]")
 _EXTENSION = re.compile(r"\*((?:\.[A-Za-z0-9]+)+)")
 
-GENERAL = ("service", "label", "work-limit", "keep", "notify", "reply", "dry-run")
+GENERAL = ("service", "label", "work-limit", "keep", "notify", "reply", "watch", "dry-run")
 """The keys that a request to any service may hold; no parameter or input has such a name."""
 
 
@@ -163,6 +163,11 @@ class Lists:
         if self.deny and (not _is_simple(word) or any(_matches(word, p) for p in self.deny)):
             return False
         return any(pattern == "*" or _matches(word, pattern) for pattern in self.allow)
+
+    def lists(self, address: str) -> bool:
+        """Tell whether a bare address is admitted by more than ``*``: the operator knows it."""
+        word = address.lower()
+        return self.admits(word) and any(_matches(word, p) for p in self.allow if p != "*")
 
 
 def _is_simple(address: str) -> bool:

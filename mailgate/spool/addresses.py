@@ -2,12 +2,21 @@
 
 import base64
 import hmac
+from collections.abc import Collection
 
 from mailgate.model import JobId
 from mailgate.spool.database import Site
 
 _PROOF = 10
 """Bytes of the HMAC that a KEY shows: 80 bits, 16 base32 characters."""
+
+
+def is_ours(site: Site, services: Collection[str], address: str) -> bool:
+    """Whether a letter to that address would come back to this gateway."""
+    local, _, domain = address.lower().rpartition("@")
+    if domain != site.domain:
+        return False
+    return local.partition("+")[0] == site.local or local in {*services, "postmaster"}
 
 
 def reply_address(site: Site, secret: bytes, job: JobId, recipient: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mailgate.config import Config
 from mailgate.model import How, JobId, LetterKind, Notify
 from mailgate.phases import Event, Phase
 from mailgate.spool import attempts, jobs, letters
@@ -24,6 +25,11 @@ class Terms:
 
     within: timedelta
     letters: int
+
+    @classmethod
+    def of(cls, config: Config) -> "Terms":
+        """Return the operator's."""
+        return cls(within=config.trust.confirm_within, letters=config.trust.confirm_letters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +228,7 @@ def expire(tx: Tx, terms: Terms) -> Gone:
         BATCH,
     )
     staged = [name for row in rows for name in _expire(tx, row)]
+    _unsent(tx)
     tx.execute(
         "DELETE FROM confirmation WHERE until <= ? AND (asked IS NULL OR asked <= ?)",
         tx.at,
@@ -229,6 +236,17 @@ def expire(tx: Tx, terms: Terms) -> Gone:
     )
     given = (Given(key=row["key"], reason="never confirmed") for row in rows)
     return Gone(mails=tuple(given), staged=tuple(staged))
+
+
+def _unsent(tx: Tx) -> None:
+    """Let letters go that have asked in vain whether somebody wants to be told of a job."""
+    of = (
+        "letter WHERE cause LIKE 'confirm %' AND state <> 'SENT' AND EXISTS (SELECT 1 FROM"
+        " confirmation AS c WHERE c.message = letter.message AND c.recipient = letter.recipient"
+        " AND c.until <= ?)"
+    )
+    tx.execute(f"DELETE FROM letter_body WHERE letter IN (SELECT id FROM {of})", tx.at)
+    tx.execute(f"DELETE FROM {of}", tx.at)
 
 
 def _expire(tx: Tx, row: Row) -> list[str]:

@@ -89,7 +89,7 @@ def bury(tx: Tx) -> int:
     )
     for row in old:
         tx.execute(f"DELETE FROM letter_body WHERE {_OF_LETTERS} job = ?)", row["id"])
-        for table in ("attempt", "mistake", "stream", "input", "letter", "event"):
+        for table in ("attempt", "mistake", "stream", "input", "letter", "event", "watcher"):
             tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])
         tx.execute("DELETE FROM job WHERE id = ?", row["id"])
     messages = tx.all(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from mailgate.model import How, Job, JobId, Letter, LetterKind, LetterState
 from mailgate.phases import Phase
-from mailgate.spool import codec
+from mailgate.spool import codec, watchers
 from mailgate.spool.database import Row, Tx, View, moment
 
 _EARLIER = (
@@ -58,31 +58,33 @@ def plan(
     cause: str,
     phase: Phase | None = None,
     facts: Mapping[str, object] | None = None,
+    only: str | None = None,
 ) -> None:
-    """Plan a letter about a job to its owner; the same event never plans a second one.
+    """Plan a letter about a job to its owner and watchers, or ``only`` to one of them.
 
-    None is planned to an owner for whom nothing vouches.
+    The same event never plans two to anybody, and none where nothing vouches for the owner.
     """
-    if job.owner.how is How.CLAIMED:
-        return
-    tag = secrets.token_hex(10)
-    tx.execute(
-        "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
-        " facts, phase, planned, tries, refusals, waited, last_words)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, ?, 0, 0, 0, '')"
-        " ON CONFLICT DO NOTHING",
-        job.id,
-        job.message,
-        cause,
-        kind,
-        job.owner.address,
-        _return_path(tx, tag),
-        tag,
-        _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"),
-        codec.dump(facts or {}),
-        phase or job.phase,
-        tx.at,
-    )
+    claimed = job.owner.how is How.CLAIMED
+    told = [] if claimed else [only] if only else watchers.recipients(tx, job, kind)
+    for recipient in told:
+        tag = secrets.token_hex(10)
+        tx.execute(
+            "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id,"
+            " state, facts, phase, planned, tries, refusals, waited, last_words)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, ?, 0, 0, 0, '')"
+            " ON CONFLICT DO NOTHING",
+            job.id,
+            job.message,
+            cause,
+            kind,
+            recipient,
+            _return_path(tx, tag),
+            tag,
+            _message_id(tx, f"{job.id}.{cause.replace(' ', '-')}"),
+            codec.dump(facts or {}),
+            phase or job.phase,
+            tx.at,
+        )
     tx.ring("reply")
 
 

@@ -24,6 +24,7 @@ from peewee import (
 
 from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason, Wish
 from mailgate.phases import ENDED, Phase
+from mailgate.spool.asked import ConfirmationRow, WatcherRow
 
 VERSION = 3
 """The schema's number, kept as SQLite's user_version."""
@@ -130,28 +131,6 @@ class ActRow(Model):
         table_name = "act"
         primary_key = CompositeKey("recipient", "address", "key", "how")
         without_rowid = True
-
-
-class ConfirmationRow(Model):
-    """Somebody is to confirm something before ``until``, by a mail to ``jobs+confirm.TOKEN@``.
-
-    Without ``job``: the sender of ``message``, for which nothing vouches; with it: whom the job's
-    owner named to be told of it. ``address`` is the lower-cased ``recipient``; ``asked`` is when
-    the letter was planned, None while it may not be.
-    """
-
-    token = CharField(primary_key=True)
-    address = TextField()
-    recipient = TextField()
-    message = IntegerField(index=True)
-    job = CharField(null=True)
-    made = FloatField()
-    asked = FloatField(null=True)
-    until = FloatField()
-    answered = FloatField(null=True)
-
-    class Meta:
-        table_name = "confirmation"
 
 
 class JobRow(Model):
@@ -374,6 +353,7 @@ TABLES = (
     ErrandRow,
     ActRow,
     ConfirmationRow,
+    WatcherRow,
     JobRow,
     InputRow,
     StreamRow,

@@ -73,6 +73,7 @@ def _results() -> dict[str, Written]:
             attempts=2,
             errors=(Mistake(at=CREATED, reason=Reason.NODE_FAILURE, words="n17 does not answer"),),
         ),
+        "result-watched": result(DONE, *whole, letter={"recipient": "bob@example.org"}),
         "result-brief": result(DONE, *whole, reply=Reply.BRIEF),
         "result-nothing": result(DONE, out(b""), err(b"")),
         "result-empty": result(

@@ -1,13 +1,16 @@
 """What waits for a confirmation: how much, how long, and how many letters ask."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from mailgate.desk.confirming import Token, confirm
+from mailgate.config import Config, load
+from mailgate.desk.confirming import Confirming, confirm
 from mailgate.errors import NoSpace, Transient
 from mailgate.model import How, Identity, JobId, LetterKind, Plan, Request, Staged
 from mailgate.phases import Phase
+from mailgate.services import load_all
 from mailgate.spool import confirmations, holds, jobs, keep, letters, mail, notices
 from mailgate.spool.confirmations import Terms
 from mailgate.spool.database import Connection, Tx
@@ -54,9 +57,25 @@ def token(spool: Connection) -> str:
     return str(row["token"])
 
 
-def confirmed(tx: Tx, word: str, *, allows: bool = True) -> str:
-    token = Token(word=word, allows=lambda _: allows, receipt_after=timedelta(seconds=60))
-    return confirm(tx, token)
+@pytest.fixture
+def gateway(tmp_path: Path) -> Config:
+    """A gateway that offers "align" to example.org."""
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "align.toml").write_text(
+        'command = ["true"]\n[access]\nallow = ["*@example.org"]\n'
+    )
+    (tmp_path / "mailgate.toml").write_text(
+        '[gateway]\naddress = "jobs@gate.example.org"\n[listen.smtp]\n[deliver]\n'
+        'courier = "maildir"\n[deliver.maildir]\npath = "outgoing"\n'
+    )
+    return load(tmp_path / "mailgate.toml")
+
+
+def confirmed(tx: Tx, word: str, config: Config, *, services: Path | None = None) -> str:
+    offered = load_all(services or config.gateway.services)
+    identity = Identity(address=STRANGER.address, how=How.CONFIRMED)
+    by = Confirming(token=word, identity=identity, config=config, services=offered)
+    return confirm(tx, by)
 
 
 def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Connection) -> None:
@@ -108,7 +127,9 @@ def test_no_more_letters_ask_in_a_day_than_the_operator_wants(spool: Connection)
     assert len(asked(spool)) == 3
 
 
-def test_what_is_not_confirmed_in_time_is_gone_without_a_word(spool: Connection) -> None:
+def test_what_is_not_confirmed_in_time_is_gone_without_a_word(
+    spool: Connection, gateway: Config
+) -> None:
     with spool.transaction() as tx:
         job = waits(tx)
         assert confirmations.expire(tx, TERMS).mails == ()
@@ -118,7 +139,7 @@ def test_what_is_not_confirmed_in_time_is_gone_without_a_word(spool: Connection)
         gone = confirmations.expire(tx, TERMS)
         assert [given.key for given in gone.mails] == ["<1@example.org>"]
         assert gone.staged == ("1-align-0",)
-        assert confirmed(tx, word) == "too-late"
+        assert confirmed(tx, word, gateway) == "too-late"
         # What was never confirmed has not acted.
         again = mail.accept(tx, claimed("<1@example.org>"))
         waiting = mail.fetch(tx, again)
@@ -143,12 +164,14 @@ def test_what_could_not_be_read_of_a_stranger_is_gone_in_time_too(spool: Connect
     assert holds.held(spool.view) == []
 
 
-def test_a_confirmed_job_is_its_owners_and_confirming_twice_does_nothing(spool: Connection) -> None:
+def test_a_confirmed_job_is_its_owners_and_confirming_twice_does_nothing(
+    spool: Connection, gateway: Config
+) -> None:
     with spool.transaction() as tx:
         job = waits(tx)
     with spool.transaction() as tx:
-        assert confirmed(tx, token(spool).upper()) == "confirmed"
-        assert confirmed(tx, token(spool)) == "confirmed-before"
+        assert confirmed(tx, token(spool).upper(), gateway) == "confirmed"
+        assert confirmed(tx, token(spool), gateway) == "confirmed-before"
     found = jobs.fetch(spool.view, job)
     assert (found.phase, found.owner.how) == (Phase.QUEUED, How.CONFIRMED)
     assert notices.next_due(spool.view) is not None
@@ -157,7 +180,9 @@ def test_a_confirmed_job_is_its_owners_and_confirming_twice_does_nothing(spool: 
         assert confirmations.expire(tx, TERMS).mails == ()
 
 
-def test_a_mail_that_acted_as_a_stronger_identity_does_not_act_again(spool: Connection) -> None:
+def test_a_mail_that_acted_as_a_stronger_identity_does_not_act_again(
+    spool: Connection, gateway: Config
+) -> None:
     with spool.transaction() as tx:
         job = waits(tx)
         strong = Identity(address="ada@example.org", how=How.SMTP_AUTH)
@@ -165,16 +190,20 @@ def test_a_mail_that_acted_as_a_stronger_identity_does_not_act_again(spool: Conn
         assert waiting is not None
         assert mail.first_act(tx, waiting, waiting.errands[0][0], "align", "same") is None
     with spool.transaction() as tx:
-        assert confirmed(tx, token(spool)) == "confirmed"
+        assert confirmed(tx, token(spool), gateway) == "confirmed"
     assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
     kinds = [plan.kind for plan in letters.planned(spool.view, besides=(), limit=9)]
     assert kinds == [LetterKind.CONFIRM]
 
 
-def test_whom_the_service_takes_no_more_confirms_in_vain(spool: Connection) -> None:
+def test_whom_the_service_takes_no_more_confirms_in_vain(
+    spool: Connection, gateway: Config
+) -> None:
     with spool.transaction() as tx:
         job = waits(tx)
     with spool.transaction() as tx:
-        confirmed(tx, token(spool), allows=False)
+        nothing = gateway.gateway.services / "none"
+        nothing.mkdir()
+        confirmed(tx, token(spool), gateway, services=nothing)
     assert jobs.fetch(spool.view, job).phase is Phase.ABORTED
     assert asked(spool) == ["Ada@example.org"]

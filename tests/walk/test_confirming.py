@@ -2,6 +2,7 @@
 
 import smtplib
 from collections.abc import Iterator
+from email.message import EmailMessage
 
 import pytest
 
@@ -169,3 +170,60 @@ def test_an_operator_ends_what_waits_without_a_word_to_the_stranger(
     read_all(gate)
     assert len(gate.letters(who)) == 1
     assert phases(gate, who) == ["ABORTED"]
+
+
+# --- others who are told --------------------------------------------------------------------------
+
+
+def watched(who: str, *others: str) -> EmailMessage:
+    """A clear request of somebody who names others."""
+    body = f"label: secret words\nwatch: {', '.join(others)}\n"
+    return request("cat", body, attachments={"data": b"x"}, sender=who)
+
+
+def test_a_watcher_whom_the_list_names_gets_the_result_and_a_stranger_only_once_he_agrees(
+    gate: Gateway, who: str
+) -> None:
+    bob, zoe = f"bob.{who}", f"zoe.{who.partition('@')[0]}@elsewhere.test"
+    send(gate, watched(who, bob, zoe, who), source=INSIDE)
+    (own,), (bobs,) = gate.await_results(1, who), gate.await_results(1, bob)
+    asked = letter_to(gate, zoe)
+    assert "secret words" not in asked.as_string()
+    assert str(own["Mailgate-Job"]) in str(asked["Subject"])
+    assert len({own["Reply-To"], bobs["Reply-To"], asked["Reply-To"]}) == 3
+    assert who in text_of(bobs)
+    assert "named you" not in text_of(own)
+    job = str(own["Mailgate-Job"])
+    told = gate.run("job", job).stdout.decode()
+    assert f"{bob}  told" in told
+    assert f"{zoe}  asked" in told
+    (tags,) = ask(gate, f"SELECT COUNT(DISTINCT tag) FROM letter WHERE job = '{job}'")
+    assert tags == (2,)
+
+    send(gate, answer(asked, zoe, "no\n\n> confirm"))
+    send(gate, answer(asked, zoe, "confirm"))
+    gate.await_results(1, zoe)
+    send(gate, answer(asked, zoe, "confirm"))
+    read_all(gate)
+    eventually(lambda: not gate.unsent())
+    assert [len(gate.letters(x)) for x in (who, bob, zoe)] == [1, 1, 2]
+
+
+def test_nobody_is_asked_for_a_stranger_until_he_has_confirmed(gate: Gateway, who: str) -> None:
+    bob, zoe = f"bob.{who}", f"zoe.{who.partition('@')[0]}@elsewhere.test"
+    send(gate, watched(who, bob, zoe))
+    letter = letter_to(gate, who)
+    assert gate.letters(bob) == gate.letters(zoe) == []
+    send(gate, answer(letter, who, "confirm"))
+    gate.await_results(1, who)
+    gate.await_results(1, bob)
+    letter_to(gate, zoe)
+
+
+def test_a_stranger_is_not_mailed_twice_a_day_whoever_names_him(gate: Gateway, who: str) -> None:
+    zoe = f"zoe.{who.partition('@')[0]}@elsewhere.test"
+    for _ in range(3):
+        send(gate, watched(who, zoe, zoe.upper()), source=INSIDE)
+    gate.await_results(3, who)
+    eventually(lambda: not gate.unsent())
+    assert len(gate.letters(zoe)) + len(gate.letters(zoe.upper())) == 1
