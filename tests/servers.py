@@ -375,4 +375,5 @@ def dovecot(*, extra: str = "", protocols: str = "imap lmtp") -> Iterator[Doveco
             running.start()
             yield running
         finally:
-            running.stop()
+            # Its leisurely end, a second, would be every test's.
+            running.kill()

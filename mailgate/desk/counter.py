@@ -173,9 +173,9 @@ class Counter:
             raise
 
     @property
-    def domain(self) -> str:
-        """The domain of the gateway's addresses, lower-cased."""
-        return self._desk.site.domain
+    def address(self) -> str:
+        """The gateway's own address, lower-cased."""
+        return self._desk.config.gateway.address
 
     def knows(self, envelope: Envelope, address: str) -> bool:
         """Tell whether that is an address of ours, whoever may write to it. Raises nothing."""

@@ -62,11 +62,11 @@ class Envelope:
     """What the session said before the message itself.
 
     ``sender`` is the reverse path without angle brackets, ``""`` for the null one. ``recipients``
-    are as the client wrote them. ``door`` is ``smtp``, ``lmtp`` or ``pipe``; ``peer`` the client's
-    IP address as text, None where there is none. ``user`` has logged in, and may write as nobody
-    else. ``trusted``: the operator lets this door vouch for any From. ``hop``: what stands behind
-    the door is a hop of the site's own, whose Authentication-Results are believed, whoever the peer
-    is (a mailbox is; for SMTP and LMTP the peer decides).
+    are as the client wrote them. ``door`` is ``smtp``, ``lmtp``, ``imap`` or ``pipe``; ``peer`` the
+    client's IP address as text, None where there is none. ``user`` has logged in, and may write as
+    nobody else. ``trusted``: the operator lets this door vouch for any From. ``hop``: what stands
+    behind the door is a hop of the site's own, whose Authentication-Results are believed, whoever
+    the peer is (a mailbox is; for SMTP and LMTP the peer decides).
     """
 
     sender: str

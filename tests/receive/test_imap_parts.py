@@ -19,17 +19,22 @@ from mailgate.receive.imap.errors import Lost, NoLogin, Stopped
 from mailgate.receive.imap.line import Line
 from mailgate.receive.imap.memory import ENOUGH, Memory
 from mailgate.receive.imap.token import missing, token
-from tests.receive.mailboxes import door_of, table
+from tests.receive.mailboxes import door_of, house, table
 
 # --- envelopes --------------------------------------------------------------------------------------
 
-OURS = {"align@gate.example.org", "blast@gate.example.org", "jobs+bounce.x@gate.example.org"}
+OURS = {
+    "jobs@gate.example.org",
+    "align@gate.example.org",
+    "blast@gate.example.org",
+    "jobs+bounce.x@gate.example.org",
+}
 
 
 def found(head: str, *, trusted: bool = False) -> Envelope:
     return envelope(
         Header.scan(head.encode() + b"\n\n"),
-        domain="gate.example.org",
+        own="jobs@gate.example.org",
         trusted=trusted,
         is_ours=lambda _, address: address.lower() in OURS,
     )
@@ -46,6 +51,11 @@ def found(head: str, *, trusted: bool = False) -> Envelope:
         ("Cc: blast@gate.example.org\nTo: align@gate.example.org", "align@gate.example.org"),
         ("To: nosuch@gate.example.org, align@gate.example.org", "align@gate.example.org"),
         ("Delivered-To: jobs+bounce.x@gate.example.org\nTo: align@gate.example.org", "jobs+bounce.x@gate.example.org"),
+        # The mailbox may have the gateway's own name; it counts where nothing else does.
+        ("Delivered-To: jobs@gate.example.org\nX-Original-To: align@gate.example.org", "align@gate.example.org"),
+        ("Delivered-To: Jobs@gate.example.org\nTo: bob@example.org, align@gate.example.org", "align@gate.example.org"),
+        ("Delivered-To: jobs@gate.example.org\nTo: jobs@gate.example.org\nCc: align@gate.example.org", "jobs@gate.example.org"),
+        ("Delivered-To: jobs@gate.example.org\nTo: list@example.org", "jobs@gate.example.org"),
         # Nothing is ours: what comes nearest is for the words of the refusal.
         ("To: bob@example.org, nosuch@gate.example.org, other@gate.example.org", "nosuch@gate.example.org"),
     ],
@@ -256,6 +266,41 @@ def test_what_comes_along_with_the_answer_to_idle_is_not_waited_for(tmp_path: Pa
         line.idle(60)
         assert time.monotonic() - began < 5
         line.close()
+
+
+async def test_a_server_that_always_has_something_to_tell_is_not_asked_without_end(
+    tmp_path: Path,
+) -> None:
+    answers = {
+        b"CAPABILITY": LOGIN[0][1],
+        b"AUTHENTICATE": LOGIN[1][1],
+        b"LIST": b'* LIST () "/" "Done"\r\n* LIST () "/" "Failed"\r\nTAG OK done\r\n',
+        b"SELECT": SELECTED.replace(b"1 EXISTS", b"0 EXISTS"),
+        b"IDLE": b"+ idling\r\n* 0 EXISTS\r\n",
+    }
+    idles: list[float] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(GREETING)
+            tag = b""
+            for line in lines:
+                first, _, rest = line.partition(b" ")
+                tag = first if rest else tag
+                if rest.startswith(b"IDLE"):
+                    idles.append(time.monotonic())
+                answer = answers.get(rest.split()[0] if rest else b"", b"TAG OK done\r\n")
+                connection.sendall(answer.replace(b"TAG", tag))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        async with house(tmp_path, table(listener.getsockname()[1], timeout="5s")) as it:
+            async with it.reading():
+                await it.until(lambda: len(idles) > 6)
+        serving.join(20)
+    assert idles[6] - idles[0] > 0.9
 
 
 def test_a_server_that_says_bye_in_idle_is_lost_and_not_asked_without_end(tmp_path: Path) -> None:

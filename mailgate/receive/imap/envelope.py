@@ -8,22 +8,24 @@ from mailgate.parse.address import mailboxes
 from mailgate.parse.header import Header
 from mailgate.receive.pipe import bare
 
-# Addresses that are looked at: a mail may name any number of people beside us.
-_MOST = 2000
+# Addresses that are looked at, of all and of those in our domain: a mail may name any number.
+_MOST, _MOST_NEAR = 2000, 100
 
 
 def envelope(
-    header: Header, *, domain: str, trusted: bool, is_ours: Callable[[Envelope, str], bool]
+    header: Header, *, own: str, trusted: bool, is_ours: Callable[[Envelope, str], bool]
 ) -> Envelope:
     """Return the envelope: the sender from Return-Path or else From, the first address of ours.
 
     That is looked for in Delivered-To and X-Original-To, then in To and Cc: an alias may leave only
-    the mailbox's own name in the first. Where ``is_ours`` takes none, the recipients are those in
-    our ``domain`` as far as there are any, for the words of the refusal.
+    the mailbox's own name in the first. So the gateway's ``own`` address counts there only where no
+    other is named. Where ``is_ours`` takes none, the recipient is the first in our domain, if there
+    is one, for the words of the refusal.
     """
     found = Envelope(sender=_sender(header), recipients=(), door="imap", trusted=trusted, hop=True)
-    named = islice(dict.fromkeys(_named(header)), _MOST)
-    near = [address for address in named if address.lower().endswith(f"@{domain}")]
+    domain = own.rpartition("@")[2]
+    named = dict.fromkeys(islice(_named(header, own), _MOST))
+    near = [a for a in named if a.lower().endswith(f"@{domain}")][:_MOST_NEAR]
     first = next((address for address in near if is_ours(found, address)), None)
     return Envelope(
         sender=found.sender,
@@ -41,11 +43,11 @@ def _sender(header: Header) -> str:
     return next(iter(header.from_addresses()), "")
 
 
-def _named(header: Header) -> Iterator[str]:
-    for name in ("delivered-to", "x-original-to"):
-        for value in header.all(name):
-            yield bare(value)
+def _named(header: Header, own: str) -> Iterator[str]:
+    delivered = [bare(v) for n in ("delivered-to", "x-original-to") for v in header.all(n)]
+    yield from (address for address in delivered if address.lower() != own)
     for name in ("to", "cc"):
         for value in header.all(name):
             for box in mailboxes(value):
                 yield box.address
+    yield from (address for address in delivered if address.lower() == own)

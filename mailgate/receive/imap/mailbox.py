@@ -6,6 +6,7 @@ house's rule that every message acts once makes harmless.
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 # Seconds in which a thread that waits for nothing but the bell has heard it.
 _MOMENT = 0.5
+# After so many looks for nothing, one behind the other, there is a pause of so many seconds.
+_VAIN, _PAUSE = 5, 1.0
 
 
 class Mailbox:
@@ -112,17 +115,23 @@ class Mailbox:
             awaited=self._awaited,
             bell=self._bell,
         )
+        vain = 0
         while not self._bell.rung:
             self._busy = True
-            reading.go()
+            moved = reading.go()
             self._busy = False
             wait = self._memory.next_due(poll)
             if self._bell.rung:
                 return
-            if line.idles:
-                line.idle(wait)
-            else:
+            if not line.idles:
                 self._bell.wait(wait)
+                continue
+            began = time.monotonic()
+            line.idle(wait)
+            # Some servers tell of the mailbox at the beginning of each IDLE, whatever is in it.
+            vain = vain + 1 if not moved and time.monotonic() - began < _PAUSE else 0
+            if vain > _VAIN:
+                self._bell.wait(_PAUSE)
 
     def _tell_that_it_works(self, line: Line) -> None:
         if self._told == "":

@@ -98,7 +98,7 @@ class Reception:
         try:
             found = envelope(
                 header,
-                domain=self._counter.domain,
+                own=self._counter.address,
                 trusted=self._door.trust,
                 is_ours=self._counter.knows,
             )

@@ -48,8 +48,8 @@ class Round:
         self._awaited = awaited
         self._bell = bell
 
-    def go(self) -> None:
-        """Go through the whole mailbox once, or until the bell rings.
+    def go(self) -> int:
+        """Go through the mailbox once, or until the bell rings; return how many mails left it.
 
         Raises
         ------
@@ -57,18 +57,20 @@ class Round:
             Nothing more can be done on this connection. What was durable by then, and could not be
             moved, is remembered.
         """
-        place = 1
+        place, moved = 1, 0
         self._memory.begin()
         while not self._bell.rung and not self._memory.wants_rest:
             selected = self._line.select()
             self._memory.hold_for(selected.validity)
             if place > selected.exists:
                 self._memory.end()
-                return
+                break
             last = min(place + _WINDOW - 1, selected.exists)
             left = self._window(self._line.uids(place, last))
             # What stays of this window stands before the next.
             place = last + 1 - left
+            moved += left
+        return moved
 
     def _window(self, uids: Sequence[int]) -> int:
         """Take or move what is due of these mails, and return how many have left the mailbox."""
