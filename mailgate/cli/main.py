@@ -4,7 +4,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from mailgate import __version__
@@ -12,19 +14,30 @@ from mailgate.cli import streams
 from mailgate.cli.options import CANNOT_WRITE, USAGE, complain
 from mailgate.errors import MailgateError, Refusal
 
-_OWN = frozenset({"__init__", "looking", "machine", "main", "options", "streams"})
+_OWN = frozenset({"__init__", "commanding", "looking", "machine", "main", "options", "streams"})
 
 
 def names() -> list[str]:
-    """Every subcommand: a file in this folder."""
-    here = Path(__file__).parent
-    return sorted(path.stem for path in here.glob("*.py") if path.stem not in _OWN)
+    """Every subcommand: a file in this folder, and the commands that people give by mail."""
+    return sorted({*_modules(), *_commanding().names()})
 
 
 def command(name: str) -> Callable[[list[str]], int]:
     """Return a subcommand's function: words after its name in, exit status out."""
+    if name not in _modules():
+        return partial(_commanding().run, name)
     run: Callable[[list[str]], int] = importlib.import_module(f"mailgate.cli.{name}").run
     return run
+
+
+def _modules() -> set[str]:
+    here = Path(__file__).parent
+    return {path.stem for path in here.glob("*.py") if path.stem not in _OWN}
+
+
+def _commanding() -> ModuleType:
+    # Only for who wants it: it loads much, and the pipe starts for every mail.
+    return importlib.import_module("mailgate.cli.commanding")
 
 
 def main() -> NoReturn:
@@ -65,7 +78,7 @@ def _ran(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"mailgate {__version__}")
         return 0
-    if words[0] not in names():
+    if words[0] not in _modules() and words[0] not in names():
         kind = "option" if words[0].startswith("-") else "command"
         complain(f"there is no {kind} {words[0]}; 'mailgate --help' lists them")
         return USAGE
@@ -91,12 +104,17 @@ def _told(error: MailgateError) -> str:
 
 
 def _help() -> str:
-    lines = ["mailgate takes jobs by mail, runs them, and mails the results back.", ""]
-    for name in names():
-        told = importlib.import_module(f"mailgate.cli.{name}").__doc__ or ""
-        lines.append(f"  mailgate {name:<8}  {told.splitlines()[0].split(': ', 1)[-1]}")
+    told = [f"  mailgate {name:<8}  {_about(name)}" for name in names()]
+    lines = ["mailgate takes jobs by mail, runs them, and mails the results back.", "", *told]
     more = "'mailgate COMMAND --help' tells more of each, 'mailgate --version' the version."
     return "\n".join([*lines, "", more])
+
+
+def _about(name: str) -> str:
+    if name not in _modules():
+        return str(_commanding().about(name))
+    told = importlib.import_module(f"mailgate.cli.{name}").__doc__ or ""
+    return told.splitlines()[0].split(": ", 1)[-1]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mailgate.model import Answer, Job
 from mailgate.phases import ACTIVE, Phase
 from mailgate.spool import owned
 from mailgate.spool.database import Tx
+from mailgate.spool.turns import Turns
 
 usage = "status"
 meant_by = ("state", "progress", "stat", "news", "where")
@@ -41,6 +42,9 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "ahead": ahead,
         "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
         "slots": call.config.run.local.slots,
+        "quota": Turns(quota=call.config.quota, services=call.services).why_not(tx, job.id)
+        if job.phase is Phase.QUEUED
+        else "",
         "paused": call.config.run.paused,
         "ran": job.ended - job.started if job.started and job.ended else None,
         "ended": job.ended,
@@ -68,6 +72,7 @@ _SAMPLE: dict[str, object] = {
     "busy": 2,
     "slots": 2,
     "paused": False,
+    "quota": "",
     "ran": None,
     "ended": None,
     "reason": "",
@@ -124,4 +129,5 @@ samples = (
     ),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),
+    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "quota": "3 jobs run already"}),
 )

@@ -32,9 +32,6 @@ MOST_LINES = 200
 LONGEST = 500
 """Characters of a line; a longer one is no command."""
 
-OWN_WORDS = "Reply with"
-"""So the gateway's letters begin their lists of commands: never a person's line."""
-
 QUIT = "quit"
 
 # Quotation marks and bullets around a line; a full stop at its end.
@@ -45,6 +42,8 @@ _REPLIED = re.compile(
 )
 _TAG = re.compile(r"\[job ([a-z][a-z2-7]{11})\]", re.IGNORECASE)
 _SUBJECT = 1000
+# So the gateway's letters begin their lists of commands; no person's line ends like that.
+_OWN_WORDS = re.compile(r"\breply with(?: one of)?:?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +122,7 @@ def _said(lines: Sequence[str]) -> list[str]:
 
 def _end(line: str, reading: _Reading) -> Stop | None:
     """Tell why reading ends before this line, if it does."""
-    if line.strip().startswith(OWN_WORDS):
+    if _OWN_WORDS.search(line[:LONGEST]):
         return Stop.QUOTE
     if reading.lines and is_closing(line):
         return Stop.SIGNATURE

@@ -13,6 +13,7 @@ INDEXES = (
     "CREATE INDEX job_waiting ON job (lower(owner), service, how) WHERE phase IN"
     " ('QUEUED', 'HELD')",
     "CREATE INDEX job_created ON job (created)",
+    "CREATE INDEX job_owner ON job (lower(owner), created)",
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_receipt ON job (receipt_due) WHERE receipt_due IS NOT NULL",

@@ -285,6 +285,11 @@ def newest(view: View, *, limit: int, active: bool) -> list[Job]:
     return [_job(row, (), ()) for row in rows]
 
 
+def bare(row: Row) -> Job:
+    """Return the job of a row of its table, without errors and outputs."""
+    return _job(row, (), ())
+
+
 def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
     """Return what happened to a job: time, verb, detail."""
     rows = view.all("SELECT at, verb, detail FROM event WHERE job = ? ORDER BY id", job)

@@ -4,11 +4,12 @@ Each is planned in one transaction with what keeps it from being planned again. 
 answered by partial indexes: jobs of which nothing is due weigh nothing.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
-from mailgate.model import Job, JobId, LetterKind
+from mailgate.model import Job, JobId, LetterKind, Notify
 from mailgate.phases import ACTIVE
-from mailgate.spool import letters
+from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.jobs import fetch
 
@@ -49,6 +50,20 @@ def _plan_receipts(tx: Tx, limit: int) -> int:
         if job.phase in ACTIVE:
             letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt")
     return len(rows)
+
+
+def tell(tx: Tx, job: JobId, *, notify: Collection[Notify], every: timedelta | None) -> None:
+    """Have a job's owner told of these events, and how it stands so often, from now."""
+    seconds = every.total_seconds() if every else None
+    tx.execute(
+        "UPDATE job SET notify = ?, news_due = CASE WHEN ? IS news_every THEN news_due ELSE ? END,"
+        " news_every = ? WHERE id = ?",
+        codec.dump(frozenset(notify)),
+        seconds,
+        tx.at + seconds if seconds else None,
+        seconds,
+        job,
+    )
 
 
 # --- news -----------------------------------------------------------------------------------------

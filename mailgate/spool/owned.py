@@ -1,9 +1,12 @@
 """A person's jobs: found by the beginning of an id, by letters about them, and listed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mailgate.model import How, Identity, JobId
+from mailgate.model import How, Identity, Job, JobId
+from mailgate.phases import ACTIVE, Phase
+from mailgate.spool import jobs
 from mailgate.spool.database import View, moment
 from mailgate.spool.keep import NOT_ENDED
 
@@ -42,6 +45,48 @@ def written_about(view: View, who: Identity, message_ids: Sequence[str]) -> JobI
         if row is not None and row["job"] and row["recipient"].lower() == who.key:
             return JobId(row["job"])
     return None
+
+
+# --- lists ----------------------------------------------------------------------------------------
+
+# So many of the newest jobs are looked through.
+_NEWEST = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Wanted:
+    """Which jobs are listed: at most ``limit``; each other field narrows it down."""
+
+    limit: int
+    active: bool = False
+    phases: set[Phase] = field(default_factory=set)
+    service: str | None = None
+    label: str | None = None
+    after: datetime | None = None
+
+
+def listed(view: View, who: Identity | None, wanted: Wanted) -> list[Job]:
+    """Return a person's jobs (everybody's for None), newest first; one more than the limit.
+
+    They are without errors and outputs; of very many only the newest are looked through.
+    """
+    whose, of = ("lower(owner) = ? AND ", [who.key]) if who else ("", [])
+    phases = {*wanted.phases, *(ACTIVE if wanted.active else ())}
+    among = f"phase IN ({', '.join(repr(str(p)) for p in sorted(phases))})" if phases else "1"
+    rows = view.all(
+        f"SELECT * FROM (SELECT * FROM job WHERE {whose}created >= ? ORDER BY created DESC LIMIT ?)"
+        f" WHERE {among} AND (? IS NULL OR service = ?) AND (? IS NULL OR instr(lower(label), ?))"
+        " ORDER BY created DESC LIMIT ?",
+        *of,
+        wanted.after.timestamp() if wanted.after else 0.0,
+        _NEWEST,
+        wanted.service,
+        wanted.service,
+        wanted.label,
+        (wanted.label or "").lower(),
+        wanted.limit + 1,
+    )
+    return [jobs.bare(row) for row in rows]
 
 
 # --- how a job stands -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ a table of its own, a row for each job and mail that some quota counts, from whe
 known better is never kept waiting by what came in the same name, known worse.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -164,6 +164,19 @@ def _uses(rule: Rule, what: str, now: datetime) -> tuple[str, tuple[str, float]]
     """Return the end of a question for a rule's uses within a day, and its values."""
     where = f"FROM tally WHERE subject = ? AND at > ? AND {what} > 0{rule.is_known()}"
     return where, (rule.subject, (now - DAY).timestamp())
+
+
+def stand(view: View, rule: Rule, *, now: datetime) -> Iterator[tuple[str, int, int]]:
+    """Yield what a quota lets in, by its key, with how much of it is used and the most."""
+    quota = rule.quota
+    if quota.waiting is not None:
+        yield "waiting", _waiting(view, rule), quota.waiting
+    if quota.jobs_a_day is not None:
+        where, values = _uses(rule, "jobs", now)
+        yield "jobs_a_day", view.count(f"SELECT COUNT(*) {where}", *values), quota.jobs_a_day
+    if quota.bytes_a_day is not None:
+        where, values = _uses(rule, "bytes", now)
+        yield "bytes_a_day", view.count(f"SELECT SUM(bytes) {where}", *values), quota.bytes_a_day
 
 
 # --- what is counted ------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class Turns:
         """Return at most ``limit`` jobs, without ``besides``; ``starting`` count as if they ran."""
         if not self._bounds():
             return attempts.queued(view, limit=limit, besides=besides)
-        running = self._running(view, starting)
+        running = self.running(view, starting)
         busy, picked = frozenset(besides), list[JobId]()
         while True:
             full = {name for name, count in running.items() if count >= self._most(name)}
@@ -53,7 +53,7 @@ class Turns:
         row = view.one("SELECT service, owner, lower(owner) AS who FROM job WHERE id = ?", job)
         if row is None or not self._bounds():
             return ""
-        running = self._running(view, ())
+        running = self.running(view)
         for name in _subjects(row):
             if running[name] >= self._most(name):
                 of = f" of {row['owner']}" if row["who"] in name else ""
@@ -79,7 +79,7 @@ class Turns:
         return most if most is not None else float("inf")
 
     @staticmethod
-    def _running(view: View, starting: Iterable[JobId]) -> Counter[str]:
+    def running(view: View, starting: Iterable[JobId] = ()) -> Counter[str]:
         """Count the jobs that the engine has, by each subject."""
         count = Counter[str]()
         for row in view.all(

@@ -384,10 +384,8 @@ def test_a_cancelled_job_ends_and_its_sender_hears_of_it(gateway: Gateway) -> No
     assert letter["Mailgate-Exit"] == "cancelled"
     assert letter["Mailgate-Phase"] == "ABORTED"
     late = gateway.run("cancel", name)
-    assert (late.returncode, late.stderr) == (
-        1,
-        f"mailgate: job {name} is ABORTED already\n".encode(),
-    )
+    assert late.returncode == 1
+    assert late.stderr.startswith(b"mailgate: not done: the job has ended already, ")
 
 
 def test_a_queued_job_can_be_cancelled(gateway: Gateway) -> None:

@@ -1,0 +1,77 @@
+"""The commands that people give by mail, given by the operator: ``mailgate status ID``."""
+
+import argparse
+from collections.abc import Mapping
+
+from mailgate.cli.looking import spool_of, the_job
+from mailgate.cli.options import complain, parser, services_of, text
+from mailgate.commands import registry
+from mailgate.commands.call import Call
+from mailgate.config import Config, load_places
+from mailgate.errors import BadConfig
+from mailgate.log import escaped
+from mailgate.reply.templates import Templates
+from mailgate.reply.told import say_of
+from mailgate.services import Service
+from mailgate.spool import jobs
+
+_NONE = 1
+
+
+def names() -> list[str]:
+    """Every command that makes sense on the command line."""
+    return [command.name for command in registry.every() if not command.by_mail_alone]
+
+
+def run(name: str, words: list[str]) -> int:
+    """Do it, as the operator, and print what came of it; exit 1 where nothing was done."""
+    command = registry.command(name)
+    given = _parser(command).parse_args(words)
+    said = [text(word) for word in given.words]
+    config = load_places(given.config)
+    with spool_of(config) as connection, connection.transaction() as tx:
+        job = the_job(tx, given.id) if command.about_a_job else None
+        if command.about_a_job and job is None:
+            return _NONE
+        lines = [word for word in said if command.takes_lines and ":" in word]
+        call = Call(
+            name=name,
+            words=tuple(word for word in said if word not in lines),
+            lines=tuple(lines),
+            usage=command.usage,
+            who=None,
+            config=config,
+            services=_services(config),
+            about=jobs.fetch(tx, job) if job else None,
+        )
+        answer = command.execute(tx, call)
+    shown = Templates(config.gateway.templates).say(say_of(answer), 0)
+    if answer.wrong:
+        complain(shown.rstrip("\n"))
+        return _NONE
+    print("\n".join(escaped(line) for line in shown.rstrip("\n").split("\n")))
+    return 0
+
+
+def about(name: str) -> str:
+    """Say what a command does, in a line."""
+    summary = registry.command(name).summary
+    return summary[0].lower() + summary[1:]
+
+
+def _parser(command: registry.Command) -> argparse.ArgumentParser:
+    made = parser(command.name, command.text)
+    if command.about_a_job:
+        made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
+    usage = " | ".join(line.partition(" ")[2] for line in command.usage if " " in line)
+    what = usage.replace("%", "%%") or "none"
+    made.add_argument("words", metavar="WORD", nargs="*", help=f"what follows it by mail: {what}")
+    return made
+
+
+def _services(config: Config) -> Mapping[str, Service]:
+    """Return the services; none where one of them is broken, which `mailgate check` tells."""
+    try:
+        return services_of(config)
+    except BadConfig:
+        return {}

@@ -1,0 +1,95 @@
+"""List your jobs, the newest first.
+
+Words narrow it down: a phase such as `queued` or `completed`, `active` for all that wait or run,
+`service align`, `label globins` (a part of it), `after 2026-11-30`, and `last 50` for so many
+instead of twenty.
+"""
+
+from datetime import UTC, datetime
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer, Job
+from mailgate.phases import Phase
+from mailgate.spool import owned
+from mailgate.spool.database import Tx
+
+usage = (
+    "list",
+    "list executing",
+    "list service NAME",
+    "list label WORD",
+    "list after 2026-11-30",
+    "list last 50",
+)
+about_a_job = False
+by_mail_alone = True
+meant_by = ("jobs", "ls", "show")
+
+_TAKES = "a phase, active, service NAME, label WORD, after DATE, last NUMBER"
+_ROWS, _MOST = 20, 100
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """List the jobs of whoever asks; the operator's are everybody's."""
+    wanted = _wanted(call.words)
+    if wanted is None:
+        return unfit(call, _TAKES)
+    found = owned.listed(tx, call.who, wanted)
+    rows = [_row(job) for job in found[: wanted.limit]]
+    return Answer(kind="list", facts={"jobs": rows, "more": len(found) > wanted.limit})
+
+
+def _wanted(words: tuple[str, ...]) -> owned.Wanted | None:
+    wanted, left = owned.Wanted(limit=_ROWS), list(words)
+    while left:
+        word = left.pop(0).lower().rstrip(",:")
+        if word == "active":
+            wanted.active = True
+        elif word.upper() in set(Phase):
+            wanted.phases.add(Phase(word.upper()))
+        elif not left or not _set(wanted, word, left.pop(0)):
+            return None
+    return wanted
+
+
+def _set(wanted: owned.Wanted, word: str, value: str) -> bool:
+    """Narrow it down by a word and its value; False if they mean nothing."""
+    match word:
+        case "service":
+            wanted.service = value.lower()
+        case "label":
+            wanted.label = value
+        case "last" if value.isascii() and value.isdigit() and 0 < int(value[:9]) <= _MOST:
+            wanted.limit = int(value[:9])
+        case "after" | "since":
+            try:
+                day = datetime.fromisoformat(value)
+            except ValueError:
+                return False
+            wanted.after = day if day.tzinfo else day.replace(tzinfo=UTC)
+        case _:
+            return False
+    return True
+
+
+def _row(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "phase": job.phase,
+        "service": job.service,
+        "label": job.label,
+        "created": job.created,
+    }
+
+
+_SAMPLE = {
+    "id": "k7q2m5xzab3c",
+    "phase": "EXECUTING",
+    "service": "align",
+    "label": "globins",
+    "created": datetime(2026, 11, 21, 13, 50, tzinfo=UTC),
+}
+samples = (
+    Answer(kind="list", facts={"jobs": [], "more": False}),
+    Answer(kind="list", facts={"jobs": [_SAMPLE, {**_SAMPLE, "label": None}], "more": True}),
+)

@@ -1,0 +1,64 @@
+"""Choose which mails come of the job besides its result.
+
+`start` is a mail when it starts, `progress` one at each quarter of it that is done, `end` the
+result alone; `every 7d` is one every seven days, that says how it stands; `none` is nothing but the
+result. Several stand on one line. What is chosen takes the place of what was chosen before.
+"""
+
+from datetime import timedelta
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer, Notify
+from mailgate.parse.keys import OFTEN
+from mailgate.phases import ACTIVE
+from mailgate.settings.units import duration
+from mailgate.spool import notices
+from mailgate.spool.database import Tx
+
+usage = ("notify start", "notify progress", "notify end", "notify every 7d", "notify none")
+meant_by = ("mail", "tell", "inform", "subscribe")
+
+_TAKES = "start, progress, end, every with a time such as 7d, or none"
+_LONGEST = timedelta(days=3650)
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """Write down what is to be told."""
+    words = [word.strip(",;").lower() for word in call.words if word.strip(",;") != "and"]
+    chosen, every = frozenset[Notify](), None
+    while words:
+        word = words.pop(0)
+        if word == "every" and words:
+            every = _span(words)
+            if every is None:
+                return unfit(call, f"every with a time of {OFTEN.seconds // 3600} hour or more")
+        elif word in set(Notify):
+            chosen |= {Notify(word)}
+        elif word != "none" or len(call.words) > 1:
+            return unfit(call, _TAKES)
+    if not call.words:
+        return unfit(call, _TAKES)
+    if call.job.phase not in ACTIVE:
+        return Answer(kind="notify", facts={"ended": call.job.ended}, wrong=True)
+    notices.tell(tx, call.job.id, notify=chosen, every=every)
+    return Answer(kind="notify", facts={**_SAMPLE, "chosen": sorted(chosen), "every": every})
+
+
+def _span(words: list[str]) -> timedelta | None:
+    """Take a time off the front of the words: ``7d``, ``7 days``, ``day``."""
+    for count in (2, 1):
+        try:
+            span = duration(" ".join(words[:count]))
+        except ValueError:
+            continue
+        del words[:count]
+        return span if OFTEN <= span <= _LONGEST else None
+    return None
+
+
+_SAMPLE: dict[str, object] = {"ended": None, "chosen": [], "every": None}
+samples = (
+    Answer(kind="notify", facts=_SAMPLE),
+    *(Answer(kind="notify", facts={**_SAMPLE, "chosen": [word]}) for word in Notify),
+    Answer(kind="notify", facts={**_SAMPLE, "chosen": ["start"], "every": timedelta(days=7)}),
+)
