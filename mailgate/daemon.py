@@ -147,7 +147,7 @@ def _loops(
     config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, place: Place
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name, but the runner's; each call starts it afresh."""
-    writer = Writer(config.gateway.templates)
+    writer = Writer(config.gateway.templates, html=config.deliver.html)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "reply": lambda: Composer(

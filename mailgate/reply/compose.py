@@ -8,7 +8,7 @@ that it does not carry.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,7 +20,7 @@ from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
 from mailgate.reply.draft import Draft, checked, others_of
 from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
-from mailgate.reply.facts import facts_of
+from mailgate.reply.facts import Facts, facts_of
 from mailgate.reply.manifest import manifest
 from mailgate.reply.mime import BLOCK
 from mailgate.reply.package import Changed, choose, part_size
@@ -29,6 +29,7 @@ from mailgate.reply.rows import Excerpts
 from mailgate.reply.samples import samples
 from mailgate.reply.templates import BadTemplateError, Page, Templates
 from mailgate.reply.told import say_of
+from mailgate.reply.twin import Twins, words_part
 from mailgate.said import counted
 
 __all__ = ["Changed", "Draft", "Writer"]
@@ -58,9 +59,12 @@ class _Letter:
 class Writer:
     """Writes the letters of one gateway; may be used by several threads at once."""
 
-    def __init__(self, templates: Path | None) -> None:
+    def __init__(self, templates: Path | None, *, html: bool = False) -> None:
+        """``html``: letters have a twin of their text as HTML."""
         self._templates = Templates(templates)
         self._folder = templates
+        self._twins = Twins(templates)
+        self._html = html
 
     def compose(self, draft: Draft, open_stream: OpenStream, out: Out) -> None:
         """Write the letter of ``draft``: CRLF line ends, 7-bit, at most ``draft.limit`` bytes.
@@ -98,12 +102,13 @@ class Writer:
         wrong += [
             f"{self._folder}/{name}:1: no letter has this template; expected one of "
             + ", ".join(f"{kind}.txt.j2" for kind in LetterKind)
-            for name in self._templates.unknown()
+            for name in (*self._templates.unknown(), *self._twins.unknown())
         ]
         for sample in samples():
             try:
                 facts = facts_of(sample.draft, sample.attached, sample.excerpts)
-                self._templates.page(sample.draft.kind, facts)
+                page = self._templates.page(sample.draft.kind, facts)
+                wrong += filter(None, [self._twins.trouble(page, sample.draft.kind, facts)])
             except BadTemplateError as error:
                 wrong.append(str(error))
         for answer in answers:
@@ -120,23 +125,35 @@ class Writer:
     def _answers(self, draft: Draft) -> Page:
         """Say what a message came to; each further answer under a heading of its own."""
         others = others_of(draft)
-        page = self._page(draft, (), Excerpts())
+        page = self._page(draft, (), Excerpts(), alone=not others)
         if not others:
             return page
         texts = [page.text]
         for other in others:
-            more = self._page(other, (), Excerpts())
+            more = self._page(other, (), Excerpts(), alone=False)
             texts.append(f"\n{more.subject}\n{'=' * len(more.subject)}\n\n{more.text}")
         subject = f"{page.subject}, and {counted(len(others), 'other answer')}"
-        return Page(subject=subject, text="".join(texts))
+        whole = Page(subject=subject, text="".join(texts))
+        return self._with_twin(whole, draft.kind, None)
 
-    def _page(self, draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Page:
+    def _page(
+        self, draft: Draft, attached: Sequence[bool], excerpts: Excerpts, *, alone: bool = True
+    ) -> Page:
+        """Say one thing; ``alone``: it is the whole letter, and has its twin."""
         facts = facts_of(draft, attached, excerpts)
         try:
-            return self._templates.page(draft.kind, facts)
+            page = self._templates.page(draft.kind, facts)
         except BadTemplateError as error:
             log.event("fell-back", letter=draft.message_id, to="the built-in text", why=str(error))
-            return plain_page(draft.kind, facts)
+            page = plain_page(draft.kind, facts)
+        return self._with_twin(page, draft.kind, facts) if alone else page
+
+    def _with_twin(self, page: Page, kind: LetterKind, facts: Facts | None) -> Page:
+        # Whoever wraps HTML anew could put the one word on a line of its own that a confirming
+        # reply has.
+        if not self._html or kind is LetterKind.CONFIRM:
+            return page
+        return replace(page, html=self._twins.written(page, kind, facts))
 
     # --- fitting a result into its limit ----------------------------------------------------------
 
@@ -184,7 +201,7 @@ def _size(letter: _Letter, job: Job) -> int:
 def _single(draft: Draft, page: Page) -> bytes:
     headers = _headers(draft, page)
     room = draft.limit - len(headers)
-    return headers + _fitting_text(page.text, room)
+    return headers + words_part(draft, page, room)
 
 
 def _headers(draft: Draft, page: Page) -> bytes:
@@ -221,19 +238,6 @@ def _job_headers(draft: Draft) -> list[tuple[str, str]]:
     ]
 
 
-def _fitting_text(text: str, room: int) -> bytes:
-    """Write the text part; where it has no room, as many of its lines as have."""
-    part = mime.text_part(text)
-    lines = text.split("\n")
-    while len(part) > room and len(lines) > 1:
-        # A line encoded takes up to three times its bytes: halving soon fits.
-        lines = lines[: len(lines) // 2]
-        part = mime.text_part(
-            "\n".join([*lines, "", "...", "The rest does not fit into this mail."])
-        )
-    return part
-
-
 # --- several parts --------------------------------------------------------------------------------
 
 
@@ -246,7 +250,7 @@ def _front(draft: Draft, job: Job, page: Page, attached: Sequence[bool]) -> byte
     )
     used = len(head) + 3 * len(delimiter) + 512
     machine = mime.json_part(manifest(job, attached, (draft.limit - used) // 2))
-    text = _fitting_text(page.text, draft.limit - used - len(machine))
+    text = words_part(draft, page, draft.limit - used - len(machine))
     return b"".join(
         (head, b"\r\n", delimiter, b"\r\n", text, delimiter, b"\r\n", machine, delimiter)
     )

@@ -174,6 +174,31 @@ def text_part(text: str) -> bytes:
     return _part("text/plain; charset=utf-8", "", encoding, "\r\n".join(lines).encode("ascii"))
 
 
+def html_part(page: str) -> bytes:
+    """Write a text/html part with its header; ``page`` has LF line ends and no line over 900.
+
+    What is not ASCII, and what would not go through every relay at the beginning of a line, is
+    written as a character reference, so that no line has to be encoded.
+    """
+    lines = page.removesuffix("\n").encode("ascii", "xmlcharrefreplace").decode("ascii").split("\n")
+    if max(map(len, lines)) > _LINE_MOST:
+        body = "\r\n".join(map(_quoted, lines))
+        return _part("text/html; charset=utf-8", "", "quoted-printable", body.encode("ascii"))
+    body = "\r\n".join(
+        f"&#{ord(line[0])};{line[1:]}" if line[:1] in _RISKY else line for line in lines
+    )
+    return _part("text/html; charset=utf-8", "", "7bit", body.encode("ascii"))
+
+
+def alternative(identity: str, parts: Sequence[bytes]) -> bytes:
+    """Put parts that say the same into one, the plainest first; with its header."""
+    border = boundary(f"{identity} alternative")
+    delimiter = f"--{border}".encode("ascii")
+    head = header("Content-Type", f'multipart/alternative;\r\n boundary="{border}"') + b"\r\n"
+    body = b"".join(delimiter + b"\r\n" + part for part in parts)
+    return head + body + delimiter + b"--\r\n"
+
+
 def json_part(content: bytes) -> bytes:
     """Write ``job.json`` with its header; ``content`` is ASCII JSON with LF line ends."""
     lines = content.removesuffix(b"\n").split(b"\n")
@@ -227,6 +252,10 @@ def _filename(name: str) -> str:
         return f'filename="{name}"'
     return f"filename*=utf-8''{quote(name, safe='')}"
 
+
+# RFC 5322 allows 998; a line of ours is never near it.
+_LINE_MOST = 900
+_RISKY = frozenset(".-F")
 
 # --- text -----------------------------------------------------------------------------------------
 

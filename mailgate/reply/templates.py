@@ -35,10 +35,11 @@ class BadTemplateError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A letter's Subject, one line, and its text, LF line ends."""
+    """A letter's Subject, one line, and its text, LF line ends; ``html``: its twin, or ""."""
 
     subject: str
     text: str
+    html: str = ""
 
 
 class Templates:

@@ -296,6 +296,11 @@ class Deliver:
         "25 MiB",
         doc="of one letter; outputs that do not fit are kept and named",
     )
+    html: bool = key(
+        boolean(),
+        default=True,
+        doc="letters say the same as HTML too, beside their text",
+    )
     receipt_after: timedelta = key(
         duration("0s"), "60s", doc="a job that has not ended by then gets a receipt"
     )

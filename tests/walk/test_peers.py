@@ -186,7 +186,8 @@ def answered(house: Gateway) -> Path:
 
 def test_mutt_saves_the_attachment_as_it_was(answered: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved.bin"
-    steps = "<view-attachments><next-entry><next-entry><save-entry><kill-line>"
+    # Behind the alternative, its text and its HTML, and job.json.
+    steps = f"<view-attachments>{'<next-entry>' * 4}<save-entry><kill-line>"
     _mutt(tmp_path, answered, f"{steps}{saved}<enter><exit><quit>")
     assert saved.read_bytes() == BYTES
 
