@@ -210,6 +210,22 @@ async def test_a_mail_of_many_blocks_arrives_byte_for_byte_and_one_too_big_is_re
         assert "5 MiB" in it.logged("refused")[0]
 
 
+async def test_an_end_in_the_middle_of_a_mail_leaves_it_to_the_next_start(
+    server: Dovecot, tmp_path: Path
+) -> None:
+    name = user()
+    server.deposit(name, [raw(request(attachments={"data": b"x" * (30 << 20)}))])
+    async with house(tmp_path, table(server.imap, user=name)) as it:
+        async with it.reading():
+            await it.until(lambda: any(it.spool.folder.mail.iterdir()))
+        assert it.taken() == []
+        assert not any(it.spool.folder.mail.iterdir())
+        assert count(server, name) == 1
+        async with it.reading():
+            await it.until(lambda: count(server, name, "Done"))
+        assert len(it.taken()) == 1
+
+
 async def test_a_full_disk_leaves_every_mail_where_it_is(server: Dovecot, tmp_path: Path) -> None:
     name = user()
     server.deposit(name, number(40))

@@ -303,6 +303,19 @@ async def test_a_server_that_always_has_something_to_tell_is_not_asked_without_e
     assert idles[6] - idles[0] > 0.9
 
 
+async def test_a_server_that_hangs_in_the_middle_is_hung_up_on_at_the_end(tmp_path: Path) -> None:
+    folders = b'* LIST () "/" "Done"\r\n* LIST () "/" "Failed"\r\nTAG OK done\r\n'
+    start = [*LOGIN, (b"LIST", folders), (b"LIST", folders), (b"SELECT", SELECTED)]
+    # The last line is the client's hanging up.
+    with scripted(*start, LOGIN[0], (b"SELECT", b""), (b"", b"")) as heard:
+        async with house(tmp_path, table(int(heard[0]), timeout="5m")) as it:
+            async with it.reading(grace=1):
+                await it.until(lambda: len(heard) == 9)
+                began = time.monotonic()
+            assert time.monotonic() - began < 1.5
+    assert heard[9:] == [b""]
+
+
 def test_a_server_that_says_bye_in_idle_is_lost_and_not_asked_without_end(tmp_path: Path) -> None:
     with scripted(*LOGIN, (b"IDLE", b"+ idling\r\n* BYE going down\r\n")) as heard:
         line = lined(tmp_path, heard)
