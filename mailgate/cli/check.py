@@ -210,7 +210,7 @@ def _results_warnings(trust: Trust, *, mailboxes: bool) -> Iterator[str]:
     if not trust.hops and not mailboxes:
         yield (
             "[trust] authserv_id: it is believed from nobody: name in hops the hosts that hand its"
-            " mail to the gateway"
+            " mail to the gateway, or read it from a mailbox ([listen.imap])"
         )
     yield (
         f"[trust] authserv_id: {trust.authserv_id} must remove every Authentication-Results header"

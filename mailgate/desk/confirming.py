@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailgate.config import Config
-from mailgate.model import Identity
+from mailgate.errors import OverQuota
+from mailgate.model import Exit, Identity, JobId, Reason
 from mailgate.services import Service
-from mailgate.spool import attempts, confirmations, watching
+from mailgate.spool import attempts, confirmations, quotas, watching
 from mailgate.spool.database import Tx
 
 
@@ -44,4 +45,17 @@ def confirm(tx: Tx, by: Confirming) -> str:
             attempts.cancelled(tx, job, keep_mail=timedelta())
         else:
             watching.settle(tx, job, watching.rule(by.config, by.services, service))
+            _count(tx, by, job, service)
     return "confirmed"
+
+
+def _count(tx: Tx, by: Confirming, job: JobId, service: str) -> None:
+    """Count a job against the quotas of whom it is now known to be from; one too many ends."""
+    rules = quotas.rules(by.config.quota, [by.services[service]], by.identity)
+    try:
+        quotas.check_jobs(tx, rules, now=tx.now, besides=1)
+    except OverQuota as over:
+        end = Exit(reason=Reason.COULD_NOT_START, words=f"{over}.")
+        attempts.given_up(tx, job, end, keep_mail=timedelta())
+    else:
+        quotas.count_job(tx, rules, by.identity.how)

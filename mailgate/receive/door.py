@@ -39,8 +39,9 @@ class Door:
     terms
         What a session is told and may do. A new one counts for new sessions.
     trusted
-        [trust] networks: a client there, or on this machine, may have all sessions, another one a
-        quarter of them; and it is not sent away for what is refused of the mail that it passes on.
+        [trust] networks and hops: a client there, or on this machine, may have all sessions,
+        another one a quarter of them; and it is not sent away for what is refused of the mail that
+        it passes on.
     max_sessions
         Beyond them a client hears 421.
     """

@@ -31,7 +31,7 @@ async def opened(config: Config, counter: Counter) -> list[Door]:
     Permanent
         One cannot be opened: its address is taken, or its certificate cannot be used.
     """
-    host, networks = socket.getfqdn(), config.trust.networks
+    host, networks = socket.getfqdn(), (*config.trust.networks, *config.trust.hops)
     doors: list[Door] = []
     if (listen := config.smtp) is not None:
         smtp = SmtpDoor(counter, listen, host, trusted=networks)

@@ -69,8 +69,8 @@ def rules(quota: Quota, services: Iterable[Service], identity: Identity) -> list
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def check_jobs(view: View, those: Iterable[Rule], *, now: datetime) -> None:
-    """See that one more job may be taken.
+def check_jobs(view: View, those: Iterable[Rule], *, now: datetime, besides: int = 0) -> None:
+    """See that one more job may be taken; ``besides`` of those that wait are that job itself.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def check_jobs(view: View, those: Iterable[Rule], *, now: datetime) -> None:
     """
     for rule in those:
         quota = rule.quota
-        if quota.waiting is not None and (count := _waiting(view, rule)) >= quota.waiting:
+        if quota.waiting is not None and (count := _waiting(view, rule) - besides) >= quota.waiting:
             raise OverQuota(
                 f"{rule.whose} {said.counted(count, 'job')} waiting{rule.there}, and at most"
                 f" {quota.waiting} may wait; one more is taken as soon as one of them starts or is"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.asking import CAT, INSIDE, answer, asked_by, asking, letter_to, send
 from tests.daemon import ADA, TRUE, eventually, request, running, shell, text_of
 
 QUOTA = """
@@ -80,3 +81,22 @@ def test_a_letter_over_a_cap_waits_and_the_queue_says_why(tmp_path: Path) -> Non
         (line,) = gateway.run("queue").stdout.decode().splitlines()
         assert f"1 letter left for {ADA} within an hour, the most" in line
         assert len(gateway.results()) == 1
+
+
+def test_what_strangers_send_counts_once_it_is_confirmed_and_not_before(tmp_path: Path) -> None:
+    bob = "bob@example.org"
+    with asking(tmp_path) as gateway:
+        gateway.kill()
+        gateway.service("cat", f"{CAT}[quota.all]\njobs_a_day = 1\n")
+        gateway.start()
+        send(gateway, asked_by(ADA))
+        send(gateway, asked_by(bob))
+        asked = letter_to(gateway, bob)
+        # Nobody vouches for the two: whom something vouches for is not kept waiting by them.
+        send(gateway, asked_by("cleo@example.org"), source=INSIDE)
+        gateway.await_results(1, "cleo@example.org")
+        send(gateway, answer(asked, bob, "confirm"))
+        (over,) = gateway.await_results(1, bob)
+        assert over["Mailgate-Exit"] == "could-not-start"
+        said = " ".join(text_of(over).split())
+        assert 'All together have sent 1 job within 24 hours at the service "cat", and the' in said
