@@ -56,6 +56,7 @@ queue_run_delay = 1s
 """
 
 DOVECOT_CONF = """\
+{first}
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/dovecot.log
@@ -346,10 +347,11 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(*, extra: str = "", protocols: str = "imap lmtp") -> Iterator[Dovecot]:
+def dovecot(*, extra: str = "", first: str = "", protocols: str = "imap lmtp") -> Iterator[Dovecot]:
     """Run a Dovecot of our own for as long as the block lasts.
 
-    ``extra`` are further lines of dovecot.conf, which win over the others.
+    ``extra`` are further lines of dovecot.conf, which win over the others; a passdb of ``first`` is
+    asked before ours.
     """
     require("dovecot")
     if os.geteuid() != 0:
@@ -368,6 +370,7 @@ def dovecot(*, extra: str = "", protocols: str = "imap lmtp") -> Iterator[Doveco
             imaps=running.imaps,
             lmtp=running.lmtp,
             protocols=protocols,
+            first=first,
             extra=extra,
         )
         (folder / "dovecot.conf").write_text(text)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mailgate import share
-from mailgate.config import load
+from mailgate.config import LmtpDoor, load
 from tests.daemon import TRUE
 from tests.servers import Postfix, eventually, folder_for_all, postfix, require
 from tests.transplant import transplanted
@@ -152,6 +152,8 @@ def test_postfix_understands_the_transport(tmp_path: Path) -> None:
     assert "transport_maps = hash:/etc/postfix/transport" in told.stdout
     # Else Postfix hands pipe(8) several recipients at once, which "flags=D" never takes.
     assert "mailgate_destination_recipient_limit = 1" in told.stdout
+    # Else who writes to an address that does not exist hears of it after days.
+    assert "unverified_recipient_reject_code = 550" in told.stdout
     assert "unused parameter" not in told.stderr
     way = subprocess.run(
         [require("postmap"), "-c", tmp_path, "-q", "gate.example.org"]
@@ -160,9 +162,7 @@ def test_postfix_understands_the_transport(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    door = load(share.path("etc", "mailgate.toml")).smtp
-    assert door is not None
-    assert way.stdout.strip() == f"smtp:[{door.host}]:{door.port}"
+    assert way.stdout.strip() == f"lmtp:[{LmtpDoor().host}]:{LmtpDoor().port}"
 
 
 @pytest.fixture
@@ -222,6 +222,7 @@ def test_no_example_is_shipped_unproved() -> None:
     top = share.path("etc")
     shipped = {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
     here = {"forward/.forward", "procmail/procmailrc", "systemd/mailgate.service"}
+    here |= {f"dovecot/{name}" for name in ("README.md", "09-mailgate.conf")}
     here |= {f"postfix/{name}" for name in ("README.md", "main.cf", "master.cf", "transport")}
     by_the_readme = {"mailgate.toml", "services/align.toml"}
     by_the_readme |= {f"demo/{name}" for name in ("align.py", "demo.py", "globins.fa")}
