@@ -298,15 +298,17 @@ class Dovecot:
     def deposit(self, user: str, mails: Iterable[bytes], name: str = "INBOX") -> None:
         """Lay mails into a user's mailbox, thousands at once, beside the server."""
         place = self._maildir(user, name)
-        for part in ("tmp", "new", "cur"):
-            (place / part).mkdir(parents=True, exist_ok=True)
+        home = self.folder / "mail" / user
+        for folder in (home, place, *(place / part for part in ("tmp", "new", "cur"))):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.chown(folder, "nobody", "nogroup")
+        owner = home.stat()
         for number, mail in enumerate(mails):
             unique = f"{time.time_ns()}.{number:06}.localhost"
             (place / "tmp" / unique).write_bytes(mail)
-            (place / "tmp" / unique).chmod(0o666)
+            # Once it is in new the server may have moved it on at any moment.
+            os.chown(place / "tmp" / unique, owner.st_uid, owner.st_gid)
             (place / "tmp" / unique).rename(place / "new" / unique)
-        home = self.folder / "mail" / user
-        subprocess.run(["chown", "-R", "nobody:nogroup", home], check=True)
 
     def log(self) -> str:
         """Return everything that it has logged."""

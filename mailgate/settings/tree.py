@@ -166,7 +166,11 @@ class ImapDoor:
     ``table`` is where it stands in the file; ``folder``, the file's, is where commands run.
     """
 
-    host: str = key(_host, doc="the mail server's name or address", example="mail.example.org")
+    host: str = key(
+        _host,
+        doc="the mail server's name or address; each [listen.imap.NAME] is one more mailbox",
+        example="mail.example.org",
+    )
     port: int = key(integer(1, _PORT), 993, doc="its port", shown='with tls = "tls" 993, else 143')
     tls: Tls = key(word(Tls), "tls", doc="starttls or tls: a server that cannot is not used")
     ca_file: Path | None = key(

@@ -308,6 +308,32 @@ async def test_a_mail_that_is_deleted_meanwhile_is_passed_over(
         theirs.close()
 
 
+@pytest.mark.parametrize("folder", ["Prüfung & mehr", "INBOX.Done", '100% "so*so"', "1234"])
+def test_a_folder_may_have_any_name_that_the_server_takes(
+    server: Dovecot, tmp_path: Path, folder: str
+) -> None:
+    name = user()
+    server.deposit(name, number(1))
+    line = Line(door_of(tmp_path, table(server.imap, user=name)), Bell())
+    line.open()
+    line.ensure(folder)
+    assert line.has(folder)
+    line.select()
+    line.move(line.uids(1, 1), folder)
+    assert line.select().exists == 0
+    line.close()
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_the_servers_words(
+    server: Dovecot, tmp_path: Path
+) -> None:
+    line = Line(door_of(tmp_path, table(server.imap, user=user())), Bell())
+    line.open()
+    with pytest.raises(Declined, match=r'the folder "a/b" cannot be made: .*Invalid mailbox name'):
+        line.ensure("a/b")
+    line.close()
+
+
 async def test_a_mailbox_that_hangs_holds_up_no_other_and_no_end(
     server: Dovecot, tmp_path: Path
 ) -> None:

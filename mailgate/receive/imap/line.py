@@ -110,7 +110,7 @@ class Line:
                 f'the folder "{folder}" cannot be made: {error.detail}; some servers want'
                 f' "INBOX.{folder}"'
             )
-            raise Declined(message, detail=error.detail) from error
+            raise Declined(message) from error
         with suppress(Declined), self._understood() as client:
             client.subscribe_folder(folder)
 
@@ -130,7 +130,7 @@ class Line:
                 )
         except Declined as error:
             message = f'the mailbox "{self._door.mailbox}" cannot be opened: {error.detail}'
-            raise Declined(message, detail=error.detail) from error
+            raise Declined(message) from error
 
     # --- mails ------------------------------------------------------------------------------------
 
