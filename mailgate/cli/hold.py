@@ -1,10 +1,11 @@
-"""mailgate hold: see what was taken but not acted on, and release or delete it.
+"""mailgate hold: see what was taken but not acted on, and release or delete it; or hold a job.
 
 A line each: id (the log's message=), time, sender, Message-ID or SHA-256, reason.
 """
 
 import sys
 
+from mailgate.cli import commanding
 from mailgate.cli.looking import spool_of
 from mailgate.cli.options import add_config, complain, line, parser, whole
 from mailgate.config import load_places
@@ -14,6 +15,7 @@ from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
 
 _NONE = 1
+_ACTIONS = frozenset({"list", "show", "release", "delete", "-h", "--help"})
 _DONE = {
     "release": "is released: the daemon reads it and acts on it, at its next start if it is down",
     "delete": "is deleted: it is not acted on, and its bytes go with the next sweep",
@@ -21,7 +23,12 @@ _DONE = {
 
 
 def run(words: list[str]) -> int:
-    """List, show, release or delete held mail; exit 1 where there is none of that id."""
+    """List, show, release or delete held mail; exit 1 where there is none of that id.
+
+    A single word that is none of these is a job's id: that is held.
+    """
+    if _names_a_job(words):
+        return commanding.run("hold", words)
     made = parser("hold", __doc__)
     actions = made.add_subparsers(dest="action", required=True, metavar="list|show|release|delete")
     add_config(actions.add_parser("list", help="every held mail"))
@@ -41,6 +48,12 @@ def run(words: list[str]) -> int:
         if given.action == "show":
             return _show(connection, Folder(config.gateway.spool), given.id)
         return _act(connection, given.action, given.id)
+
+
+def _names_a_job(words: list[str]) -> bool:
+    files = {at + 1 for at, word in enumerate(words) if word in {"-c", "--config"}}
+    rest = [w for at, w in enumerate(words) if at not in files and not w.startswith(("-c", "--c"))]
+    return len(rest) == 1 and rest[0] not in _ACTIONS
 
 
 def _list(connection: Connection) -> int:

@@ -9,7 +9,7 @@ from mailgate.cli.options import line, parser, shown
 from mailgate.config import load_places
 from mailgate.model import INPUTS, Job, LetterState
 from mailgate.run.jobdir import Folder
-from mailgate.spool import jobs, letters, watchers
+from mailgate.spool import jobs, letters, watchers, wishes
 from mailgate.spool.database import View
 
 _NONE = 1
@@ -84,10 +84,16 @@ def _letter(letter: letters.Queued) -> tuple[object, ...]:
     return (*told, f"send it again: mailgate queue --retry {letter.id}")
 
 
+def _plain(view: View, job: Job) -> dict[str, object]:
+    facts = job_facts(job)
+    if job.wish is not None:
+        facts["wish"] = f"{job.wish}, asked {shown(wishes.asked(view, job.id))}"
+    return {n: value for n, value in facts.items() if not isinstance(value, dict | None)}
+
+
 def _show(view: View, job: Job, folder: Folder) -> None:
-    for name, value in job_facts(job).items():
-        if not isinstance(value, dict) and value is not None:
-            line(f"{name:<12}", shown(value))
+    for name, value in _plain(view, job).items():
+        line(f"{name:<12}", shown(value))
     line(f"{'folder':<12}", _place(folder))
     line(f"{'command':<12}", shlex.join(_argv(job)))
     for name, value in job.parameters.items():

@@ -61,6 +61,8 @@ def job_facts(job: Job) -> dict[str, object]:
         "words": job.exit.words if job.exit else None,
         "progress": job.progress.percent if job.progress else None,
         "attempts": job.attempts,
+        "held_by": job.held_by,
+        "wish": job.wish,
     }
 
 

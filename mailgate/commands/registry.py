@@ -22,7 +22,7 @@ from mailgate.model import Answer
 from mailgate.spool.database import Tx
 
 # In this folder, and no commands: a request is a mail of its own.
-_OWN = frozenset({"__init__", "call", "registry", "submit"})
+_OWN = frozenset({"__init__", "call", "lifetime", "registry", "submit"})
 
 
 class Execute(Protocol):

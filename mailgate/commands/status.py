@@ -7,9 +7,9 @@ that has ended what there is of it.
 from datetime import datetime, timedelta
 
 from mailgate.commands.call import Call, unfit
-from mailgate.model import Answer, Job
+from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ACTIVE, Phase
-from mailgate.spool import owned
+from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.turns import Turns
 
@@ -33,6 +33,9 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "service": job.service,
         "label": job.label,
         "phase": job.phase,
+        "held_by": job.held_by,
+        "wish": job.wish,
+        "asked": wishes.asked(tx, job.id) if job.wish else None,
         "since": since,
         "lasts": tx.now - since,
         "percent": job.progress.percent if job.progress else None,
@@ -62,6 +65,9 @@ _SAMPLE: dict[str, object] = {
     "service": "align",
     "label": "globins",
     "phase": Phase.EXECUTING,
+    "held_by": None,
+    "wish": None,
+    "asked": None,
     "since": datetime.fromisoformat("2026-11-21T13:50:00+00:00"),
     "lasts": timedelta(hours=3, minutes=10),
     "percent": 62.0,
@@ -130,4 +136,6 @@ samples = (
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "quota": "3 jobs run already"}),
+    Answer(kind="status", facts={**_SAMPLE, "wish": Wish.CANCEL, "asked": _SAMPLE["since"]}),
+    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.HELD, "held_by": "operator"}),
 )

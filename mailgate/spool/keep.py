@@ -22,10 +22,10 @@ REFUSALS = 10_000
 # Row by row in small transactions: the daemon goes on working beside it.
 BATCH = 200
 
-# That a job was destroyed can be told without its files.
+# What came of commands, and that a job was destroyed, can be told without its files.
 _UNSENT = (
     "SELECT 1 FROM letter WHERE letter.job = job.id"
-    " AND letter.kind NOT IN ('destroyed', 'notice')"
+    " AND letter.kind NOT IN ('commands', 'destroyed', 'notice')"
     " AND letter.state NOT IN ('SENT', 'BOUNCED', 'WITHDRAWN')"
 )
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"

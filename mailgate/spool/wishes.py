@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailgate.model import How, Job, JobId, LetterKind, Token, Wish
+from mailgate.model import Job, JobId, LetterKind, Token, Wish
 from mailgate.phases import ENDED, Event, Phase
-from mailgate.spool import jobs, letters
+from mailgate.spool import jobs, letters, watchers
 from mailgate.spool.database import Tx, View, moment
 from mailgate.spool.keep import NOT_ENDED
 
@@ -194,12 +194,15 @@ def limited(tx: Tx, told: Limit) -> None:
 def destroy(tx: Tx, job: Job, *, by: str) -> None:
     """Have a job's results, inputs and folder go at once; one that has not ended is ended first.
 
-    No letter of it that has not left does so any more, but the one that tells its owner, where it
-    was somebody else's wish.
+    No letter of it that has not left does so any more, but the one that tells those who wait for
+    its result, and its owner in any case, that it was somebody else's wish.
     """
-    if by.lower() != job.owner.key and job.owner.how is not How.CLAIMED:
-        letters.plan(tx, job, LetterKind.DESTROYED, cause="destroyed")
-    if job.phase in ENDED:
+    over = job.phase in ENDED
+    kind = LetterKind.DESTROYED if over else LetterKind.RESULT
+    for recipient in watchers.recipients(tx, job, kind):
+        if recipient.lower() != by.lower():
+            letters.plan(tx, job, LetterKind.DESTROYED, cause="destroyed", only=recipient)
+    if over:
         tx.note("wished", job=job.id, detail=f"{Wish.DESTROY} by={by}")
         doomed(tx, job)
     else:
