@@ -16,6 +16,7 @@ from mailgate.settings import mailboxes, secret, toml
 from mailgate.settings.kinds import one_of, said
 from mailgate.settings.quotas import Quota
 from mailgate.settings.schema import Described, Sheet, describe_table
+from mailgate.settings.signing import Dkim
 from mailgate.settings.toml import Place
 from mailgate.settings.tree import (
     Config,
@@ -43,6 +44,7 @@ __all__ = [
     "Config",
     "Courier",
     "Deliver",
+    "Dkim",
     "Examined",
     "Gateway",
     "ImapDoor",
@@ -85,6 +87,7 @@ TABLES: Mapping[str, type] = {
     "deliver": Deliver,
     "deliver.maildir": Maildir,
     "deliver.smtp": Relay,
+    "deliver.dkim": Dkim,
     "trust": Trust,
     "quota": Quota,
     "keep": Keep,
@@ -157,6 +160,8 @@ def examine(file: Path) -> Examined:
     _check_folders(sheet, config)
     if config.deliver.smtp is not None:
         _check_relay(sheet, config.deliver.smtp)
+    if config.deliver.dkim is not None:
+        _check_dkim(sheet, config.gateway, config.deliver.dkim)
     if config.smtp is not None:
         _check_tls(sheet, config.smtp)
     if config.lmtp is not None:
@@ -220,10 +225,11 @@ def _deliver(sheet: Sheet) -> Deliver:
     return sheet.table(
         deliver,
         Deliver,
-        tables=("maildir", "smtp"),
+        tables=("maildir", "smtp", "dkim"),
         # The chosen courier's table is read even where it is absent: it may miss a required key.
         maildir=_table(sheet, maildir, Maildir, wanted=courier == Courier.MAILDIR),
         smtp=_table(sheet, smtp, Relay, wanted=courier == Courier.SMTP),
+        dkim=_table(sheet, (*deliver, "dkim"), Dkim, wanted=False),
     )
 
 
@@ -276,6 +282,15 @@ def _check_relay(sheet: Sheet, relay: Relay) -> None:
         sheet.wrong((*place, "password_file"), "is missing", "the file of the user's password")
     if relay.password_file is not None and (fault := secret.fault(relay.password_file)):
         sheet.wrong((*place, "password_file"), fault, secret.EXPECTED)
+
+
+def _check_dkim(sheet: Sheet, gateway: Gateway, dkim: Dkim) -> None:
+    place = ("deliver", "dkim")
+    own = gateway.address.rpartition("@")[2]
+    if own and not f".{own}".endswith(f".{dkim.domain}"):
+        sheet.wrong((*place, "domain"), f"is not {own}, nor above it", f'"{own}"')
+    if fault := secret.fault(dkim.key_file):
+        sheet.wrong((*place, "key_file"), fault, secret.EXPECTED)
 
 
 def _check_tls(sheet: Sheet, door: SmtpDoor) -> None:

@@ -25,6 +25,7 @@ from mailgate.read.reader import Reader
 from mailgate.receive import doors as receive
 from mailgate.reply.compose import Writer
 from mailgate.reply.composer import Composer
+from mailgate.reply.dkim import Signer
 from mailgate.run import sandbox
 from mailgate.run.collect import collect, open_stream
 from mailgate.run.jobdir import Folder as JobFolder
@@ -147,7 +148,7 @@ def _loops(
     config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, place: Place
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name, but the runner's; each call starts it afresh."""
-    writer = Writer(config.gateway.templates, html=config.deliver.html)
+    writer = writer_of(config)
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "reply": lambda: Composer(
@@ -166,6 +167,13 @@ def _loops(
     if not config.run.paused:
         loops["read"] = lambda: Reader(desk, spool).run()
     return loops
+
+
+def writer_of(config: Config) -> Writer:
+    """Return who writes the letters; raises BadConfig where the key that signs them is none."""
+    deliver = config.deliver
+    signer = Signer(deliver.dkim) if deliver.dkim else None
+    return Writer(config.gateway.templates, html=deliver.html, signer=signer)
 
 
 def _opener(config: Config, place: Place) -> Callable[[Job, Stream], BinaryIO]:
@@ -230,6 +238,8 @@ def _hidden(config: Config, folder: Folder) -> list[Path]:
     secrets = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
     if config.smtp is not None:
         secrets += [config.smtp.tls_key, config.smtp.users]
+    if config.deliver.dkim is not None:
+        secrets.append(config.deliver.dkim.key_file)
     return [
         folder.root,
         *([maildir.path] if maildir else []),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mailgate.config import Config, Courier, ImapDoor
-from mailgate.daemon import courier_of, engine_of
+from mailgate.daemon import courier_of, engine_of, writer_of
 from mailgate.errors import MailgateError, Permanent, Transient
 from mailgate.hands import Hands
 from mailgate.model import (
@@ -32,7 +32,7 @@ from mailgate.model import (
     Stream,
     Token,
 )
-from mailgate.reply.compose import Draft, Writer
+from mailgate.reply.compose import Draft
 from mailgate.run import jobdir
 from mailgate.run.engine import Ended, Gone, NotStarted, Sight
 from mailgate.run.files import remove_tree
@@ -129,7 +129,7 @@ def _composed(config: Config, recipient: str) -> Letter:
         limit=config.deliver.max_size,
     )
     body = io.BytesIO()
-    Writer(config.gateway.templates).compose(draft, _no_stream, body)
+    writer_of(config).compose(draft, _no_stream, body)
     return Letter(
         id=0,
         recipient=recipient,

@@ -17,6 +17,7 @@ from mailgate.log import escaped
 from mailgate.parse.address import mailboxes
 from mailgate.receive.imap.token import missing
 from mailgate.reply.compose import Writer
+from mailgate.reply.dkim import Signer
 from mailgate.services import Service, warnings
 from mailgate.users import Users
 
@@ -101,6 +102,7 @@ def look(file: Path) -> Found:
     _look_at_services(found, examined.config)
     _look_at_templates(found, examined.config)
     _look_at_logins(found, examined)
+    _look_at_key(found, examined)
     found.warnings += [escaped(warning) for warning in _warnings(examined.config)]
     try:
         found.warnings += [escaped(words) for words in looked(examined.config, found.services)]
@@ -134,6 +136,17 @@ def _look_at_templates(found: Found, config: Config) -> None:
         Writer(folder).check(answers())
     except BadConfig as error:
         found.mistakes += str(error).splitlines()
+
+
+def _look_at_key(found: Found, examined: Examined) -> None:
+    """Sign with the key that letters are signed with."""
+    dkim = examined.config.deliver.dkim
+    if dkim is None or examined.mistakes:
+        return
+    try:
+        Signer(dkim)
+    except BadConfig as error:
+        found.mistakes += [escaped(line) for line in str(error).splitlines()]
 
 
 def _look_at_logins(found: Found, examined: Examined) -> None:

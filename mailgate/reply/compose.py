@@ -18,6 +18,7 @@ from mailgate.model import Answer, Job, LetterKind, Reply, Stream, StreamRole
 from mailgate.phases import Phase
 from mailgate.reply import mime
 from mailgate.reply.attachments import mail_names, media_type
+from mailgate.reply.dkim import SIGNATURE_MOST, Signer
 from mailgate.reply.draft import Draft, checked, others_of
 from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
 from mailgate.reply.facts import Facts, facts_of
@@ -59,8 +60,11 @@ class _Letter:
 class Writer:
     """Writes the letters of one gateway; may be used by several threads at once."""
 
-    def __init__(self, templates: Path | None, *, html: bool = False) -> None:
-        """``html``: letters have a twin of their text as HTML."""
+    def __init__(
+        self, templates: Path | None, *, html: bool = False, signer: Signer | None = None
+    ) -> None:
+        """``html``: letters have a twin of their text as HTML; ``signer`` signs each."""
+        self._signer = signer
         self._templates = Templates(templates)
         self._folder = templates
         self._twins = Twins(templates)
@@ -81,6 +85,13 @@ class Writer:
             The draft lacks what its kind is about, or has what is no header's: a bug.
         """
         checked(draft)
+        if self._signer is None:
+            self._unsigned(draft, open_stream, out)
+            return
+        shorter = replace(draft, limit=draft.limit - SIGNATURE_MOST)
+        self._signer.write(lambda to: self._unsigned(shorter, open_stream, to), out, at=draft.date)
+
+    def _unsigned(self, draft: Draft, open_stream: OpenStream, out: Out) -> None:
         if draft.kind is not LetterKind.RESULT or draft.job is None:
             page = self._answers(draft)
             out.write(_single(draft, page))

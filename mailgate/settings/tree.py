@@ -22,6 +22,7 @@ from mailgate.settings.kinds import (
 )
 from mailgate.settings.quotas import Quota
 from mailgate.settings.schema import key
+from mailgate.settings.signing import Dkim
 
 # jobs+job.ID.KEY must fit the 64 octets of a local part (RFC 5321 section 4.5.3.1.1).
 _ADDRESS = re.compile(
@@ -324,6 +325,7 @@ class Deliver:
     )
     maildir: Maildir | None = None
     smtp: Relay | None = None
+    dkim: Dkim | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
