@@ -184,6 +184,11 @@ def _warnings(config: Config) -> Iterator[str]:
     trusted = trusted or (config.smtp is not None and config.smtp.users is not None)
     if not config.trust.networks and not config.trust.authserv_id and not trusted:
         yield "nothing vouches for any sender, so that no request is taken: see [trust]"
+    if config.lmtp is not None and config.lmtp.socket is None and not _is_here(config.lmtp.host):
+        yield (
+            f"[listen.lmtp] host: whoever reaches {config.lmtp.host} is taken for a mail server of"
+            " the site, and may have all sessions: let nobody else in"
+        )
     relay = config.deliver.smtp
     if relay is not None and relay.user is not None and relay.tls is Tls.NONE:
         yield '[deliver.smtp] tls is "none": the password goes over the network as it stands'

@@ -88,6 +88,7 @@ def test_a_service_with_the_gateways_own_name_is_refused(
         ),
         ('[trust]\nauthserv_id = "mx.example.org"', "authserv_id: it is believed from nobody"),
         ('[trust]\nhops = ["192.0.2.1"]', "[trust] hops: without authserv_id nobody's"),
+        ('[listen.lmtp]\nhost = "0.0.0.0"', "[listen.lmtp] host: whoever reaches 0.0.0.0 is taken"),
         (IMAP + "trust = true", "[listen.imap] trust: whoever can send mail to the mailbox can"),
         (IMAP + 'tls = "none"', '[listen.imap] tls is "none": the password goes over the network'),
         (IMAP, "[listen.imap] token_command: there is no program ./token"),

@@ -119,6 +119,26 @@ def test_the_socket_goes_with_the_daemon_and_comes_back_after_a_crash(house: Gat
     assert not file.exists()
 
 
+@pytest.mark.parametrize("point", ["accept:durable", "accept:committed"])
+def test_a_crash_before_the_answers_is_mended_by_handing_over_again(tmp_path: Path, point: str):
+    to = ["echo@gate.example.org", "other@gate.example.org"]
+    with running(tmp_path, more=LMTP) as house:
+        house.service("echo", ECHO)
+        house.service("other", ECHO)
+        house.start(MAILGATE_CRASH=point)
+        with peer(house.folder / "lmtp.sock") as talk:
+            told = talk.hand_over(mail(message_id="<1@example.org>"), *to)
+        assert set(told.values()) == {""}
+        house.start()
+        with peer(house.folder / "lmtp.sock") as talk:
+            told = talk.hand_over(mail(message_id="<1@example.org>"), *to)
+        assert [answer[:3] for answer in told.values()] == ["250", "250"]
+        house.await_results(2)
+        twice = point == "accept:committed"
+        eventually(lambda: house.logged("read").count("duplicate") == 2 * twice)
+        assert sorted(str(job["service"]) for job in house.jobs()) == ["echo", "other"]
+
+
 def test_a_locked_database_and_a_full_disk_are_told_to_each_recipient(house: Gateway):
     recipients = ["echo@gate.example.org", "jobs+echo@gate.example.org"]
     with peer(house.folder / "lmtp.sock") as talk:

@@ -3,7 +3,6 @@
 import smtplib
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,8 @@ def mail(number: int) -> bytes:
 # --- Postfix ----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def site(folder: Path) -> Iterator[tuple[Postfix, Gateway]]:
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Postfix, Gateway]]:
     """Set up a Postfix by the example, and a gateway at a socket in its folder, made by the README."""
     with folder_for_all("mailgate-site-") as open_to_all:
         transport = snippet("postfix", "transport")
@@ -50,7 +49,7 @@ def site(folder: Path) -> Iterator[tuple[Postfix, Gateway]]:
             home = relay.folder / "queue" / "mailgate"
             subprocess.run(["install", "-d", "-g", "postfix", "-m", "2750", home], check=True)
             door = f'[listen.lmtp]\nsocket = "{home}/lmtp.sock"\n'
-            with running(folder, more=door) as house:
+            with running(tmp_path, more=door) as house:
                 services(house)
                 yield relay, house
 
@@ -60,16 +59,10 @@ def submit(relay: Postfix, number: int, to: list[str]) -> None:
         session.sendmail(ADA, to, mail(number))
 
 
-@pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[Postfix, Gateway]]:
-    with site(tmp_path) as made:
-        yield made
-
-
 def test_a_mail_to_several_services_reaches_each_that_takes_it_once_through_a_crash(
-    both: tuple[Postfix, Gateway],
+    site: tuple[Postfix, Gateway],
 ):
-    relay, house = both
+    relay, house = site
     house.start(MAILGATE_CRASH="accept:committed")
     submit(relay, 1, ADDRESSES)
     # It dies between the commit and its three answers, of which Postfix hears none.
