@@ -16,6 +16,7 @@ from mailgate.spool import notices
 from mailgate.spool.database import Tx
 
 usage = ("notify start", "notify progress", "notify end", "notify every 7d", "notify none")
+by_owner_alone = True
 meant_by = ("mail", "tell", "inform", "subscribe")
 
 _TAKES = "start, progress, end, every with a time such as 7d, or none"

@@ -3,7 +3,8 @@
 Such a module has ``usage`` (a line, or several), a docstring that is its help, whose first line
 says what it does, ``execute(tx, call) -> Answer``, and ``samples``, answers to check its templates
 with. It may have ``about_a_job = False`` (else it is about one; such a command is for the gateway's
-own address, but with ``at_any_address = True``), ``takes_lines = True`` (``key: value`` lines below
+own address, but with ``at_any_address = True``), ``by_owner_alone = True`` (not for those whom the
+owner named), ``takes_lines = True`` (``key: value`` lines below
 it are its own), ``by_mail_alone = True`` (no command line) and ``meant_by``, words that people may
 write for it.
 """
@@ -45,6 +46,7 @@ class Command:
     execute: Execute
     samples: Sequence[Answer]
     about_a_job: bool
+    by_owner_alone: bool
     at_any_address: bool
     takes_lines: bool
     by_mail_alone: bool
@@ -85,6 +87,7 @@ def command(name: str) -> Command:
         execute=module.execute,
         samples=tuple(module.samples),
         about_a_job=getattr(module, "about_a_job", True),
+        by_owner_alone=getattr(module, "by_owner_alone", False),
         at_any_address=getattr(module, "at_any_address", False),
         takes_lines=getattr(module, "takes_lines", False),
         by_mail_alone=getattr(module, "by_mail_alone", False),

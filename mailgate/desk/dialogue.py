@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mailgate.commands import registry
 from mailgate.commands.call import Call, Origin
 from mailgate.desk.desk import OWN, Desk
-from mailgate.model import Answer, Identity, JobId, LetterKind, Script, ScriptLine
+from mailgate.model import Answer, How, Identity, JobId, LetterKind, Script, ScriptLine
 from mailgate.parse.commands import Grammar
 from mailgate.spool import jobs, owned
 from mailgate.spool.codec import tagged
@@ -167,7 +167,21 @@ class Dialogue:
         if job is None or not owned.may_act(tx, self.who, job):
             # The same words, whether there is one or not.
             return Answer(kind="no-job", facts={"word": named.word or str(job)}, wrong=True)
-        return self._done(tx, line, named.words, job)
+        if command.by_owner_alone and not owned.is_owner(tx, self.who, job):
+            return Answer(kind="owner-alone", facts={"command": line.name}, wrong=True)
+        return self._too_weak(tx, job) or self._done(tx, line, named.words, job)
+
+    def _too_weak(self, tx: Tx, job: JobId) -> Answer | None:
+        """Refuse who is not known as well as the job's service wants; None where it is enough."""
+        least = least_how(tx, self.desk, job)
+        if self.who.how.strength >= least.strength:
+            return None
+        facts = {
+            "service": jobs.service_of(tx, job),
+            "how": str(self.who.how),
+            "require": str(least),
+        }
+        return Answer(kind="too-weak", facts=facts, wrong=True)
 
     def _done(self, tx: Tx, line: ScriptLine, words: tuple[str, ...], job: JobId) -> Answer:
         call = self._call(line, words, about=job, view=tx)
@@ -206,6 +220,12 @@ class Dialogue:
         return {"quoted": [line.quoted, *line.lines], "state": state, **said(answer)}
 
 
+def least_how(view: View, desk: Desk, job: JobId) -> How:
+    """Return the weakest way to be known that is enough to act on a job."""
+    service = desk.services.get(jobs.service_of(view, job)) if jobs.exists(view, job) else None
+    return service.access.require if service else How.NETWORK
+
+
 def said(answer: Answer) -> dict[str, object]:
     """Return an answer as a letter's facts keep it."""
     return {"say": str(answer.kind), "facts": tagged(answer.facts)}
@@ -225,6 +245,11 @@ _SAMPLES = (
     *(Answer(kind="unknown", facts={"near": near}) for near in ("hold", "")),
     Answer(kind="own-address", facts={"gateway": "jobs@gate.example.org"}),
     Answer(kind="several", facts={"word": "k7q2", "jobs": [_JOB, "k7q2aaaaaaaa"]}),
+    Answer(kind="owner-alone", facts={"command": "destroy"}),
+    Answer(
+        kind="too-weak",
+        facts={"service": "align", "how": "network", "require": "smtp-auth"},
+    ),
     Answer(kind="which-job", facts={"command": "status"}),
     Answer(kind="no-job", facts={"word": _JOB}),
     *(

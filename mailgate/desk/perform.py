@@ -10,7 +10,7 @@ from mailgate.commands.call import Origin
 from mailgate.desk import bounces
 from mailgate.desk.confirming import Confirming, confirm
 from mailgate.desk.desk import OWN, Desk
-from mailgate.desk.dialogue import Dialogue, Thread, find
+from mailgate.desk.dialogue import Dialogue, Thread, find, least_how
 from mailgate.model import (
     Answer,
     Bounce,
@@ -225,8 +225,12 @@ def _commands(
     )
     # The same mail to the gateway and to the job that it is about acts once.
     name = f"job.{found.job}" if found.job else OWN
+    least = least_how(tx, desk, found.job) if found.job else waiting.identity.how
+    # To the gateway it came as the network's, say, and to the job with its KEY: what was enough
+    # to act then is not done again now.
+    again = mail.has_acted(tx, waiting, name, reading.content, least=least)
     before = mail.first_act(tx, waiting, errand.id, name, reading.content)
-    if before == reading.content:
+    if again or before == reading.content:
         mail.settle(tx, errand.id, reason="duplicate")
         return Outcome(recipient=errand.recipient, word="duplicate")
     if before is not None:

@@ -43,7 +43,7 @@ _REPLIED = re.compile(
 _TAG = re.compile(r"\[job ([a-z][a-z2-7]{11})\]", re.IGNORECASE)
 _SUBJECT = 1000
 # So the gateway's letters begin their lists of commands; no person's line ends like that.
-_OWN_WORDS = re.compile(r"\breply with(?: one of)?:?\s*$", re.IGNORECASE)
+_OWN_WORDS = re.compile(r"\breply with\b[a-z ]{0,40}:?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,6 +170,11 @@ def phase_of(view: View, job: JobId) -> Phase:
     return Phase(row["phase"])
 
 
+def service_of(view: View, job: JobId) -> str:
+    """Return what a job runs; LookupError where there is no such job."""
+    return str(_row(view, job, "service")["service"])
+
+
 def plan_of(view: View, job: JobId) -> tuple[Plan, Phase]:
     """Return what is to run, and where the job is.
 

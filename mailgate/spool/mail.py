@@ -227,6 +227,18 @@ def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: st
     return None
 
 
+def has_acted(view: View, waiting: Waiting, recipient: str, content: str, *, least: How) -> bool:
+    """Tell whether a mail of these words acted, whose sender was known so well, or better."""
+    rows = view.all(
+        "SELECT how FROM act WHERE recipient = ? AND address = ? AND key = ? AND content = ?",
+        recipient,
+        waiting.identity.key,
+        waiting.key,
+        content,
+    )
+    return any(How(row["how"]).strength >= least.strength for row in rows)
+
+
 def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
     """Return the job that a mail of this key has become at the recipient, if it became one."""
     row = view.one(

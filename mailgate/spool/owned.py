@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mailgate.model import How, Identity, Job, JobId
 from mailgate.phases import ACTIVE, Phase
-from mailgate.spool import jobs
+from mailgate.spool import jobs, watchers
 from mailgate.spool.database import View, moment
 from mailgate.spool.keep import NOT_ENDED
 
@@ -17,6 +17,13 @@ _MOST_IDS = 40
 
 
 def may_act(view: View, who: Identity, job: JobId) -> bool:
+    """Tell whether the job is theirs, or its owner has named them and they are told of it."""
+    return is_owner(view, who, job) or (
+        who.how is not How.CLAIMED and watchers.is_told(view, job, who.key)
+    )
+
+
+def is_owner(view: View, who: Identity, job: JobId) -> bool:
     """Tell whether the job is theirs."""
     row = view.one("SELECT owner FROM job WHERE id = ?", job)
     return row is not None and row["owner"].lower() == who.key and who.how is not How.CLAIMED
@@ -28,10 +35,12 @@ def alike(view: View, who: Identity | None, beginning: str) -> list[JobId]:
         return []
     theirs = who.key if who else None
     rows = view.all(
-        "SELECT id FROM job WHERE id >= ? AND id < ? AND (? IS NULL OR LOWER(owner) = ?)"
+        "SELECT id FROM job WHERE id >= ? AND id < ? AND (? IS NULL OR LOWER(owner) = ?"
+        " OR EXISTS (SELECT 1 FROM watcher WHERE job = job.id AND address = ? AND told = 1))"
         " ORDER BY id LIMIT 10",
         beginning,
         beginning + "\x7f",
+        theirs,
         theirs,
         theirs,
     )

@@ -1,0 +1,176 @@
+"""A mail's lines as commands: each accounted for, and no quoted one among them."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailgate.model import Script, Stop
+from mailgate.parse.commands import MOST_COMMANDS, Grammar, read_commands, service_named
+from mailgate.parse.message import read_message
+from tests.reply.golden import letters
+from tests.reply.letters import read, text
+
+GRAMMAR = Grammar(
+    names={
+        "status": (),
+        "cancel": ("stop", "abort"),
+        "hold": ("pause",),
+        "destroy": (),
+        "results": (),
+        "rerun": (),
+        "keep": (),
+        "extend": (),
+        "notify": (),
+        "confirm": (),
+        "help": (),
+        "quit": (),
+    },
+    with_lines=frozenset({"rerun"}),
+)
+
+
+def script(body: str, *, subject: str = "", reply: bool = True) -> Script:
+    headers = f"Subject: {subject}\n" + ("In-Reply-To: <1@gate.example.org>\n" if reply else "")
+    raw = f"From: ada@example.org\n{headers}\n{body}".encode("utf-8", "surrogateescape")
+    return read_commands(read_message(io.BytesIO(raw)), GRAMMAR)
+
+
+def names(body: str, **more: str) -> list[str]:
+    return [line.name for line in script(body, **more).lines if line.name]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("status\ncancel\n", [("status", ()), ("cancel", ())]),
+        ("Status.\n\n\n  CANCEL!\n", [("status", ()), ("cancel", ())]),
+        ('"status"\n', [("status", ())]),
+        ("extend 7d\n", [("extend", ("7d",))]),
+        ("extend: 7d\n", [("extend", ("7d",))]),
+        ("keep until 2027-01-31.\n", [("keep", ("until", "2027-01-31"))]),
+        ("status [job k7q2m5xzab3c]\n", [("status", ("k7q2m5xzab3c",))]),
+        ("Hello,\nstatus\nThanks, Ada\ncancel\n", [("status", ())]),
+        ("status\nquit\ncancel\n", [("status", ()), ("quit", ())]),
+        ("status\n-- \nAda\ncancel\n", [("status", ())]),
+        ("status\n\nOn 1 Mar 2024 at 10:20, Bob <b@c.d> wrote:\ncancel\n", [("status", ())]),
+        ("status\n> cancel\nextend 7d\n", [("status", ())]),
+        ("> cancel\n> destroy\n\nstatus\n", [("status", ())]),
+        ("> a\ncancel\n> b\nstatus\n", [("status", ())]),
+        ("> a\ncancel\n> b\n", []),
+        ("a\nb\nc\nd\ne\nstatus\n", []),
+        ("status\nReply with one of\n  cancel\n", [("status", ())]),
+        ("status\nTo get it, reply with a line such as\n  cancel\n", [("status", ())]),
+        ("status\nTo get no more of these, reply with\n  cancel\n", [("status", ())]),
+    ],
+)
+def test_lines_are_commands_down_to_what_ends_them(
+    body: str, expected: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    found = [(line.name, line.words) for line in script(body).lines if line.name]
+    assert found == expected
+
+
+def test_lines_below_a_command_that_takes_them_are_its_own() -> None:
+    (rerun, status) = script("rerun\nmemory: 16 GiB\n\nkeep: 30d\nstatus\n").lines
+    assert (rerun.name, rerun.lines) == ("rerun", ("memory: 16 GiB", "keep: 30d"))
+    assert status.name == "status"
+
+
+@pytest.mark.parametrize(
+    ("line", "near"),
+    [("pause", "hold"), ("statsu", "status"), ("please stop it", "cancel"), ("xyzzy", "")],
+)
+def test_an_unknown_line_is_asked_about_and_does_nothing(line: str, near: str) -> None:
+    (found,) = script(f"{line}\n").lines
+    assert (found.name, found.near) == ("", near)
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "expected"),
+    [
+        ("cancel", "\n", ["cancel"]),
+        ("Re: [job k7q2m5xzab3c] cancel", "\n", ["cancel"]),
+        ("AW: Re: cancel", "> status\n", ["cancel"]),
+        ("cancel", "status\n", ["status"]),
+        ("Re: [job k7q2m5xzab3c] align: cancelled", "\n", []),
+        ("quit", "\n", []),
+    ],
+)
+def test_the_subject_is_a_command_where_the_text_has_none(
+    subject: str, body: str, expected: list[str]
+) -> None:
+    assert names(body, subject=subject) == expected
+
+
+def test_the_jobs_that_the_subject_names_are_told() -> None:
+    found = script("status\n", subject="Re: [job k7q2m5xzab3c] x [JOB k7q2m5xzab3c]")
+    assert found.tags == ("k7q2m5xzab3c",)
+
+
+def test_a_mail_of_very_many_commands_is_read_so_far() -> None:
+    found = script("status\n" * (MOST_COMMANDS + 7))
+    assert (len(found.lines), found.unread, found.stop) == (MOST_COMMANDS, 7, Stop.MANY)
+
+
+@pytest.mark.parametrize(
+    ("lines", "service"),
+    [
+        (["service: Align", "tree: sl"], "align"),
+        (["Hello,", "", "service = align"], "align"),
+        (["tree: sl", "service: align"], None),
+        (["status"], None),
+        (["service:"], None),
+        ([], None),
+    ],
+)
+def test_a_request_names_its_service_first(lines: list[str], service: str | None) -> None:
+    assert service_named(lines) == service
+
+
+# --- what must never be ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(letters()))
+@pytest.mark.parametrize("above", ["", "status\n", "status\n\n"])
+def test_a_letter_of_the_gateways_own_quoted_without_any_mark_does_not_act(
+    name: str, above: str
+) -> None:
+    words = text(read(letters()[name].composed()))
+    expected = ["status"] if above else []
+    assert [n for n in names(above + words) if n != "status"] == []
+    assert len(names(above + words)) <= len(expected) + 1
+
+
+@pytest.mark.parametrize("name", sorted(letters()))
+def test_a_letter_of_the_gateways_own_quoted_with_a_mark_does_not_act(name: str) -> None:
+    quoted = "\n".join(f"> {line}" for line in text(read(letters()[name].composed())).split("\n"))
+    assert names(f"extend 7d\n\n{quoted}\n") == ["extend"]
+    assert names(f"{quoted}\n\nextend 7d\n") == ["extend"]
+
+
+_LINE = st.one_of(
+    st.sampled_from(
+        [*GRAMMAR.names, "", "Hello,", "-- ", "rerun", "a: b", "> x", "Thanks,", "Reply with"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=60),
+)
+_BODY = st.lists(_LINE, max_size=30).map("\n".join)
+
+
+@given(_BODY, st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=80))
+def test_any_text_is_a_script_whose_every_line_is_told(body: str, subject: str) -> None:
+    raw = f"From: a@b.c\nContent-Type: text/plain; charset=utf-8\n\n{body}".encode()
+    message = read_message(io.BytesIO(raw))
+    found = read_commands(message, GRAMMAR)
+    told = sum(1 + len(line.lines) for line in found.lines) - found.by_subject
+    assert told + found.unread == sum(1 for line in message.lines if line.strip())
+
+
+@given(st.lists(st.sampled_from(["cancel", "destroy", "x", ""]), min_size=1), _BODY)
+def test_a_quoted_line_never_acts(quoted: list[str], body: str) -> None:
+    quote = "\n".join(f"> {line}" for line in quoted)
+    own = "status\n" if "status" in body else "help\n"
+    assert not {"cancel", "destroy"} & {*names(f"{own}\n{quote}\n")}
+    assert not {"cancel", "destroy"} & {*names(f"{quote}\n\n{own}")}
