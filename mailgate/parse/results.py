@@ -12,6 +12,7 @@ from itertools import pairwise
 from mailgate.parse.header import Header
 
 _MAX = 16 << 10
+_MAX_RECEIVED = 4 << 10
 _FIELD, _RECEIVED = "authentication-results", "received"
 
 # Versions other than 1 may mean something else (RFC 8601, 2.2 and 2.3).
@@ -77,10 +78,12 @@ def _border(header: Header, authserv_id: str) -> tuple[str, str]:
 
 def _claims(field: str, authserv_id: str) -> bool:
     """Tell whether a field is that host's; one that cannot be read is where it names the host."""
+    if authserv_id not in field.lower():
+        return False
     try:
         return read(field)[0] == authserv_id
     except UnreadableError:
-        return authserv_id in field.lower()
+        return True
 
 
 def _hosts(received: str, authserv_id: str) -> list[str]:
@@ -88,11 +91,15 @@ def _hosts(received: str, authserv_id: str) -> list[str]:
 
     What a client says of itself (HELO, the recipient) may hold a ``by`` of its own.
     """
+    if authserv_id not in received.lower():
+        return []
+    if len(received) > _MAX_RECEIVED:
+        return [authserv_id, "?"]
     clauses = received.rpartition(";")[0] or received
     try:
         words = list(_plain_words(clauses))
     except UnreadableError:
-        return [authserv_id, "?"] if authserv_id in received.lower() else []
+        return [authserv_id, "?"]
     hosts = [after for word, after in pairwise(words) if word.lower() == "by"]
     return [host.strip(".,").lower() for host in hosts]
 

@@ -121,6 +121,12 @@ def test_what_a_client_says_of_itself_moves_no_border(helo):
     assert why(hop.replace(f") by {ID}", ") by other.example.org"), field(PASS), FROM)
 
 
+def test_a_received_header_that_names_the_border_at_length_is_in_doubt():
+    assert why(HOP.replace("; now", f" for <{'x' * 5000}@a.org>; now"), field(PASS), FROM)
+    long = f"Received: from x by imap.example.org id {'x' * 5000}; later"
+    assert word(long, HOP, field(PASS), FROM)
+
+
 # --- what it says ---------------------------------------------------------------------------------
 
 
