@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
+from mailgate import log
 from mailgate.commands import submit
 from mailgate.commands.call import Origin
 from mailgate.desk import bounces
@@ -63,7 +64,7 @@ class Outcome:
 
     def __str__(self) -> str:
         """Return it as the log shows it."""
-        return f"{self.recipient}:{self.word}"
+        return f"{log.without_keys(self.recipient)}:{self.word}"
 
 
 def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list[Outcome]:
@@ -87,7 +88,7 @@ def perform(tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading) -> list
             outcomes.append(Outcome(recipient=recipient, word="unconfirmed"))
         elif isinstance(done, Answer):
             answers.append(done)
-            mail.settle(tx, errand, reason=f"answered: {done.kind}")
+            mail.settle(tx, errand, reason=_reason(done, reading))
             outcomes.append(Outcome(recipient=recipient, word=done.kind))
         else:
             outcomes.append(done)
@@ -248,4 +249,23 @@ def _commands(
             subject=reading.subject,
         ),
     )
-    return dialogue.perform(tx)
+    answer = dialogue.perform(tx)
+    reason = _reason(answer, reading)
+    if reason.startswith(mail.NOT_UNDERSTOOD) and mail.goes_round(tx, waiting, name, reason):
+        mail.settle(tx, errand.id, reason=f"unanswered, {reason}")
+        return Outcome(recipient=errand.recipient, word="unanswered")
+    return answer
+
+
+# What a line gets that no command is meant by, for all that can be seen.
+_NOT_UNDERSTOOD = frozenset({"unknown", "unfit", "courtesy"})
+
+
+def _reason(answer: Answer, reading: Reading) -> str:
+    entries = answer.facts.get("entries", ())
+    assert isinstance(entries, list | tuple)  # noqa: S101 - as the dialogue writes it
+    talk = answer.kind == LetterKind.COMMANDS
+    if not talk or any(entry["say"] not in _NOT_UNDERSTOOD for entry in entries):
+        return f"answered: {answer.kind}"
+    lines = reading.script.lines if reading.script else ()
+    return mail.NOT_UNDERSTOOD + (lines[0].quoted if lines else "nothing")

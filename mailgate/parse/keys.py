@@ -140,6 +140,15 @@ def suits_nearly(name: str, value: str, service: Service) -> bool:
     return name != "label" and suits(name, value, service)
 
 
+def watcher(word: str) -> str | None:
+    """Return a word as the bare address of one who may be told of a job; None if it is none."""
+    box = next(mailboxes(word), None)
+    if box is None or box.flaw or not box.address.isascii() or not 3 < len(box.address) <= _ADDRESS:
+        return None
+    local, _, domain = box.address.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
 def read_keys(lines: Iterable[str], service: Service) -> Asked:
     """Read the lines of a request; every line gets its finding, past the twentieth wrong one."""
     asked, left = Asked(), 0
@@ -343,21 +352,16 @@ def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
 
 
 def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
-    found = dict.fromkeys(map(_watcher, re.split(r"[\s,;]+", value[:2000].strip(" ,;"))))
+    words = re.split(r"[\s,;]+", value[:2000].strip(" ,;"))
+    found = {watcher(word) or "": word for word in words}
+    if "" in found:
+        message = f'"{shown(found[""])}" is no address'
+        raise _WrongError(message)
     if len(found) > _WATCHERS:
         message = f"these are {len(found)} addresses"
         raise _WrongError(message)
     told = " and ".join(shown(address) for address in found)
     return replace(general, watch=tuple(found)), f"{told} may hear of the job too"
-
-
-def _watcher(word: str) -> str:
-    box = next(mailboxes(word), None)
-    if box is None or box.flaw or not box.address.isascii() or not 3 < len(box.address) <= _ADDRESS:
-        message = f'"{shown(word)}" is no address'
-        raise _WrongError(message)
-    local, _, domain = box.address.rpartition("@")
-    return f"{local}@{domain.lower()}"
 
 
 def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:

@@ -15,6 +15,15 @@ RETURNED = timedelta(days=14)
 """So long a mail is kept that only came back for a letter of ours."""
 
 
+NOT_UNDERSTOOD = "not understood: "
+"""Begins the reason of an errand that was answered with help, before the mail's first line."""
+
+_DAY = timedelta(days=1).total_seconds()
+# So many mails a day that nothing could be made of are answered, for each job; a responder that
+# does not say what it is, and begins with other words each time, gets no more.
+_OFTEN = 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How many unconfirmed mails may wait, and of how many bytes in all."""
@@ -249,6 +258,22 @@ def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
         waiting.key,
     )
     return JobId(row["job"]) if row else None
+
+
+def goes_round(view: View, waiting: Waiting, recipient: str, reason: str) -> bool:
+    """Whether a mail that was not understood may be a machine's, which answers what we answer.
+
+    So it is where another said the same of late (``reason`` has its first line), or many came.
+    """
+    rows = view.all(
+        "SELECT reason FROM act JOIN errand ON errand.id = act.errand WHERE act.recipient = ?"
+        " AND act.address = ? AND done > ? AND reason GLOB ?",
+        recipient,
+        waiting.identity.key,
+        waiting.taken.timestamp() - _DAY,
+        f"{NOT_UNDERSTOOD}*",
+    )
+    return len(rows) >= _OFTEN or any(row["reason"] == reason for row in rows)
 
 
 def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> None:

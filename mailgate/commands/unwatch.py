@@ -1,0 +1,35 @@
+"""Have somebody told of the job no more: the one you name, or yourself if you only watch it.
+
+`unwatch` alone, from the job's owner, means everybody who was named.
+"""
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer
+from mailgate.parse.keys import watcher
+from mailgate.spool import watchers
+from mailgate.spool.database import Tx
+
+usage = ("unwatch", "unwatch bob@example.org")
+meant_by = ("unsubscribe", "remove")
+
+_TAKES = "an address such as bob@example.org, or nothing"
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """Strike them out; a watcher can strike out himself alone."""
+    words = [word.strip("<>,;") for word in call.words if word.strip("<>,;")]
+    if not all(watcher(word) for word in words):
+        return unfit(call, _TAKES)
+    if call.who is not None and call.who.key != call.job.owner.key:
+        if any(word.lower() != call.who.key for word in words):
+            return unfit(call, "no other address than your own")
+        words = [call.who.address]
+    chosen = words or list(watchers.named(tx, call.job.id))
+    gone = [word for word in chosen if watchers.remove(tx, call.job.id, word)]
+    return Answer(kind="unwatch", facts={"gone": gone}, wrong=not gone)
+
+
+samples = (
+    Answer(kind="unwatch", facts={"gone": []}),
+    Answer(kind="unwatch", facts={"gone": ["bob@example.org"]}),
+)

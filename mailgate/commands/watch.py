@@ -1,0 +1,50 @@
+"""Have others told of the job: they get its result, and the mails that you asked for besides.
+
+Whom the gateway's operator knows is told at once. Others are asked by a letter first, and hear
+nothing more unless they agree. `watch` alone names who is told.
+"""
+
+from mailgate.commands.call import Call, unfit
+from mailgate.model import Answer
+from mailgate.parse.keys import watcher
+from mailgate.spool import watchers, watching
+from mailgate.spool.database import Tx
+from mailgate.spool.watching import Named
+
+usage = ("watch", "watch bob@example.org")
+by_owner_alone = True
+meant_by = ("cc", "forward", "share")
+
+_TAKES = "an address such as bob@example.org, or several"
+
+
+def execute(tx: Tx, call: Call) -> Answer:
+    """Name them; who may not be told without being asked is asked."""
+    found = {word: watcher(word.strip("<>,;")) for word in call.words if word.strip("<>,;")}
+    if not all(found.values()):
+        return unfit(call, _TAKES)
+    if not found:
+        known = watchers.named(tx, call.job.id)
+        named = {who: Named.TOLD if told else Named.ASKED for who, told in known.items()}
+        return Answer(kind="watch", facts={"new": False, "watchers": _facts(named)})
+    by = watching.rule(call.config, call.services, call.job.service)
+    named = {who: watching.name(tx, call.job, who, by) for who in found.values() if who}
+    done = any(one in {Named.TOLD, Named.ASKED, Named.LATER} for one in named.values())
+    return Answer(kind="watch", facts={"new": True, "watchers": _facts(named)}, wrong=not done)
+
+
+def _facts(named: dict[str, Named]) -> list[dict[str, str]]:
+    return [{"who": who, "named": str(one)} for who, one in named.items()]
+
+
+samples = (
+    Answer(kind="watch", facts={"new": False, "watchers": []}),
+    *(
+        Answer(
+            kind="watch",
+            facts={"new": new, "watchers": _facts(dict.fromkeys(["bob@example.org"], one))},
+        )
+        for new in (False, True)
+        for one in Named
+    ),
+)

@@ -1,0 +1,78 @@
+"""Who is told of a job, changed by mail."""
+
+import smtplib
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.asking import answer as reply
+from tests.daemon import ADA, Gateway, eventually, request, running, shell, text_of
+from tests.walk.test_commands import answer, write
+
+BOB, EVE = "bob@example.org", "eve@elsewhere.test"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path) as made:
+        made.service("wait", shell(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
+        made.start()
+        yield made
+
+
+def flat(letter: EmailMessage) -> str:
+    """A letter's words on one line."""
+    return " ".join(text_of(letter).split())
+
+
+def test_watchers_are_named_by_reply_and_leave_by_themselves(gateway: Gateway) -> None:
+    gateway.send(request("wait", "notify: start\n"))
+    (letter,) = gateway.await_letters(1)
+    job = str(letter["Mailgate-Job"])
+    told = flat(answer(gateway, reply(letter, ADA, f"watch {BOB} {EVE} x\n")))
+    assert "an address such as bob@example.org" in told
+    told = flat(answer(gateway, reply(letter, ADA, f"watch {BOB} {EVE} {ADA}\nwatch\n")))
+    assert f"{BOB} is told of the job from now on." in told
+    assert f"{EVE} is asked by a letter first" in told
+    assert "it is the address of the job's owner" in told
+    (asked,) = gateway.await_letters(1, EVE)
+    # One who is asked, and one whom nobody named, learn nothing of the job.
+    for who in (EVE, "carol@example.org"):
+        assert "no job" in flat(answer(gateway, write(f"status {job}\n", sender=who), who)).lower()
+    gateway.send(reply(asked, EVE, "confirm"))
+    eventually(lambda: f"{EVE}  told" in gateway.run("job", job).stdout.decode(), 20)
+    told = flat(answer(gateway, write(f"status {job}\nwatch {ADA} {job}\n", sender=EVE), EVE))
+    assert "EXECUTING" in told
+    told = flat(answer(gateway, write(f"unwatch {BOB} {job}\n", sender=EVE), EVE))
+    assert "no other address than your own" in told
+    assert "told of the job no more" in flat(
+        answer(gateway, write(f"unwatch {job}\n", sender=EVE), EVE)
+    )
+    (gateway.folder / "go").touch()
+    gateway.await_results(1)
+    (result,) = gateway.await_results(1, BOB)
+    assert '"unwatch"' in text_of(result)
+    eventually(lambda: not gateway.unsent())
+    assert gateway.results(EVE) == []
+    assert gateway.jobs()[0]["phase"] == "COMPLETED"
+
+
+def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gateway) -> None:
+    (gateway.folder / "go").touch()
+    gateway.send(request("wait"))
+    (result,) = gateway.await_results(1)
+    notice = "I am on the road until Monday.\n"
+    latest = answer(gateway, reply(result, ADA, f"{notice}\n> whatever\n"))
+    for number in range(3):
+        gateway.send(reply(latest, ADA, f"{notice}\nYou wrote, the {number} time\n"))
+    # Another one that begins with other words each time.
+    for number in range(8):
+        gateway.send(reply(latest, ADA, f"It is {number} o'clock where I am.\n"))
+    eventually(lambda: "unanswered" in gateway.logged("read").splitlines()[-1], 20)
+    eventually(lambda: not gateway.unsent())
+    # The result, one answer to the first, and of the others as many as make five.
+    assert len(gateway.letters()) == 2 + 4
+    with pytest.raises(smtplib.SMTPDataError, match="automatic"):
+        gateway.send(reply(latest, ADA, notice, Auto_Submitted="auto-replied"))
