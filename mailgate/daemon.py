@@ -233,17 +233,19 @@ def engine_of(config: Config, services: Mapping[str, Service], folder: Folder, c
 
 
 def _hidden(config: Config, folder: Folder) -> list[Path]:
-    """Return what no job may see: others' mail and letters, and secrets."""
+    """Return what no job may see: others' mail and letters, secrets, a door that it could use."""
     relay, maildir = config.deliver.smtp, config.deliver.maildir
-    secrets = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
+    private = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
     if config.smtp is not None:
-        secrets += [config.smtp.tls_key, config.smtp.users]
+        private += [config.smtp.tls_key, config.smtp.users]
+    if config.lmtp is not None:
+        private.append(config.lmtp.socket)
     if config.deliver.dkim is not None:
-        secrets.append(config.deliver.dkim.key_file)
+        private.append(config.deliver.dkim.key_file)
     return [
         folder.root,
         *([maildir.path] if maildir else []),
-        *(secret for secret in secrets if secret is not None),
+        *(place for place in private if place is not None),
     ]
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailgate import users
 from mailgate.errors import BadConfig
 from mailgate.model import User
+from mailgate.receive.login import BadExchangeError, exchange
 from mailgate.receive.smtp import SmtpDoor
 from tests.receive.counter import Client, Counter, Listen, converse
 from tests.servers import certificate, require
@@ -259,6 +262,36 @@ async def test_what_is_no_right_login_is_told_so_and_lets_nobody_in(
         await talk.begin()
         await talk.ask(MAIL + b".")
     assert counter.messages[0].envelope.user is None
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.builds(
+            lambda way, said: way + b" " + said,
+            st.sampled_from([b"PLAIN", b"LOGIN"]),
+            st.binary(max_size=40).map(base64.b64encode),
+        ),
+    ),
+    st.lists(st.one_of(st.none(), st.binary(max_size=40), st.just(b"*")), min_size=2, max_size=2),
+)
+def test_any_words_in_auth_are_a_name_and_a_password_or_a_reply(
+    argument: bytes, lines: list[bytes | None]
+):
+    answers = iter(lines)
+
+    async def challenge(words: str) -> bytes | None:
+        assert base64.b64decode(words, validate=True) in {b"", b"Username:", b"Password:"}
+        return next(answers)
+
+    reply = ""
+    try:
+        name, password = asyncio.run(exchange(argument, challenge))
+        # No half characters, which nothing could hash.
+        assert isinstance(f"{name}{password}".encode(), bytes)
+    except BadExchangeError as bad:
+        reply = bad.reply
+    assert reply[:3] in {"", "500", "501", "504", "535"}
 
 
 async def test_three_wrong_passwords_end_the_session(counter: Counter, files: Path):

@@ -434,6 +434,12 @@ for place in [("127.0.0.1", PORT), ("127.0.0.1", 22), ("1.1.1.1", 53)]:
         print("REACHED", place)
     except OSError:
         pass
+try:
+    # A socket in the file system is no matter of the network.
+    socket.socket(socket.AF_UNIX).connect("DOOR")
+    print("REACHED the door")
+except OSError:
+    pass
 others = [p for p in os.listdir("/proc") if p.isdecimal() and os.path.exists(f"/proc/{p}/environ")]
 print("PROCESSES", len(others))
 for process in others:
@@ -457,6 +463,7 @@ def test_a_job_in_the_sandbox_sees_nothing_of_the_house(elsewhere: Path, who: st
         '[deliver.smtp]\nhost = "127.0.0.1"\nport = 9\nuser = "u"\n'
         'tls = "starttls"\npassword_file = "password"\n'
     )
+    relay += '[listen.lmtp]\nsocket = "lmtp.sock"\n'
     (elsewhere / "password").write_text("the relay's password")
     (elsewhere / "password").chmod(0o600)
     with running(elsewhere, sandbox="bwrap", courier='courier = "smtp"', more=relay) as gateway:
@@ -464,7 +471,9 @@ def test_a_job_in_the_sandbox_sees_nothing_of_the_house(elsewhere: Path, who: st
         gateway.start()
         ordered(gateway, who, "private", 'echo private > "$MAILGATE_OUTPUTS/private"')
         _out(gateway, 1)
-        ordered(gateway, who, "spy", SPY.replace("PORT", str(gateway.port)))
+        door = str(elsewhere / "lmtp.sock")
+        spy = SPY.replace("PORT", str(gateway.port)).replace("DOOR", door)
+        ordered(gateway, who, "spy", spy)
         said = _out(gateway, 2)
         assert "looked" in said, said
         assert [x for x in said.splitlines() if x.startswith(("SEEN", "REACHED", "ROOT"))] == []
