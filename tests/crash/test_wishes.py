@@ -11,7 +11,18 @@ from mailgate.settings.units import duration
 from mailgate.spool import jobs, wishes
 from mailgate.spool.database import Site, Tx
 from mailgate.spool.store import Folder, direct
-from tests.daemon import ADA, ADDRESS, Gateway, eventually, request, running, shell
+from tests.daemon import (
+    ADA,
+    ADDRESS,
+    ECHO,
+    Gateway,
+    attached,
+    eventually,
+    request,
+    running,
+    shell,
+    text_of,
+)
 
 SERVICE = shell("echo run >&2; until [ -e stop ]; do sleep 0.05; done", '[limits]\nwork = "1h"')
 
@@ -73,3 +84,50 @@ def test_a_limit_is_told_once_more_when_the_daemon_dies_before_it_is_noted(
     (result,) = gateway.await_results(1)
     assert result["Mailgate-Exit"] == "work-limit"
     assert the_job(gateway).attempts == 1
+
+
+@pytest.mark.parametrize("point", ["run:prepared", "run:submitted"])
+def test_a_job_that_runs_once_more_has_its_inputs_whole_whatever_is_killed_when(
+    gateway: Gateway, point: str
+) -> None:
+    content = b"x" * 300_000
+    gateway.service("echo", ECHO)
+    gateway.start()
+    gateway.send(request("echo", attachments={"a.txt": content}))
+    gateway.await_results(1)
+    old = the_job(gateway)
+    gateway.stop()
+    assert gateway.run("rerun", old.id).returncode == 0
+    # It goes at once, but for what the new one needs.
+    assert gateway.run("destroy", old.id).returncode == 0
+    assert gateway.run("purge").returncode == 0
+    gateway.start(wait=False, MAILGATE_CRASH=point)
+    gateway.died()
+    assert gateway.run("purge").returncode == 0
+    gateway.start()
+    results = gateway.await_results(2)
+    (result,) = [x for x in results if x["Mailgate-Job"] != old.id]
+    assert attached(result)["stdout.txt"] == content
+    assert result["Mailgate-Exit"] == "0"
+
+    def purged() -> bool:
+        gateway.run("purge")
+        return {j["id"]: j["phase"] for j in gateway.jobs()}[old.id] == "ARCHIVED"
+
+    eventually(purged, 20, gateway.logged)
+
+
+def test_inputs_that_were_changed_since_are_not_taken_for_the_senders(gateway: Gateway) -> None:
+    gateway.service("echo", ECHO)
+    gateway.start()
+    gateway.send(request("echo", attachments={"a.txt": b"x" * 300_000}))
+    gateway.await_results(1)
+    old = the_job(gateway)
+    (kept,) = (gateway.spool / "jobs" / old.id[:2] / old.id / "in").glob("data*")
+    kept.chmod(0o600)
+    kept.write_bytes(b"y" * 300_000)
+    assert gateway.run("rerun", old.id).returncode == 0
+    results = gateway.await_results(2)
+    (result,) = [x for x in results if x["Mailgate-Job"] != old.id]
+    assert result["Mailgate-Exit"] == "could-not-start"
+    assert "is gone, or has been changed" in " ".join(text_of(result).split())
