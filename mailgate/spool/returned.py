@@ -92,7 +92,7 @@ def letter_of(view: View, tag: str) -> Returned | None:
     if row is None:
         return None
     phase = Phase(row["now"]) if row["now"] else Phase.ARCHIVED
-    early = row["kind"] in {"receipt", "started", "progress", "news"}
+    early = row["kind"] in {"receipt", "started", "progress"}
     return Returned(
         id=row["id"],
         state=LetterState(row["state"]),
