@@ -92,7 +92,7 @@ def letter_of(view: View, tag: str) -> Returned | None:
     if row is None:
         return None
     phase = Phase(row["now"]) if row["now"] else Phase.ARCHIVED
-    early = row["kind"] in {"receipt", "started", "progress"}
+    early = row["kind"] in {"receipt", "started", "progress", "news"}
     return Returned(
         id=row["id"],
         state=LetterState(row["state"]),

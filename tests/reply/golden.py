@@ -153,6 +153,9 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
     kept = result(DONE, out(_ALIGNMENT, "alignment.fasta"), err(b"")).draft.job
     return {
         "news": Written(draft=draft(LetterKind.NEWS, weekly)),
+        "news-watcher": Written(
+            draft=draft(LetterKind.NEWS, weekly, recipient="grace@example.org")
+        ),
         "news-queued": Written(draft=draft(LetterKind.NEWS, queued, facts={"ahead": 12, "run": 2})),
         "notice": Written(
             draft=draft(LetterKind.NOTICE, kept, facts={"keep_max": timedelta(days=90)})
