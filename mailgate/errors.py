@@ -22,7 +22,10 @@
 and holds no path, secret or stack. ``detail`` is for the operator's log alone.
 """
 
-from datetime import datetime
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # accat needs these errors too, and would pay for it as for all the rest of a small run.
+    from datetime import datetime
 
 
 class MailgateError(Exception):
@@ -81,7 +84,7 @@ class OverQuota(Refusal):
     smtp_status = "5.2.2"
     exit_status = 77
 
-    def __init__(self, public: str, *, frees: datetime | None = None) -> None:
+    def __init__(self, public: str, *, frees: "datetime | None" = None) -> None:
         super().__init__(public)
         self.frees = frees
 

@@ -18,7 +18,7 @@ from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import confirmations, house, keep, notices, quotas, wishes
+from mailgate.spool import confirmations, house, keep, notices, quotas, shipments, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -33,6 +33,8 @@ _YOUNG = 3600.0
 # Nothing expires for so long after the clock was set: whoever set it wrong may set it back.
 _CALM = 3600.0
 _JOB = re.compile(r"[a-z][a-z2-7]{11}")
+# Outputs of a job, packed for its letters, or a draft of such a file.
+_PACKED = re.compile(r"[a-z][a-z2-7]{11}\.")
 # What `mailgate check --live` makes among the folders of jobs, and a crash of it leaves.
 _LIVE = re.compile(r"live\.[a-z0-9_]{8}")
 
@@ -120,6 +122,8 @@ class Janitor:
         while expired := keep.expired_jobs(view, now=_now()):
             for job in expired:
                 _remove(JobFolder(self._config.run.folder, job).root)
+                for name in shipments.files(view, job):
+                    _unlink(self._folder.letters / name)
             crash.point("purge:files-gone")
             done.jobs += write(lambda tx, some=expired: keep.archive(tx, some))  # type: ignore[misc]
             for job in expired:
@@ -139,7 +143,9 @@ class Janitor:
         staged = keep.unknown_staged(view, [p.name for p in self._old(self._folder.staged)])
         numbers = [int(p.stem) for p in self._old(self._folder.letters) if p.stem.isdecimal()]
         letters = keep.unknown_letters(view, numbers)
+        packed = [p.name for p in self._old(self._folder.letters) if _PACKED.match(p.name)]
         strays = [self._folder.mail / name for name in mails]
+        strays += [self._folder.letters / name for name in shipments.unknown(view, packed)]
         strays += [self._folder.staged / name for name in staged]
         strays += [self._folder.letters / f"{number}.eml" for number in letters]
         swept = sum(map(_swept, strays))

@@ -8,12 +8,13 @@ import signal
 import sys
 
 from mailgate import __version__
-from mailgate.client.errors import Damaged, NoReply, NotAttached, SeveralJobs
-from mailgate.client.extract import Folder, writer
+from mailgate.client.errors import Damaged, Missing, NoReply, NotAttached, SeveralJobs
+from mailgate.client.extract import File, Folder, Kept, Making, writer
 from mailgate.client.letter import Notice, Part, Reply, look
 from mailgate.client.mailbox import mails, sources
-from mailgate.client.manifest import Manifest, Stream, kept_sentence, summary, table
+from mailgate.client.manifest import Manifest, Stream, summary, table
 from mailgate.client.options import USAGE, Options
+from mailgate.client.outputs import Outputs
 from mailgate.client.restore import Write, intact, pour
 from mailgate.client.source import Source, widen
 from mailgate.client.words import instant, shown, size
@@ -51,6 +52,8 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         return _BROKEN_PIPE
     except MailgateError as error:
+        if isinstance(error, Missing):
+            _say_missing(error.lines)
         _tell(str(error))
         return error.exit_status
     return status if options.status else 0
@@ -66,10 +69,10 @@ def _run(options: Options) -> int:
             return _list(found.best(options.job))
         job = _one_job(found.results(options.job), options)
         if options.list:
-            return _list([_fullest(job)])
+            return _list([job])
         if options.extract:
-            return _extract(job, options.extract)
-        return _write(job, options.name)
+            return _extract(job, options.extract, raw=options.raw)
+        return _write(job, options.name, raw=options.raw)
     finally:
         found.close()
 
@@ -118,10 +121,10 @@ class _Found:
         """
         return self._by_job([each for each in self._replies if each.manifest.ended], job)
 
-    def best(self, job: str) -> list[Reply]:
-        """Return for every job the mail that says most: a result before a word on its progress."""
+    def best(self, job: str) -> list[list[Reply]]:
+        """Return for every job its mails: the results, else what says a word on its progress."""
         return [
-            _fullest([each for each in replies if each.manifest.ended] or replies)
+            [each for each in replies if each.manifest.ended] or replies
             for replies in self._by_job(self._replies, job).values()
         ]
 
@@ -176,74 +179,135 @@ def _over(replies: list[Reply]) -> float:
     return max(instant(each.manifest.over, each.date) for each in replies)
 
 
-def _fullest(replies: list[Reply]) -> Reply:
-    """Return the first of the replies with the most attached streams."""
-    return max(replies, key=lambda reply: sum(s.attached for s in reply.manifest.streams))
+def _list(jobs: list[list[Reply]]) -> int:
+    _say("\n".join(_listed(job) for job in jobs))
+    first = jobs[0][0].manifest
+    return first.status if len(jobs) == 1 and first.ended else 0
 
 
-def _list(replies: list[Reply]) -> int:
-    _say("\n".join(table(reply.manifest) for reply in replies))
-    first = replies[0].manifest
-    return first.status if len(replies) == 1 and first.ended else 0
+def _listed(replies: list[Reply]) -> str:
+    found = Outputs(replies)
+    lines = [f"  {line}\n" for each in found.shipments[:1] for line in each.missing]
+    if found.whole:
+        lines = []
+    return table(found.manifest, found.streams) + "".join(lines)
 
 
-def _write(replies: list[Reply], name: str) -> int:
-    manifest = _fullest(replies).manifest
-    stream = _stream(manifest, name)
+def _write(replies: list[Reply], name: str, *, raw: bool) -> int:
+    outputs = Outputs(replies)
+    manifest = outputs.manifest
+    stream = _stream(outputs.streams, name)
     if not stream:
-        if not name and manifest.status:
-            _tell(f"job {shown(manifest.id)} wrote nothing: {shown(manifest.end)}")
-            return manifest.status
-        names = ", ".join(shown(each.name) for each in manifest.streams) or "none"
-        wanted = shown(name) if name else "standard output"
-        raise NotAttached(f"job {shown(manifest.id)} has no stream {wanted}; it has {names}")
-    if not stream.attached:
-        raise NotAttached(kept_sentence(manifest, stream))
+        return _no_stream(outputs, name)
+    write = writer(1, "standard output")
+    copies = _copies(outputs.plain, stream)
+    if copies or any(_claims(each, stream) for each in outputs.plain):
+        widen(1)
+        _deliver(copies, stream, write)
+        return manifest.status
+    held = outputs.holder(stream)
+    if not held:
+        raise outputs.absent(stream)
     widen(1)
-    _deliver(replies, stream, writer(1, "standard output"))
+    shipment, own = held
+    if raw and own.place and own.place.parcel in shipment.parcels:
+        shipment.pour_raw(shipment.parcels[own.place.parcel], lambda: Kept(write))
+    else:
+        shipment.pour([(own, lambda: Kept(write))])
     return manifest.status
 
 
-def _stream(manifest: Manifest, name: str) -> Stream | None:
+def _no_stream(outputs: Outputs, name: str) -> int:
+    """Say why there is no such stream; return the status of a job that wrote nothing."""
+    manifest = outputs.manifest
+    if lines := [line for each in outputs.shipments[:1] for line in each.missing]:
+        raise Missing("what the missing parts hold is not known", lines)
+    if not name and manifest.status:
+        _tell(f"job {shown(manifest.id)} wrote nothing: {shown(manifest.end)}")
+        return manifest.status
+    names = ", ".join(shown(each.name) for each in outputs.streams) or "none"
+    wanted = shown(name) if name else "standard output"
+    raise NotAttached(f"job {shown(manifest.id)} has no stream {wanted}; it has {names}")
+
+
+def _stream(streams: list[Stream], name: str) -> Stream | None:
     """Return the stream of that name, else of that role; "" is standard output."""
-    named = [each for each in manifest.streams if each.name == name] if name else []
+    named = [each for each in streams if each.name == name] if name else []
     role = name or "stdout"
-    alike = [each for each in manifest.streams if each.role == role and role != "file"]
+    alike = [each for each in streams if each.role == role and role != "file"]
     return next(iter(named + alike), None)
 
 
-def _extract(replies: list[Reply], path: str) -> int:
-    manifest = _fullest(replies).manifest
+def _extract(replies: list[Reply], path: str, *, raw: bool) -> int:
+    outputs = Outputs(replies)
     folder = Folder(path)
-    damaged: list[str] = []
+    wrong: list[MailgateError] = []
     try:
-        for stream in manifest.streams:
+        for stream in outputs.streams:
             try:
-                _extract_one(replies, stream, folder)
-            except NotAttached:
-                _tell(kept_sentence(manifest, stream))
-            except Damaged as error:
-                damaged.append(str(error))
+                _extract_one(outputs, stream, folder)
+            except NotAttached as error:
+                _tell(str(error))
+            except (Damaged, Missing) as error:
+                wrong.append(error)
+        wrong += _extract_held(outputs, folder, raw=raw)
     finally:
         folder.close()
-    if damaged:
-        raise Damaged("; ".join(damaged))
-    return manifest.status
+    if wrong:
+        raise _together(wrong)
+    return outputs.manifest.status
 
 
-def _extract_one(replies: list[Reply], stream: Stream, folder: Folder) -> None:
-    if not stream.attached:
-        raise NotAttached(stream.name)
+def _together(wrong: list[MailgateError]) -> MailgateError:
+    """Return one error for several: damage outweighs parts that may still come."""
+    text = "; ".join(str(error) for error in wrong)
+    lines = [line for error in wrong if isinstance(error, Missing) for line in error.lines]
+    if any(isinstance(error, Damaged) for error in wrong):
+        _say_missing(lines)
+        return Damaged(text)
+    return Missing(text, lines)
+
+
+def _extract_one(outputs: Outputs, stream: Stream, folder: Folder) -> None:
+    """Write a stream that a letter carries as it is, or raise why there is none."""
+    copies = _copies(outputs.plain, stream)
+    if not copies and not any(_claims(each, stream) for each in outputs.plain):
+        if outputs.holder(stream):
+            return
+        raise outputs.absent(stream)
     file = folder.create(stream.name)
     with file as write:
-        _deliver(replies, stream, write)
-    original = "" if file.name == stream.name else f"  (was {shown(stream.name)})"
-    _say(f"{shown(folder.path)}/{shown(file.name)}  {size(stream.size)}{original}\n")
+        _deliver(copies, stream, write)
+    _say_made(folder, file, stream.name, stream.size)
 
 
-def _deliver(replies: list[Reply], stream: Stream, write: Write) -> None:
+def _extract_held(outputs: Outputs, folder: Folder, *, raw: bool) -> list[MailgateError]:
+    """Write what shipments have whole, each parcel in one pass; return what was wrong."""
+    wrong: list[MailgateError] = []
+    held = [outputs.holder(each) for each in outputs.streams if not _copies(outputs.plain, each)]
+    for shipment in outputs.shipments:
+        for parcel in shipment.parcels.values():
+            mine = [s for h in held if h and h[0] is shipment for s in (h[1],)
+                    if s.place and s.place.parcel == parcel.name]  # fmt: skip
+            if not mine:
+                continue
+            try:
+                if raw:
+                    shipment.pour_raw(parcel, Making(folder, parcel.name, parcel.size, _say_made))
+                else:
+                    shipment.pour([(s, Making(folder, s.name, s.size, _say_made)) for s in mine])
+            except (Damaged, Missing) as error:
+                wrong.append(error)
+    return wrong
+
+
+def _say_made(folder: Folder, file: File, name: str, count: int) -> None:
+    original = "" if file.name == name else f"  (was {shown(name)})"
+    _say(f"{shown(folder.path)}/{shown(file.name)}  {size(count)}{original}\n")
+
+
+def _deliver(copies: list[Part], stream: Stream, write: Write) -> None:
     """Write a stream from the first mail that holds it whole."""
-    copies = _copies(replies, stream)
     if not copies:
         words = "the mail was cut off, or an attachment taken out of it"
         raise Damaged(f"{shown(stream.name)} is missing: {words}")
@@ -252,6 +316,13 @@ def _deliver(replies: list[Reply], stream: Stream, write: Write) -> None:
             pour(copy, stream, write)
             return
     pour(copies[-1], stream, write)
+
+
+def _claims(reply: Reply, stream: Stream) -> bool:
+    return any(
+        each.attached and (each.name, each.sha256) == (stream.name, stream.sha256)
+        for each in reply.manifest.streams
+    )
 
 
 def _copies(replies: list[Reply], stream: Stream) -> list[Part]:
@@ -263,6 +334,13 @@ def _copies(replies: list[Reply], stream: Stream) -> list[Part]:
         if each.attached and (each.name, each.sha256) == (stream.name, stream.sha256)
         if (part := reply.part(each))
     ]
+
+
+def _say_missing(lines: list[str]) -> None:
+    try:
+        os.write(2, "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())
+    except OSError:
+        return
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,8 @@
     └── NoInput         66  a file cannot be read
     Transient
     ├── CannotKeep      73  nothing can be put into the folder
-    └── CannotWrite     74  the output, or room for the mail meanwhile
+    ├── CannotWrite     74  the output, or room for the mail meanwhile
+    └── Missing         75  parts of a result are not in the input yet
 """
 
 from mailgate.errors import Refusal, Transient
@@ -43,6 +44,16 @@ class NoInput(Refusal):
     """A file or folder cannot be opened or read."""
 
     exit_status = 66
+
+
+class Missing(Transient):
+    """Parts of a result are not in the input; ``lines`` tells of each how to get it."""
+
+    exit_status = 75
+
+    def __init__(self, public: str, lines: list[str]) -> None:
+        super().__init__(public)
+        self.lines = lines
 
 
 class CannotKeep(Transient):

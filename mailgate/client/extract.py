@@ -2,7 +2,7 @@
 # ruff: noqa: PTH103, PTH122 - pathlib costs 5 ms of start-up
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mailgate.client.errors import CannotKeep, CannotWrite
 from mailgate.client.restore import Write
@@ -81,6 +81,58 @@ class File:
         os.close(self._fd)
         if kind:
             os.unlink(self.name, dir_fd=self._folder)
+
+
+class Kept:
+    """What is written to stays as it is, whatever comes of it: standard output."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: Write) -> None:
+        """Take what writes a block."""
+        self._write = write
+
+    def __enter__(self) -> Write:
+        """Return what writes a block."""
+        return self._write
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Do nothing."""
+
+
+class Making:
+    """Makes a file in a folder once it is called; ``told`` hears of it when it is whole."""
+
+    __slots__ = ("_count", "_file", "_folder", "_name", "_told")
+
+    def __init__(
+        self, folder: Folder, name: str, count: int, told: Callable[[Folder, File, str, int], None]
+    ) -> None:
+        """Take the name that a stranger chose, and the number of bytes to come."""
+        self._folder = folder
+        self._name = name
+        self._count = count
+        self._told = told
+        self._file: File | None = None
+
+    def __call__(self) -> "Making":
+        """Make the file; raises CannotKeep."""
+        self._file = self._folder.create(self._name)
+        return self
+
+    def __enter__(self) -> Write:
+        """Return what writes a block to it."""
+        if self._file is None:
+            self()
+        assert self._file  # noqa: S101 - made just above
+        return self._file.__enter__()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Close it; take it away again if it did not become whole."""
+        assert self._file  # noqa: S101 - entered before
+        self._file.__exit__(kind)
+        if not kind:
+            self._told(self._folder, self._file, self._name, self._count)
 
 
 def writer(fd: int, name: str) -> Write:

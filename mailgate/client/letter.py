@@ -64,14 +64,22 @@ class Reply:
         By its place, as sent; where something stands in between, by its name.
         """
         attached = [each for each in self.manifest.streams if each.attached]
-        place = attached.index(stream)
+        return self._leaf(attached.index(stream), len(attached), stream.name)
+
+    def piece(self, place: int) -> Part | None:
+        """Return the leaf that holds the manifest's piece of that place, None if it is lost."""
+        pieces = self.manifest.pieces
+        return self._leaf(place, len(pieces), pieces[place].name)
+
+    def _leaf(self, place: int, count: int, name: str) -> Part | None:
+        """Return attachment number ``place`` of ``count``, but that of the name if it is alone."""
         leaves = [leaf for leaf in self._leaves if leaf.attachment]
-        if len(leaves) < len(attached):
+        if len(leaves) < count:
             leaves = self._leaves
         here = leaves[place] if place < len(leaves) else None
-        if here and here.name == stream.name:
+        if here and here.name == name:
             return here
-        named = [leaf for leaf in leaves if leaf.name == stream.name]
+        named = [leaf for leaf in leaves if leaf.name == name]
         return named[0] if len(named) == 1 else here
 
 

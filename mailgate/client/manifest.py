@@ -1,6 +1,7 @@
 """A job as its reply's job.json tells it."""
 
 import json
+from collections.abc import Sequence
 
 from mailgate.client.errors import Damaged
 from mailgate.client.words import moment, shown, size
@@ -13,33 +14,86 @@ _WORK_LIMIT = 124  # as timeout(1)
 _GONE = 125
 _NOT_STARTED = 126  # as a shell says it
 _KILLED = 137  # 128 + SIGKILL: what the kernel does when memory is out
-_FORMAT = 1
+_FORMATS = (1, 2)
+_MOST_BYTES = 1 << 63
+_MOST_PARTS = 10_000
+_METHODS = ("stored", "gzip", "deflate")
+
+
+class Place:
+    """Where a stream's bytes lie in a parcel: [offset, offset + size), packed by ``method``."""
+
+    __slots__ = ("method", "offset", "parcel", "size")
+
+    def __init__(self, *, parcel: str, offset: int, size: int, method: str) -> None:
+        """Take values that have been checked."""
+        self.parcel = parcel
+        self.offset = offset
+        self.size = size
+        self.method = method
 
 
 class Stream:
     """One output of a job: its role (stdout, stderr, file), size in bytes, and SHA-256 in hex."""
 
-    __slots__ = ("attached", "name", "role", "sha256", "size")
+    __slots__ = ("attached", "name", "place", "role", "sha256", "size")
 
-    def __init__(self, *, role: str, name: str, size: int, sha256: str, attached: bool) -> None:
+    def __init__(
+        self,
+        *,
+        role: str,
+        name: str,
+        size: int,
+        sha256: str,
+        attached: bool,
+        place: Place | None = None,
+    ) -> None:
         """Take values that have been checked; ``name`` is a stranger's all the same."""
         self.role = role
         self.name = name
         self.size = size
         self.sha256 = sha256
         self.attached = attached
+        self.place = place
+
+
+class Parcel:
+    """What a shipment's letters carry together: one stream or several, packed or as they are."""
+
+    __slots__ = ("name", "sha256", "size")
+
+    def __init__(self, *, name: str, size: int, sha256: str) -> None:
+        """Take values that have been checked; ``name`` is a stranger's all the same."""
+        self.name = name
+        self.size = size
+        self.sha256 = sha256
+
+
+class Piece:
+    """The bytes [offset, offset + size) of a parcel, an attachment ``name`` of this letter."""
+
+    __slots__ = ("name", "offset", "parcel", "sha256", "size")
+
+    def __init__(self, *, parcel: str, name: str, offset: int, size: int, sha256: str) -> None:
+        """Take values that have been checked; the names are a stranger's all the same."""
+        self.parcel = parcel
+        self.name = name
+        self.offset = offset
+        self.size = size
+        self.sha256 = sha256
 
 
 class Manifest:
     """What job.json says; every text is a stranger's.
 
     ``reason`` is why it ended, "" while it has not; ``over`` (when it ended) and ``kept_until`` are
-    as written, "" if unknown.
+    as written, "" if unknown. Of a result that is packed or in parts (``shipment`` is not "") the
+    letter is number ``part`` of ``parts``, and carries ``pieces``.
     """
 
     __slots__ = (
-        "code", "id", "kept_until", "label", "left_out", "over", "phase", "reason", "service",
-        "signal", "streams",
+        "code", "id", "kept_until", "label", "left_out", "over", "parcels", "part", "parts",
+        "phase", "pieces", "reason", "service", "shipment", "signal", "streams",
     )  # fmt: skip
 
     def __init__(self, document: dict[str, object]) -> None:
@@ -63,6 +117,12 @@ class Manifest:
         self.kept_until = _words(times.get("kept_until"))
         self.streams = tuple(_stream(entry) for entry in _list(document, "streams"))
         self.left_out = tuple(_words(entry) for entry in _list(document, "left_out"))
+        part = _table(document.get("part"))
+        self.shipment = _words(part.get("shipment"))
+        self.part = _number(part.get("number")) or 1
+        self.parts = min(_number(part.get("of")) or 1, _MOST_PARTS)
+        self.parcels = tuple(_parcel(entry) for entry in _list(document, "parcels"))
+        self.pieces = tuple(_piece(entry) for entry in _list(document, "pieces"))
 
     @property
     def ended(self) -> bool:
@@ -123,9 +183,11 @@ def read_manifest(data: bytes) -> Manifest | None:
         raise Damaged("job.json is damaged: it cannot be read as JSON") from None
     if not isinstance(document, dict) or "mailgate" not in document:
         return None
-    if document["mailgate"] != _FORMAT:
+    if document["mailgate"] not in _FORMATS:
         version = shown(str(document["mailgate"]))
-        raise Refusal(f"job.json is of format {version}; this accat knows {_FORMAT}: update it")
+        raise Refusal(
+            f"job.json is of format {version}; this accat knows {_FORMATS[-1]}: update it"
+        )
     return Manifest(document)
 
 
@@ -137,18 +199,24 @@ def summary(manifest: Manifest) -> str:
     return shown("  ".join(words))
 
 
-def table(manifest: Manifest) -> str:
+def table(manifest: Manifest, streams: Sequence[Stream]) -> str:
     """Return the summary and a line for each stream: name, size, role, attached or kept."""
-    rows = [
-        (shown(s.name), f"{s.size} bytes", s.role, "attached" if s.attached else manifest.kept)
-        for s in manifest.streams
-    ]
+    rows = [(shown(s.name), f"{s.size} bytes", s.role, _where(manifest, s)) for s in streams]
     names = max((len(row[0]) for row in rows), default=0)
     sizes = max((len(row[1]) for row in rows), default=0)
     lines = [summary(manifest)]
     lines += [f"  {n:{names}}  {b:>{sizes}}  {r:6}  {where}" for n, b, r, where in rows]
     lines += [f"  left out: {shown(words)}" for words in manifest.left_out]
     return "".join(line + "\n" for line in lines)
+
+
+def _where(manifest: Manifest, stream: Stream) -> str:
+    if not stream.attached:
+        return manifest.kept
+    if not stream.place:
+        return "attached"
+    called = "" if stream.place.parcel == stream.name else f", {shown(stream.place.parcel)}"
+    return (f"in {manifest.parts} parts" if manifest.parts > 1 else "attached") + called
 
 
 def kept_sentence(manifest: Manifest, stream: Stream) -> str:
@@ -158,16 +226,59 @@ def kept_sentence(manifest: Manifest, stream: Stream) -> str:
 
 def _stream(entry: object) -> Stream:
     table = _table(entry)
-    size, sha256 = _number(table.get("size")), _text(table, "sha256").lower()
-    if size is None or not 0 <= size < 1 << 63 or len(sha256) != 64:
-        raise Damaged("job.json is damaged: a stream lacks its size or SHA-256")
+    size, sha256 = _summed(table, "a stream")
     return Stream(
         role=_words(table.get("role")),
         name=_text(table, "name"),
         size=size,
         sha256=sha256,
         attached=table.get("attached") is True,
+        place=_place(table) if "parcel" in table else None,
     )
+
+
+def _place(table: dict[str, object]) -> Place:
+    method = _words(table.get("method"))
+    if method not in _METHODS:
+        raise Refusal(
+            f"job.json packs by {shown(method)}, which this accat does not know: update it"
+        )
+    parcel = _text(table, "parcel")
+    return Place(
+        parcel=parcel, offset=_count(table, "offset"), size=_count(table, "packed"), method=method
+    )
+
+
+def _parcel(entry: object) -> Parcel:
+    table = _table(entry)
+    size, sha256 = _summed(table, "a parcel")
+    return Parcel(name=_text(table, "name"), size=size, sha256=sha256)
+
+
+def _piece(entry: object) -> Piece:
+    table = _table(entry)
+    size, sha256 = _summed(table, "a piece")
+    return Piece(
+        parcel=_text(table, "parcel"),
+        name=_text(table, "name"),
+        offset=_count(table, "offset"),
+        size=size,
+        sha256=sha256,
+    )
+
+
+def _summed(table: dict[str, object], what: str) -> tuple[int, str]:
+    size, sha256 = _number(table.get("size")), _text(table, "sha256").lower()
+    if size is None or not 0 <= size < _MOST_BYTES or len(sha256) != 64:
+        raise Damaged(f"job.json is damaged: {what} lacks its size or SHA-256")
+    return size, sha256
+
+
+def _count(table: dict[str, object], key: str) -> int:
+    value = _number(table.get(key))
+    if value is None or not 0 <= value < _MOST_BYTES:
+        raise Damaged(f'job.json is damaged: "{key}" is no number of bytes')
+    return value
 
 
 def _text(table: dict[str, object], key: str) -> str:

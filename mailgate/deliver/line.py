@@ -24,6 +24,9 @@ _ADDRESS: Final = re.compile(f"(?:{_ATOM}|{_QUOTED})@{_ATOM}")
 
 # RFC 3463: 5.2.3 is "message length exceeds administrative limit", 5.3.4 "too big for system".
 _TOO_BIG: Final = re.compile(r"5\.(?:2\.3|3\.4)\b")
+# Any rule of the site's; of a letter that was heard whole, what it thinks of attachments and their
+# size among them: less of them may get through, and in the end a letter that says what is kept.
+_DISLIKED: Final = re.compile(r"5\.7\.0\b")
 # 5.2.2 is "mailbox full": no smaller letter would fit. Its code is 552 too.
 _MAILBOX_FULL: Final = re.compile(r"5\.2\.2\b")
 
@@ -98,6 +101,8 @@ class Line:
         await self._expect(2, b"RCPT", b"TO:<" + recipient + b">")
         await self._expect(3, b"DATA")
         answer = await self._data(letter)
+        if answer.code >= 500 and _DISLIKED.match(answer.message):
+            raise OverSize(_said(answer))
         return _said(_judged(answer, 2))
 
     def _check_size(self, letter: Letter) -> None:

@@ -66,7 +66,7 @@ class SmtpCourier:
             The relay said 4xx.
         OverSize
             It announced a SIZE below the letter's, or said 552 (but for a full mailbox), 5.2.3 or
-            5.3.4.
+            5.3.4, or 5.7.0 to the whole of it.
         Permanent
             It said another 5xx, or cannot be told such an address.
         """

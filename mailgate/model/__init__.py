@@ -31,11 +31,20 @@ from mailgate.model.letter import (
     Letter,
     LetterKind,
     LetterState,
+    Wanted,
 )
 from mailgate.model.mail import (
     Attachment,
     Message,
     Slice,
+)
+from mailgate.model.parcel import (
+    Carried,
+    Member,
+    Method,
+    Parcel,
+    Piece,
+    Shipment,
 )
 from mailgate.model.request import (
     Input,
@@ -62,6 +71,7 @@ __all__ = [
     "Attempt",
     "AttemptState",
     "Bounce",
+    "Carried",
     "Envelope",
     "Exit",
     "Fate",
@@ -73,10 +83,14 @@ __all__ = [
     "Letter",
     "LetterKind",
     "LetterState",
+    "Member",
     "Message",
+    "Method",
     "Mistake",
     "NativeId",
     "Notify",
+    "Parcel",
+    "Piece",
     "Plan",
     "Progress",
     "Reason",
@@ -84,6 +98,7 @@ __all__ = [
     "Request",
     "Script",
     "ScriptLine",
+    "Shipment",
     "Slice",
     "Staged",
     "Stop",
@@ -95,5 +110,6 @@ __all__ = [
     "Understood",
     "User",
     "Vouched",
+    "Wanted",
     "Wish",
 ]

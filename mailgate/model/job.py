@@ -202,6 +202,7 @@ class Job:
     ``wish``: what is asked for and not yet done; ``held_by``: who holds it (an address,
     ``operator``, ``quota``), where it is HELD. ``every``: how often its owner wants to hear where
     it is.
+    ``part``: the most bytes of one mail of its result, where the request gave a size.
     """
 
     id: JobId
@@ -233,3 +234,4 @@ class Job:
     wish: Wish | None = None
     held_by: str | None = None
     every: timedelta | None = None
+    part: int | None = None

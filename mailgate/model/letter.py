@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mailgate.model.request import Reply
+
 
 class LetterState(StrEnum):
     """Where a letter to one recipient is."""
@@ -21,6 +23,7 @@ class LetterKind(StrEnum):
     """Which of the gateway's letters it is; also its template's name."""
 
     RESULT = "result"
+    PART = "part"
     RECEIPT = "receipt"
     STARTED = "started"
     PROGRESS = "progress"
@@ -80,6 +83,20 @@ class Bounce:
     def __str__(self) -> str:
         """Return status and words, as a letter and its job tell them."""
         return " ".join(filter(None, (self.status, self.words)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What somebody asks of a result that was mailed before.
+
+    ``names``: these outputs alone (all, if empty); ``head``: so many lines of standard output in
+    the text, and nothing attached; ``part`` as in a request.
+    """
+
+    reply: Reply = Reply.FULL
+    part: int | None = None
+    names: tuple[str, ...] = ()
+    head: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

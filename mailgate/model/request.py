@@ -18,10 +18,18 @@ class Notify(StrEnum):
 
 
 class Reply(StrEnum):
-    """How the result is wanted: with its outputs, or only their names and sizes."""
+    """How the result is wanted.
+
+    FULL: attached as it is, else compressed, else in several mails. BRIEF: names and sizes alone.
+    INLINE: as FULL, a small textual standard output as text to be read. ATTACH: as it is, as far as
+    one mail holds it. PARTS: as FULL, in mails of a size that the request gives.
+    """
 
     FULL = "full"
     BRIEF = "brief"
+    INLINE = "inline"
+    ATTACH = "attach"
+    PARTS = "parts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,7 @@ class Request:
 
     ``every``: how often a mail is wanted that tells where the job is, until it ends. ``watch``:
     bare addresses that are to be told of the job too.
+    ``part`` is the most bytes that one mail of the result may have, where the request says so.
     """
 
     service: str
@@ -60,6 +69,7 @@ class Request:
     every: timedelta | None = None
     reply: Reply = Reply.FULL
     watch: tuple[str, ...] = ()
+    part: int | None = None
     dry_run: bool = False
 
 

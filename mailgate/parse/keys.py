@@ -9,7 +9,8 @@ from datetime import timedelta
 from mailgate.log import escaped
 from mailgate.model import Notify, Reply, Understood
 from mailgate.parse.address import mailboxes
-from mailgate.said import counted
+from mailgate.parse.replies import expected, reply_kind
+from mailgate.said import counted, size
 from mailgate.said import duration as said_duration
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean, nearest, one_of
@@ -72,6 +73,7 @@ class General:
     every: timedelta | None = None
     reply: Reply = Reply.FULL
     watch: tuple[str, ...] = ()
+    part: int | None = None
     dry_run: bool = False
 
 
@@ -344,11 +346,12 @@ def _often(value: str) -> timedelta:
 
 
 def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
-    if value.lower() not in set(Reply):
-        message = f'"{shown(value)}" is no kind of reply'
-        raise _WrongError(message)
-    reply = Reply(value.lower())
-    return replace(general, reply=reply), f"a {reply} reply"
+    try:
+        reply, part = reply_kind(value)
+    except ValueError as error:
+        raise _WrongError(shown(str(error), 200)) from error
+    said = f"mails of at most {size(part)}" if part else f"a {reply} reply"
+    return replace(general, reply=reply, part=part), said
 
 
 def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
@@ -392,7 +395,7 @@ _GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
     "work-limit": (_work_limit, _work_span),
     "keep": (_keep, lambda service: _any_span(timedelta(days=30), service.limits.keep_max)),
     "notify": (_notify, lambda _: f"{one_of([*Notify, 'every 7d'])}, or several with commas"),
-    "reply": (_reply, lambda _: one_of(list(Reply))),
+    "reply": (_reply, lambda _: expected()),
     "watch": (_watch, lambda _: f"at most {_WATCHERS} addresses such as bob@example.org"),
     "dry-run": (_dry_run, lambda _: '"yes" or "no"'),
 }

@@ -307,6 +307,7 @@ def _request(
         every=general.every,
         reply=general.reply,
         watch=general.watch,
+        part=general.part,
         dry_run=general.dry_run,
     )
 

@@ -5,29 +5,33 @@ checked against its recorded size and SHA-256 on the way, so that a letter never
 that it does not carry.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 from mailgate import log
-from mailgate.errors import BadConfig, Permanent
-from mailgate.model import Answer, Job, LetterKind, Reply, Stream, StreamRole
-from mailgate.phases import Phase
+from mailgate.errors import BadConfig
+from mailgate.model import Answer, Carried, Job, LetterKind, Reply, StreamRole
 from mailgate.reply import mime
-from mailgate.reply.attachments import mail_names, media_type
+from mailgate.reply.attachments import mail_names
 from mailgate.reply.dkim import SIGNATURE_MOST, Signer
-from mailgate.reply.draft import Draft, checked, others_of
-from mailgate.reply.excerpt import ABSENT, Excerpt, head, tail
+from mailgate.reply.draft import Draft, checked, is_result, others_of
 from mailgate.reply.facts import Facts, facts_of
-from mailgate.reply.manifest import manifest
-from mailgate.reply.mime import BLOCK
-from mailgate.reply.package import Changed, choose, part_size
+from mailgate.reply.manifest import carried_fates, manifest, piece_name
+from mailgate.reply.pack import open_parcel
+from mailgate.reply.package import PART_HEAD, Changed, Overfull, choose, part_size
 from mailgate.reply.plain import plain_page
 from mailgate.reply.rows import Excerpts
 from mailgate.reply.samples import samples
+from mailgate.reply.show import excerpts_of, inline_of
+from mailgate.reply.streams import (
+    OpenStream,
+    Out,
+    blocks_of,
+    write_range,
+    write_stream,
+)
 from mailgate.reply.templates import BadTemplateError, Page, Templates
 from mailgate.reply.told import say_of
 from mailgate.reply.twin import Twins, words_part
@@ -39,22 +43,16 @@ DISPLAY = "mailgate"
 """The gateway's name beside its address: plain, so that no mail program takes it for a person's."""
 
 
-class Out(Protocol):
-    """Where a letter's bytes go."""
-
-    def write(self, block: bytes, /) -> object:
-        """Take the next bytes, all of them."""
-
-
-OpenStream = Callable[[Stream], BinaryIO]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Letter:
-    """A letter but for its streams: its head and text parts, and which streams follow."""
+    """A letter but for its streams: its head and text parts, and which streams follow.
+
+    ``inline`` is standard output as a text part, where it follows as one.
+    """
 
     front: bytes
     attached: tuple[bool, ...] = ()
+    inline: bytes | None = None
 
 
 class Writer:
@@ -70,35 +68,60 @@ class Writer:
         self._twins = Twins(templates)
         self._html = html
 
-    def compose(self, draft: Draft, open_stream: OpenStream, out: Out) -> None:
+    def compose(
+        self, draft: Draft, open_stream: OpenStream, out: Out, *, packed: Path | None = None
+    ) -> None:
         """Write the letter of ``draft``: CRLF line ends, 7-bit, at most ``draft.limit`` bytes.
 
         ``open_stream`` opens a stream of the draft's job for reading, from its beginning and able
         to seek. The same draft and streams give the same bytes. After an error, what ``out`` holds
-        is no letter.
+        is no letter. ``packed`` is where a shipment's packed files lie.
 
         Raises
         ------
         Changed
             A stream cannot be opened, or its bytes are not those that were recorded.
+        Overfull
+            The draft wants the result whole, and one letter cannot carry it as it is.
         ValueError
             The draft lacks what its kind is about, or has what is no header's: a bug.
         """
         checked(draft)
         if self._signer is None:
-            self._unsigned(draft, open_stream, out)
+            self._unsigned(draft, open_stream, out, packed or Path())
             return
-        shorter = replace(draft, limit=draft.limit - SIGNATURE_MOST)
-        self._signer.write(lambda to: self._unsigned(shorter, open_stream, to), out, at=draft.date)
+        shorter = replace(draft, limit=draft.limit - self.reserved)
+        self._signer.write(
+            lambda to: self._unsigned(shorter, open_stream, to, packed or Path()),
+            out,
+            at=draft.date,
+        )
 
-    def _unsigned(self, draft: Draft, open_stream: OpenStream, out: Out) -> None:
-        if draft.kind is not LetterKind.RESULT or draft.job is None:
+    @property
+    def reserved(self) -> int:
+        """The bytes of a letter's limit that its signature may take."""
+        return SIGNATURE_MOST if self._signer else 0
+
+    def _unsigned(self, draft: Draft, open_stream: OpenStream, out: Out, packed: Path) -> None:
+        if not is_result(draft) or draft.job is None:
             page = self._answers(draft)
             out.write(_single(draft, page))
             return
-        letter = self._packed(draft, draft.job, _excerpts(draft.job, open_stream))
+        excerpts = excerpts_of(draft, draft.job, open_stream)
+        if draft.carried is not None:
+            out.write(self._front_of(draft, draft.job, draft.carried, excerpts))
+            _write_pieces(draft, draft.job, draft.carried, packed, open_stream, out)
+            return
+        inline = inline_of(draft, draft.job, open_stream)
+        letter = self._packed(draft, draft.job, excerpts, inline)
         out.write(letter.front)
-        _write_streams(draft, draft.job, letter.attached, open_stream, out)
+        _write_streams(draft, draft.job, letter, open_stream, out)
+
+    def front_size(self, draft: Draft, carried: Carried, open_stream: OpenStream) -> int:
+        """Return the bytes before the pieces of such a letter of a shipment; raises Changed."""
+        job = draft.job
+        assert job  # noqa: S101 - a shipment is of a job
+        return len(self._front_of(draft, job, carried, excerpts_of(draft, job, open_stream)))
 
     def check(self, answers: Iterable[Answer] = ()) -> None:
         """Fill in every template with made-up facts; ``answers`` are what commands may answer.
@@ -168,17 +191,23 @@ class Writer:
 
     # --- fitting a result into its limit ----------------------------------------------------------
 
-    def _packed(self, draft: Draft, job: Job, excerpts: Excerpts) -> _Letter:
+    def _packed(self, draft: Draft, job: Job, excerpts: Excerpts, inline: bytes | None) -> _Letter:
         """Choose as many streams as fit beside the text, which itself names what does not."""
+        only = draft.only
         if job.reply is not Reply.BRIEF:
-            whole = self._letter(draft, job, excerpts, choose(job.streams, draft.limit, job.reply))
+            chosen = choose(job.streams, draft.limit, job.reply, only)
+            if draft.whole and chosen != tuple(not only or s.name in only for s in job.streams):
+                raise Overfull
+            whole = self._letter(draft, job, excerpts, chosen, inline)
             if _size(whole, job) <= draft.limit:
                 return whole
-        nothing = self._letter(draft, job, excerpts, (False,) * len(job.streams))
+            if draft.whole:
+                raise Overfull
+        nothing = self._letter(draft, job, excerpts, (False,) * len(job.streams), None)
         room = draft.limit - len(nothing.front)
         for _ in range(_TRIES):
-            chosen = choose(job.streams, room, job.reply)
-            some = self._letter(draft, job, excerpts, chosen)
+            chosen = choose(job.streams, room, job.reply, only)
+            some = self._letter(draft, job, excerpts, chosen, inline)
             over = _size(some, job) - draft.limit
             if over <= 0:
                 return some
@@ -186,10 +215,28 @@ class Writer:
         return nothing
 
     def _letter(
-        self, draft: Draft, job: Job, excerpts: Excerpts, attached: tuple[bool, ...]
+        self,
+        draft: Draft,
+        job: Job,
+        excerpts: Excerpts,
+        attached: tuple[bool, ...],
+        inline: bytes | None,
     ) -> _Letter:
+        stdout = next((n for n, s in enumerate(job.streams) if s.role is StreamRole.STDOUT), None)
+        if stdout is None or not attached[stdout]:
+            inline = None
+        if inline is not None:
+            excerpts = Excerpts(stderr=excerpts.stderr, inline=True)
         page = self._page(draft, attached, excerpts)
-        return _Letter(front=_front(draft, job, page, attached), attached=attached)
+        front = _front(draft, job, page, attached, draft.limit)
+        return _Letter(front=front, attached=attached, inline=inline)
+
+    def _front_of(self, draft: Draft, job: Job, carried: Carried, excerpts: Excerpts) -> bytes:
+        """Write everything before the pieces of a letter of a shipment."""
+        attached = carried_fates(job, carried) if carried.pieces else (False,) * len(job.streams)
+        page = self._page(draft, attached, excerpts)
+        room = draft.limit - sum(part_size(piece.size) for piece in carried.pieces)
+        return _front(draft, job, page, attached, room)
 
 
 # What a letter says of its streams depends on which it carries, and that on the room it leaves.
@@ -202,8 +249,13 @@ _END = b"--\r\n"
 
 def _size(letter: _Letter, job: Job) -> int:
     """Return the most bytes that the whole letter can have."""
-    chosen = zip(job.streams, letter.attached, strict=True)
-    return len(letter.front) + sum(part_size(stream.size) for stream, goes in chosen if goes)
+    size = len(letter.front)
+    for stream, goes in zip(job.streams, letter.attached, strict=True):
+        if goes and stream.role is StreamRole.STDOUT and letter.inline is not None:
+            size += PART_HEAD + len(letter.inline)
+        elif goes:
+            size += part_size(stream.size)
+    return size
 
 
 # --- one part -------------------------------------------------------------------------------------
@@ -241,7 +293,7 @@ def _job_headers(draft: Draft) -> list[tuple[str, str]]:
     job = draft.job
     if job is None:
         return []
-    end = job.exit if draft.kind is LetterKind.RESULT else None
+    end = job.exit if is_result(draft) else None
     return [
         ("Mailgate-Job", job.id),
         ("Mailgate-Phase", str(job.phase)),
@@ -252,104 +304,59 @@ def _job_headers(draft: Draft) -> list[tuple[str, str]]:
 # --- several parts --------------------------------------------------------------------------------
 
 
-def _front(draft: Draft, job: Job, page: Page, attached: Sequence[bool]) -> bytes:
-    """Write everything before the streams' headers; the last boundary line is still open."""
+def _front(draft: Draft, job: Job, page: Page, attached: Sequence[bool], room: int) -> bytes:
+    """Write everything before the streams' headers; the last boundary line is still open.
+
+    The text takes no more than ``room`` bytes leave of it.
+    """
     border = mime.boundary(draft.message_id)
     delimiter = b"--" + border.encode("ascii")
     head = _headers(draft, page) + mime.header(
         "Content-Type", f'multipart/mixed;\r\n boundary="{border}"'
     )
     used = len(head) + 3 * len(delimiter) + 512
-    machine = mime.json_part(manifest(job, attached, (draft.limit - used) // 2))
-    text = words_part(draft, page, draft.limit - used - len(machine))
+    machine = mime.json_part(manifest(job, attached, (room - used) // 2, draft.carried))
+    text = words_part(draft, page, room - used - len(machine))
     return b"".join(
         (head, b"\r\n", delimiter, b"\r\n", text, delimiter, b"\r\n", machine, delimiter)
     )
 
 
 def _write_streams(
-    draft: Draft, job: Job, attached: Sequence[bool], open_stream: OpenStream, out: Out
+    draft: Draft, job: Job, letter: _Letter, open_stream: OpenStream, out: Out
 ) -> None:
     """Write the streams' parts, after the boundary line that is still open, and end the letter."""
-    delimiter = b"--" + mime.boundary(draft.message_id).encode("ascii")
-    going = [stream for stream, goes in zip(job.streams, attached, strict=True) if goes]
+    delimiter = _delimiter(draft)
+    going = [stream for stream, goes in zip(job.streams, letter.attached, strict=True) if goes]
     for stream, name in zip(going, mail_names(stream.name for stream in going), strict=True):
         out.write(b"\r\n")
-        with closing(_opened(stream, open_stream)) as source:
-            _write_stream(stream, name, source, out)
+        if letter.inline is not None and stream.role is StreamRole.STDOUT:
+            out.write(mime.inline_head(name) + letter.inline)
+        else:
+            write_stream(stream, name, open_stream, out)
         out.write(delimiter)
     out.write(_END)
 
 
-def _write_stream(stream: Stream, name: str, source: BinaryIO, out: Out) -> None:
-    digest, size = hashlib.sha256(), 0
-    block = _block(stream, source)
-    out.write(mime.stream_head(media_type(stream.name, block), name))
-    if not block:
-        # An empty body is a line, so that every reader finds the end of the header.
+def _write_pieces(
+    draft: Draft, job: Job, carried: Carried, packed: Path, open_stream: OpenStream, out: Out
+) -> None:
+    """Write what a letter of a shipment carries, as `_write_streams` does."""
+    delimiter = _delimiter(draft)
+    for piece in carried.pieces:
+        parcel = carried.shipment.parcels[piece.parcel]
+        stream = job.streams[parcel.members[0].stream]
         out.write(b"\r\n")
-    while block:
-        size += len(block)
-        if size > stream.size:
-            break
-        digest.update(block)
-        out.write(mime.base64_lines(block))
-        block = _block(stream, source)
-    if size != stream.size or digest.hexdigest() != stream.sha256:
-        message = f"the output {stream.name!r} has changed since the job ended"
-        raise Changed(message, stream=stream.name, why="changed while it was read")
+        if parcel.file is None and piece.size == parcel.size:
+            write_stream(stream, parcel.name, open_stream, out)
+        else:
+            name = piece_name(parcel, piece.offset, piece.size)
+            with closing(open_parcel(parcel, job, packed, open_stream)) as source:
+                blocks = blocks_of(stream, source, piece.offset, piece.size)
+                write_range(name, stream.name, blocks, piece.size, piece.sha256, out)
+        out.write(delimiter)
+    out.write(_END)
 
 
-def _block(stream: Stream, source: BinaryIO) -> bytes:
-    """Read a whole block, shorter only at the end: a raw file may give less at a time."""
-    try:
-        block = source.read(BLOCK)
-        while 0 < len(block) < BLOCK and (more := source.read(BLOCK - len(block))):
-            block += more
-    except OSError as error:
-        raise _unreadable(stream, error) from error
-    return block
-
-
-def _opened(stream: Stream, open_stream: OpenStream) -> BinaryIO:
-    try:
-        return open_stream(stream)
-    except Permanent as error:
-        # The job's folder has another file there, or none.
-        why = str(error)
-        raise Changed(why, stream=stream.name, why=why, detail=error.detail) from error
-    except OSError as error:
-        raise _unreadable(stream, error) from error
-
-
-def _unreadable(stream: Stream, error: OSError) -> Changed:
-    message = f"the output {stream.name!r} cannot be read"
-    return Changed(message, stream=stream.name, why="it cannot be read", detail=str(error))
-
-
-# --- excerpts -------------------------------------------------------------------------------------
-
-
-def _excerpts(job: Job, opener: OpenStream) -> Excerpts:
-    """Read the few lines that the letter shows: of a success its output, else its last errors."""
-    done, brief = job.phase is Phase.COMPLETED, job.reply is Reply.BRIEF
-    if done:
-        return Excerpts() if brief else Excerpts(stdout=_read(job, StreamRole.STDOUT, head, opener))
-    stderr = _read(job, StreamRole.STDERR, tail, opener)
-    if stderr.lines:
-        return Excerpts(stderr=stderr)
-    # Many programs complain where they print their results.
-    return Excerpts(stderr=stderr, stdout=_read(job, StreamRole.STDOUT, tail, opener))
-
-
-def _read(
-    job: Job, role: StreamRole, look: Callable[[BinaryIO], Excerpt], open_stream: OpenStream
-) -> Excerpt:
-    stream = next((stream for stream in job.streams if stream.role is role), None)
-    if stream is None:
-        return ABSENT
-    with closing(_opened(stream, open_stream)) as source:
-        try:
-            return look(source)
-        except OSError as error:
-            raise _unreadable(stream, error) from error
+def _delimiter(draft: Draft) -> bytes:
+    return b"--" + mime.boundary(draft.message_id).encode("ascii")

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import BinaryIO, TypeVar
@@ -12,14 +12,17 @@ from typing import BinaryIO, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.model import Job, LetterKind, Request, Stream, Taken, Unclear
+from mailgate.model import Carried, Job, LetterKind, Reply, Request, Stream, Taken, Unclear, Wanted
+from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
-from mailgate.reply.package import Changed
+from mailgate.reply.package import Changed, Overfull
+from mailgate.reply.ship import Shipper
+from mailgate.reply.streams import OpenStream
 from mailgate.services import Service
-from mailgate.spool import codec, files, jobs, letters
+from mailgate.spool import codec, files, jobs, letters, shipments
 from mailgate.spool.addresses import reply_address
 from mailgate.spool.codec import untagged
-from mailgate.spool.database import Site
+from mailgate.spool.database import Site, Tx
 from mailgate.spool.letters import Planned
 from mailgate.spool.store import Spool
 
@@ -61,6 +64,7 @@ class Composer:
         self._services = services
         self._spool = spool
         self._writer = writer
+        self._shipper = Shipper(writer, spool.folder.letters)
         self._opened = opened
         self._recollect = recollect
         self._secret = spool.folder.secret.read_bytes()
@@ -129,23 +133,37 @@ class Composer:
         # An answer about a job tells what came of a mail; the job may have moved since.
         has_job = plan.job and plan.kind is not LetterKind.COMMANDS
         job = jobs.fetch(self._spool.view, plan.job) if plan.job and has_job else None
-        body, size, file = await self._bytes(plan, job)
-        crash.point("reply:written")
-        await self._spool.write(
-            lambda tx: letters.composed(tx, plan.id, size=size, body=body, file=file)
-        )
-        crash.point("reply:composed")
+        made = await self._made(plan, job)
+        if isinstance(made, _Bytes):
+            crash.point("reply:written")
+            await self._spool.write(
+                lambda tx: letters.composed(
+                    tx, plan.id, size=made.size, body=made.body, file=made.file
+                )
+            )
+            crash.point("reply:composed")
+            return
+        # The letter stays PLANNED, and is composed in its turn as what it has become.
+        crash.point("reply:packed")
+        if await self._spool.write(made):
+            crash.point("reply:split")
 
-    async def _bytes(self, plan: Planned, job: Job | None) -> tuple[bytes | None, int, str | None]:
+    async def _made(self, plan: Planned, job: Job | None) -> "_Bytes | _Step":
         """Build the letter; outputs that are not what was collected are collected again."""
         tries = 0
         while True:
+            carried = shipments.carried(self._spool.view, plan)
             try:
                 # Building MIME costs tens of milliseconds a MiB.
-                return await self._in_thread(partial(self._written, plan, job))
+                return await self._in_thread(partial(self._written, plan, job, carried))
             except Changed as error:
                 if job is None:
                     raise
+                if carried is not None:
+                    await self._unmade(plan, carried, str(error))
+                    plan = replace(
+                        plan, kind=LetterKind.RESULT, shipment=None, part=None, pieces=None
+                    )
                 tries += 1
                 if tries <= _PATIENCE:
                     job = await self._collected_again(plan, job, error)
@@ -153,6 +171,12 @@ class Composer:
                     raise
                 else:
                     job = await self._without(job, error)
+
+    async def _unmade(self, plan: Planned, carried: Carried, reason: str) -> None:
+        """Give a shipment up whose outputs or packed files are not what they were."""
+        log.event("unpacked", letter=plan.id, job=plan.job, reason=reason)
+        await self._in_thread(partial(self._shipper.forget, carried.shipment))
+        await self._spool.write(lambda tx: shipments.unmake(tx, plan.id))
 
     def _hopes(self, plan: Planned) -> bool:
         """Tell whether it is too early to send the letter without what it should carry."""
@@ -180,22 +204,41 @@ class Composer:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _written(self, plan: Planned, job: Job | None) -> tuple[bytes | None, int, str | None]:
-        path = self._spool.folder.letters / f"{plan.id}.eml"
+    def _written(self, plan: Planned, job: Job | None, carried: Carried | None) -> "_Bytes | _Step":
+        """Write the letter, or say what is to become of it first: parts."""
+        draft = self._draft(plan, job, carried)
+        stream = self._stream(job)
+        try:
+            if carried is not None and draft.limit < carried.shipment.limit:
+                cuts = self._shipper.smaller(draft, stream)
+                if cuts is not None:
+                    return partial(_cut_again, letter=plan.id, cuts=cuts)
+            try:
+                return self._laid(plan, draft, stream)
+            except Overfull:
+                shipped = self._shipper.make(draft, stream)
+            if shipped is not None:
+                shipment, parts = shipped
+                return lambda tx: shipments.make(tx, plan.id, shipment, parts)
+            return self._laid(plan, replace(draft, whole=False), stream)
+        except OSError as error:
+            raise files.failed(error) from error
+
+    def _laid(self, plan: Planned, draft: Draft, stream: OpenStream) -> "_Bytes":
+        folder = self._spool.folder.letters
+        path = folder / f"{plan.id}.eml"
         out = files.Growing(path, small=SMALL)
         try:
             # Composed again, it is a new file: the old one may be a big letter for a small relay.
             path.unlink(missing_ok=True)
-            self._writer.compose(self._draft(plan, job), self._stream(job), out)
+            self._writer.compose(draft, stream, out, packed=folder)
             body = out.seal()
-        except BaseException as error:
+        except BaseException:
             out.discard()
-            if isinstance(error, OSError):
-                raise files.failed(error) from error
             raise
-        return body, out.size, path.name if body is None else None
+        return _Bytes(body=body, size=out.size, file=path.name if body is None else None)
 
-    def _stream(self, job: Job | None) -> Callable[[Stream], BinaryIO]:
+    def _stream(self, job: Job | None) -> OpenStream:
         def opened(stream: Stream) -> BinaryIO:
             if job is None:
                 message = "a letter without a job has no streams"
@@ -204,13 +247,16 @@ class Composer:
 
         return opened
 
-    def _draft(self, plan: Planned, job: Job | None) -> Draft:
+    def _draft(self, plan: Planned, job: Job | None, carried: Carried | None) -> Draft:
         thread, facts = _facts(plan)
+        wanted = Wanted()
         if job is not None:
             thread = (job.in_reply_to, job.references)
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
-            job = replace(job, phase=plan.phase or job.phase)
+            wanted = _wanted(plan, job)
+            job = replace(job, phase=plan.phase or job.phase, reply=wanted.reply, part=wanted.part)
             facts = self._about(plan, job)
+        limits = (self._config.deliver.max_size, plan.limit, wanted.part)
         return Draft(
             kind=plan.kind,
             gateway=self._config.gateway.address,
@@ -223,7 +269,11 @@ class Composer:
             reply_to=self._reply_to(plan, facts),
             job=job,
             facts=facts,
-            limit=min(self._config.deliver.max_size, plan.limit or self._config.deliver.max_size),
+            limit=min(limit for limit in limits if limit is not None),
+            only=wanted.names,
+            head=wanted.head or 0,
+            whole=wanted.reply not in {Reply.BRIEF, Reply.ATTACH},
+            carried=carried,
         )
 
     def _reply_to(self, plan: Planned, facts: Mapping[str, object]) -> str | None:
@@ -241,9 +291,36 @@ class Composer:
             return codec.load(dict, plan.facts)
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
-        if plan.kind is not LetterKind.RESULT or service is None or service.limits.work is None:
+        result = plan.kind in {LetterKind.RESULT, LetterKind.PART}
+        if not result or service is None or service.limits.work is None:
             return {}
         return {"work_limit_max": service.limits.work}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """A letter's bytes: small ones as they are, bigger ones in a file of that name."""
+
+    body: bytes | None
+    size: int
+    file: str | None
+
+
+_Step = Callable[[Tx], bool]
+"""What a letter that cannot be written as it stands waits for."""
+
+
+def _cut_again(tx: Tx, *, letter: int, cuts: Sequence[Pieces]) -> bool:
+    """Have smaller parts take a part's place, or say that they would be too many."""
+    return shipments.cut_again(tx, letter, cuts) or shipments.cut_again(tx, letter, ())
+
+
+def _wanted(plan: Planned, job: Job) -> Wanted:
+    """Return how a job's result is wanted: as it was asked for again, else as in the request."""
+    asked = codec.load(dict, plan.facts).get("wanted")
+    return (
+        codec.load(Wanted, json.dumps(asked)) if asked else Wanted(reply=job.reply, part=job.part)
+    )
 
 
 def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, object]]:

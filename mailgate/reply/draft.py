@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from mailgate.model import Job, LetterKind
+from mailgate.model import Carried, Job, LetterKind
 
 Kind = TypeVar("Kind")
 
@@ -20,9 +20,12 @@ class Draft:
     ``now`` what its sentences count from; both aware. ``limit`` is the most bytes that the whole
     letter may have.
 
-    ``job`` is set for RESULT, RECEIPT, STARTED, PROGRESS, DESTROYED, NEWS, NOTICE; None for others,
-    which answer a message. ``facts`` by kind, the optional ones in brackets; answers may have
-    ``others``, a tuple of (kind, facts), where a message to several services causes more than one:
+    ``job`` is set for RESULT, PART, RECEIPT, STARTED, PROGRESS, DESTROYED, NEWS, NOTICE; None for
+    others, which answer a message. A result may be asked for ``only`` some outputs, by name, or for
+    no more than the first ``head`` lines; ``whole``: it is not written where something would be
+    left out. ``carried`` is set for a letter of a shipment, of which each but the first is a PART.
+    ``facts`` by kind, the optional ones in brackets; answers may have ``others``, a tuple of (kind,
+    facts), where a message to several services causes more than one:
 
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
@@ -55,6 +58,10 @@ class Draft:
     job: Job | None
     facts: Mapping[str, object]
     limit: int
+    only: tuple[str, ...] = ()
+    head: int = 0
+    whole: bool = False
+    carried: Carried | None = None
 
 
 def others_of(draft: Draft) -> list[Draft]:
@@ -90,6 +97,7 @@ def checked(draft: Draft) -> None:
     """
     about_a_job = draft.kind in {
         LetterKind.RESULT,
+        LetterKind.PART,
         LetterKind.RECEIPT,
         LetterKind.STARTED,
         LetterKind.PROGRESS,
@@ -102,11 +110,16 @@ def checked(draft: Draft) -> None:
     if not about_a_job and draft.job is not None:
         raise ValueError(f"a {draft.kind} letter has no job")
     if (
-        draft.kind is LetterKind.RESULT
+        draft.kind in {LetterKind.RESULT, LetterKind.PART}
         and draft.job
         and (not draft.job.exit or not draft.job.ended)
     ):
         raise ValueError(f"job {draft.job.id} has not ended: there is no result")
+
+
+def is_result(draft: Draft) -> bool:
+    """Whether the letter tells of a job's end: its result, or a part of it."""
+    return draft.kind in {LetterKind.RESULT, LetterKind.PART}
 
 
 class Given:

@@ -33,7 +33,7 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """At most 20 lines of an output, each at most 70 columns; ``more``: there are others."""
+    """Some lines of an output (20, if not asked), each at most 70 columns; ``more``: others."""
 
     seen: Seen
     lines: tuple[str, ...] = ()
@@ -43,10 +43,10 @@ class Excerpt:
 ABSENT = Excerpt(seen=Seen.ABSENT)
 
 
-def head(source: BinaryIO) -> Excerpt:
+def head(source: BinaryIO, lines: int = LINES) -> Excerpt:
     """Read the first lines of ``source``, of which at most 64 KiB are looked at."""
     block = source.read(_BLOCK)
-    return _excerpt(block, block, whole=not source.read(1), last=False)
+    return _excerpt(block, block, whole=not source.read(1), first=lines)
 
 
 def tail(source: BinaryIO) -> Excerpt:
@@ -55,9 +55,9 @@ def tail(source: BinaryIO) -> Excerpt:
     source.seek(max(0, size - _BLOCK))
     block = source.read(_BLOCK)
     if size <= _BLOCK:
-        return _excerpt(block, block, whole=True, last=True)
+        return _excerpt(block, block, whole=True)
     # The block may begin in the middle of a line, which is then no line.
-    return _excerpt(block, block.partition(b"\n")[2] or block, whole=False, last=True)
+    return _excerpt(block, block.partition(b"\n")[2] or block, whole=False)
 
 
 def textual(block: bytes) -> bool:
@@ -65,14 +65,15 @@ def textual(block: bytes) -> bool:
     return _decodes(block) and b"\0" not in block
 
 
-def _excerpt(block: bytes, kept: bytes, *, whole: bool, last: bool) -> Excerpt:
+def _excerpt(block: bytes, kept: bytes, *, whole: bool, first: int = 0) -> Excerpt:
+    """Take the ``first`` lines of what is kept of a block; without, the last 20."""
     if not block:
         return Excerpt(seen=Seen.EMPTY)
     # An error's words are shown in whatever encoding; a result's only where they can be right.
-    if not (textual(block) or (last and not _controls(block))):
+    if not (textual(block) or (not first and not _controls(block))):
         return Excerpt(seen=Seen.BINARY)
     lines = kept.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    taken = lines[-LINES:] if last else lines[:LINES]
+    taken = lines[:first] if first else lines[-LINES:]
     return Excerpt(
         seen=Seen.LINES,
         lines=tuple(_line(line) for line in taken),

@@ -4,9 +4,9 @@ Texts are facts (``mailgate.reply.layout``): printable, never broken. A value th
 is ``""``, ``()`` or 0, never missing, so that a template can ask for it.
 """
 
-import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar, assert_never
 
@@ -18,18 +18,17 @@ from mailgate.model import (
     Reason,
     Reply,
     Request,
-    Stream,
     StreamRole,
     Taken,
     Unclear,
 )
 from mailgate.phases import Phase
 from mailgate.reply import due
-from mailgate.reply.attachments import mail_names
 from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.layout import cut, fact, printable, wrapped
+from mailgate.reply.outputs import carried_facts, outputs_of
 from mailgate.reply.package import MOST
-from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Output, Read, Setting, Tried
+from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.told import told
 from mailgate.settings.rules import GENERAL
 
@@ -58,7 +57,7 @@ def facts_of(draft: Draft, attached: Sequence[bool], excerpts: Excerpts) -> Fact
 
 def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     match draft.kind:
-        case LetterKind.RESULT:
+        case LetterKind.RESULT | LetterKind.PART:
             return _result(draft, given, attached, excerpts)
         case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.PROGRESS | LetterKind.DESTROYED:
             return _running(draft)
@@ -160,7 +159,11 @@ def _running(draft: Draft) -> Facts:
 def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     job = draft.job
     assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
-    outputs = list(_outputs(job, attached))
+    outputs = list(outputs_of(job, attached, draft.carried))
+    if excerpts.inline:
+        outputs = [
+            replace(one, inline=one.name == _name_of(job, StreamRole.STDOUT)) for one in outputs
+        ]
     kept = [one for one in outputs if not one.attached]
     kept_bytes = sum(s.size for s, goes in zip(job.streams, attached, strict=True) if not goes)
     wrote = any(stream.size for stream in job.streams)
@@ -171,6 +174,12 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         **_exit(job.exit),
         "completed": job.phase is Phase.COMPLETED,
         "brief": job.reply is Reply.BRIEF,
+        "attach": job.reply is Reply.ATTACH,
+        "part_size": f"{max(draft.limit >> 10, 1)}KiB",
+        "inline": excerpts.inline,
+        "head": draft.head,
+        "only": bool(draft.only),
+        **carried_facts(draft.carried),
         "ran": _ran(job.started, job.ended),
         "memory": fact(said.size(job.plan.memory)) if job.plan.memory else "",
         "kept_until": _moment(job.destruction),
@@ -189,31 +198,6 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "stderr_size": stderr.size if stderr and not stderr.empty else "",
         "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
     }
-
-
-def _outputs(job: Job, attached: Sequence[bool]) -> Iterator[Output]:
-    fates = list(zip(job.streams, attached, strict=True))
-    called = iter(mail_names(stream.name for stream, goes in fates if goes))
-    for stream, goes in fates:
-        own = _own_name(stream) if goes else stream.name
-        name = next(called) if goes else own
-        yield Output(
-            name=fact(own, 200),
-            size=fact(said.size(stream.size)),
-            sha256=fact(stream.sha256),
-            attached=goes,
-            called="" if name == own else fact(name, 200),
-            empty=not stream.size,
-        )
-
-
-def _own_name(stream: Stream) -> str:
-    """Return the name that the command gave a file, where another output had it before."""
-    own = stream.path.removeprefix("out/named/").removeprefix("work/")
-    stem, dot, ending = own.rpartition(".")
-    stem, ending = (stem, dot + ending) if stem else (own, "")
-    other = re.fullmatch(rf"{re.escape(stem)}-\d+{re.escape(ending)}", stream.name)
-    return own if other and stream.role is StreamRole.FILE else stream.name
 
 
 def _exit(end: Exit) -> Facts:

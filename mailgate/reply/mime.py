@@ -27,6 +27,9 @@ _IDS_MOST = 20
 # RFC 5321: a dot-string or a quoted string, a domain or an address literal; ASCII without controls.
 _LOCAL = r"""(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}|"(?:[ !#-\[\]-~]|\\[ -~]){0,64}")"""
 _DOMAIN = r"(?:[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:-]{1,64}\])"
+_ACTING = re.compile(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal would obey, or what turns text around."""
+
 _ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
 
 
@@ -212,6 +215,25 @@ def json_part(content: bytes) -> bytes:
 def stream_head(media_type: str, name: str) -> bytes:
     """Write the header of a stream's part, blank line included; ``name`` is of `mail_names`."""
     return _head(media_type, name, "base64")
+
+
+def inline_head(name: str) -> bytes:
+    """Write the header of a stream that is to be read in the mail; its body is `inline_body`'s."""
+    head = header("Content-Type", "text/plain; charset=utf-8")
+    head += header("Content-Transfer-Encoding", "quoted-printable")
+    return head + header("Content-Disposition", f"inline;\r\n {_filename(name)}") + b"\r\n"
+
+
+def inline_body(content: bytes) -> bytes | None:
+    """Write UTF-8 text as quoted-printable, byte for byte; None where it is none, or would act."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if _ACTING.search(text):
+        return None
+    lines = text.split("\n")
+    return "\r\n".join(map(_quoted, lines)).encode("ascii") + b"\r\n"
 
 
 def base64_lines(block: bytes) -> bytes:

@@ -27,19 +27,30 @@ class Changed(Transient):
         self.why = why
 
 
-def choose(streams: Sequence[Stream], limit: int, reply: Reply) -> tuple[bool, ...]:
+class Overfull(Exception):
+    """One letter cannot carry what it should as it is."""
+
+
+INLINE = 64 << 10
+"""Bytes of standard output that may stand in a letter as text; more is no pleasure to scroll."""
+
+
+def choose(
+    streams: Sequence[Stream], limit: int, reply: Reply, only: Sequence[str] = ()
+) -> tuple[bool, ...]:
     """Tell for each stream, in order, whether it is attached.
 
     Each one takes its place if it still fits into the ``limit`` bytes that the streams may take
     together, headers and encoding included; what does not fit is passed over, and a smaller one
-    after it may still go along. A brief reply takes none.
+    after it may still go along. A brief reply takes none; ``only`` names all that may go along.
     """
     if reply is Reply.BRIEF:
         return (False,) * len(streams)
     left, chosen = limit, 0
     fates: list[bool] = []
     for stream in streams:
-        fits = chosen < MOST and part_size(stream.size) <= left
+        asked = not only or stream.name in only
+        fits = asked and chosen < MOST and part_size(stream.size) <= left
         fates.append(fits)
         if fits:
             chosen += 1

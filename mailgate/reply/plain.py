@@ -11,6 +11,7 @@ from mailgate.reply.templates import Page
 
 _HEADLINES = {
     LetterKind.RESULT: "Your job has ended.",
+    LetterKind.PART: "Your job has ended: this is a further part of its result.",
     LetterKind.RECEIPT: "Your request is taken.",
     LetterKind.STARTED: "Your job has started.",
     LetterKind.PROGRESS: "Your job is running.",

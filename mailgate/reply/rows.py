@@ -8,7 +8,11 @@ from mailgate.reply.excerpt import ABSENT, Excerpt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A stream as the letter lists it; ``called``: its attachment's name, where it is another."""
+    """A stream as the letter lists it; ``called``: its attachment's name, where it is another.
+
+    ``inline``: it stands in the mail as text. ``parts``: such as ``part 2`` or ``parts 2 to 4``,
+    where the result comes in several mails.
+    """
 
     name: str
     size: str
@@ -16,6 +20,19 @@ class Output:
     attached: bool
     called: str
     empty: bool
+    inline: bool = False
+    parts: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What a letter of a shipment carries: some of the file ``of``, or the ``whole`` of it."""
+
+    name: str
+    size: str
+    whole: bool
+    of: str
+    of_size: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +82,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpts:
-    """The first lines of standard output and the last of standard error."""
+    """The first lines of standard output and the last of standard error.
+
+    ``inline``: standard output is a text part of the letter.
+    """
 
     stdout: Excerpt = ABSENT
     stderr: Excerpt = ABSENT
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

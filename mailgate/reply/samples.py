@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from mailgate.model import (
+    Carried,
     Exit,
     How,
     Identity,
@@ -12,12 +13,17 @@ from mailgate.model import (
     Job,
     JobId,
     LetterKind,
+    Member,
+    Method,
     Mistake,
+    Parcel,
+    Piece,
     Plan,
     Progress,
     Reason,
     Reply,
     Request,
+    Shipment,
     Stop,
     Stream,
     StreamRole,
@@ -94,6 +100,45 @@ def _results() -> Iterator[Sample]:
         more = _draft(LetterKind.RESULT, job, work_limit_max=timedelta(hours=4))
         yield Sample(draft=more, attached=(True, False))
         yield Sample(draft=replace(more, recipient="bob@example.org"), attached=(True, False))
+        yield Sample(draft=more, attached=(True, True), excerpts=Excerpts(inline=True))
+        yield Sample(draft=replace(more, head=50), attached=(False, False))
+        yield Sample(draft=replace(more, only=("trace.bin",)), attached=(False, True))
+        yield from _shipped(_draft(LetterKind.RESULT, job))
+
+
+def _shipped(draft: Draft) -> Iterator[Sample]:
+    """Yield letters of a shipment: alone, in parts, and where some cannot be mailed."""
+    parcels = (
+        Parcel(
+            name="alignment.fasta.gz",
+            size=90_000,
+            sha256=_SHA256,
+            file="x",
+            members=(Member(stream=0, at=0, size=90_000, method=Method.GZIP),),
+        ),
+        Parcel(
+            name="trace.bin",
+            size=90_000_000,
+            sha256=_SHA256,
+            members=(Member(stream=1, at=0, size=90_000_000),),
+            last=7,
+        ),
+    )
+    piece = Piece(parcel=1, offset=0, size=1_000_000, sha256=_SHA256)
+    for part, of, some, pieces in (
+        (1, 1, parcels[:1], (replace(piece, parcel=0, size=90_000),)),
+        (1, 7, parcels, (piece,)),
+        (1, 7, parcels[1:], (replace(piece, parcel=0),)),
+        (3, 7, parcels, (replace(piece, offset=30_000_000),)),
+        (1, 7, parcels, ()),
+        (3, 7, parcels, ()),
+    ):
+        shipment = Shipment(code="k3", limit=draft.limit, most=20, parcels=some)
+        carried = Carried(shipment=shipment, part=part, of=of, pieces=pieces)
+        kind = LetterKind.RESULT if part == 1 else LetterKind.PART
+        going = tuple(bool(pieces) and any(m.stream == n for p in some for m in p.members)
+                      for n in range(2))  # fmt: skip
+        yield Sample(draft=replace(draft, kind=kind, carried=carried), attached=going)
 
 
 def _ends() -> Iterator[Exit]:

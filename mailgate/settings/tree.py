@@ -299,7 +299,7 @@ class Deliver:
         # Below it not even the words of an answer fit.
         size("4 KiB"),
         "25 MiB",
-        doc="of one letter; outputs that do not fit are kept and named",
+        doc="of one letter; what does not fit is compressed, then sent in parts",
     )
     html: bool = key(
         boolean(),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mailgate.errors import Permanent, Transient
 from mailgate.model import MARK
+from mailgate.spool import shipments
 from mailgate.spool.database import Connection, Row, View
 from mailgate.spool.keep import NOT_ENDED
 from mailgate.spool.store import Folder, direct
@@ -117,6 +118,10 @@ def _still_missing(live: View, gone: Iterable[Row], spool: Folder, jobs: Path) -
 def _copy_letters(view: View, spool: Folder, copy: Folder) -> None:
     for row in view.each("SELECT file FROM letter WHERE file IS NOT NULL"):
         _copied(spool.letters / row["file"], copy.letters / row["file"])
+    # One that has gone is packed again.
+    for row in view.each("SELECT DISTINCT job FROM shipment"):
+        for name in shipments.files(view, row["job"]):
+            _copied(spool.letters / name, copy.letters / name)
 
 
 def _put_right(copied: Connection, copy: Folder) -> None:

@@ -9,7 +9,7 @@ from mailgate.spool.database import Row, View, moment
 HOUR = timedelta(hours=1)
 
 # Results go before what only tells of them.
-_URGENCY = "kind IN ('receipt', 'started', 'progress'), kind <> 'result'"
+_URGENCY = "kind IN ('receipt', 'started', 'progress'), kind NOT IN ('result', 'part')"
 
 
 def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> list[Letter]:

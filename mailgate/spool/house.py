@@ -51,7 +51,7 @@ def needs_folder(view: View) -> bool:
     open_ = "SELECT 1 FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
     unwritten = (
         "SELECT 1 FROM letter JOIN stream ON stream.job = letter.job"
-        " WHERE letter.state = 'PLANNED' AND letter.kind = 'result' AND stream.size > 0"
+        " WHERE letter.state = 'PLANNED' AND letter.kind IN ('result', 'part') AND stream.size > 0"
     )
     return view.one(f"{open_} LIMIT 1") is not None or view.one(f"{unwritten} LIMIT 1") is not None
 

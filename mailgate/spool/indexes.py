@@ -34,6 +34,7 @@ INDEXES = (
     "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",
     "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient, cause) WHERE job IS NULL"
     " AND message IS NOT NULL",
+    "CREATE INDEX letter_shipment ON letter (shipment, part) WHERE shipment IS NOT NULL",
     "CREATE INDEX letter_planned ON letter (id) WHERE state = 'PLANNED'",
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",

@@ -85,6 +85,7 @@ def create(tx: Tx, draft: Draft) -> None:
         plan=codec.dump(draft.plan),
         notify=codec.dump(request.notify),
         reply=request.reply,
+        part=request.part,
         created=tx.at,
         queued=None if claimed else tx.at,
         work_limit=draft.work_limit.total_seconds() if draft.work_limit else None,
@@ -364,4 +365,5 @@ def _job(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -> 
         wish=Wish(row["wish"]) if row["wish"] else None,
         held_by=row["held_by"],
         every=timedelta(seconds=row["news_every"]) if row["news_every"] else None,
+        part=row["part"],
     )

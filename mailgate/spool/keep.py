@@ -78,6 +78,7 @@ def archive(tx: Tx, expired: Sequence[JobId]) -> int:
         jobs.advance(tx, job, Event.ARCHIVE)
         letters.outlived(tx, job)
         tx.execute("DELETE FROM input WHERE job = ?", job)
+        tx.execute("DELETE FROM shipment WHERE job = ?", job)
     return len(left)
 
 
@@ -89,7 +90,16 @@ def bury(tx: Tx) -> int:
     )
     for row in old:
         tx.execute(f"DELETE FROM letter_body WHERE {_OF_LETTERS} job = ?)", row["id"])
-        for table in ("attempt", "mistake", "stream", "input", "letter", "event", "watcher"):
+        for table in (
+            "attempt",
+            "mistake",
+            "stream",
+            "input",
+            "letter",
+            "shipment",
+            "event",
+            "watcher",
+        ):
             tx.execute(f"DELETE FROM {table} WHERE job = ?", row["id"])
         tx.execute("DELETE FROM job WHERE id = ?", row["id"])
     messages = tx.all(

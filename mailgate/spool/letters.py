@@ -20,7 +20,7 @@ class Planned:
     """A letter that waits for its words. ``facts`` is JSON that the answer's kind explains.
 
     ``phase`` is the job's when the letter was planned; ``limit`` a size in bytes that the next hop
-    insists on.
+    insists on. A letter of a shipment is part ``part`` of it and carries ``pieces`` (JSON).
     """
 
     id: int
@@ -33,6 +33,9 @@ class Planned:
     phase: Phase | None
     facts: str
     limit: int | None
+    shipment: int | None = None
+    part: int | None = None
+    pieces: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +177,9 @@ def planned(view: View, *, besides: Collection[int], limit: int) -> list[Planned
             phase=Phase(row["phase"]) if row["phase"] else None,
             facts=row["facts"],
             limit=row["limit"],
+            shipment=row["shipment"],
+            part=row["part"],
+            pieces=row["pieces"],
         )
         for row in rows
     ]

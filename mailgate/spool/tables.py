@@ -5,7 +5,6 @@ beside this one: claims, partial indexes and upserts read better so, and the doo
 a fifth of what the query builder takes. Times are seconds since 1970 UTC as REAL.
 """
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 from peewee import (
@@ -18,13 +17,14 @@ from peewee import (
     FloatField,
     IntegerField,
     Model,
-    Node,
     TextField,
 )
 
-from mailgate.model import AttemptState, How, LetterKind, LetterState, Reason, Wish
+from mailgate.model import AttemptState, How, Reason, Wish
 from mailgate.phases import ENDED, Phase
 from mailgate.spool.asked import ConfirmationRow, WatcherRow
+from mailgate.spool.closed import null_or, one_of
+from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
 VERSION = 3
 """The schema's number, kept as SQLite's user_version."""
@@ -50,14 +50,6 @@ class Errand(StrEnum):
     BOUNCE = "bounce"
 
 
-def _one_of(column: str, words: Iterable[str]) -> Node:
-    return Check(f"{column} IN ({', '.join(repr(str(word)) for word in words)})")
-
-
-def _null_or(column: str, words: Iterable[str]) -> Node:
-    return Check(f"{column} IS NULL OR {column} IN ({', '.join(repr(str(w)) for w in words)})")
-
-
 class MessageRow(Model):
     """A mail that we answered 250 for; ``file`` names a big one in mail/, small ones lie in body.
 
@@ -71,7 +63,7 @@ class MessageRow(Model):
     peer = TextField(null=True)
     sender = TextField()
     address = TextField(null=True)
-    how = CharField(null=True, constraints=[_null_or("how", How)])
+    how = CharField(null=True, constraints=[null_or("how", How)])
     vouched = TextField(null=True)
     key = TextField(index=True)
     sha256 = CharField()
@@ -103,9 +95,9 @@ class ErrandRow(Model):
 
     id = AutoField()
     message = IntegerField(index=True)
-    kind = CharField(constraints=[_one_of("kind", Errand)])
+    kind = CharField(constraints=[one_of("kind", Errand)])
     recipient = TextField()
-    state = CharField(constraints=[_one_of("state", ErrandState)])
+    state = CharField(constraints=[one_of("state", ErrandState)])
     reason = TextField(null=True)
     released = IntegerField(default=0)
     unread = IntegerField(constraints=[SQL("DEFAULT 0")])
@@ -145,11 +137,12 @@ class JobRow(Model):
     owner = TextField()
     how = CharField()
     label = TextField(null=True)
-    phase = CharField(constraints=[_one_of("phase", Phase)])
+    phase = CharField(constraints=[one_of("phase", Phase)])
     parameters = TextField()
     plan = TextField()
     notify = TextField()
     reply = CharField()
+    part = IntegerField(null=True)
     created = FloatField()
     queued = FloatField(null=True)
     work_limit = FloatField(null=True)
@@ -163,7 +156,7 @@ class JobRow(Model):
     started = FloatField(null=True)
     ended = FloatField(null=True)
     destruction = FloatField(null=True)
-    reason = CharField(null=True, constraints=[_null_or("reason", Reason)])
+    reason = CharField(null=True, constraints=[null_or("reason", Reason)])
     code = IntegerField(null=True)
     signal = IntegerField(null=True)
     words = TextField(default="")
@@ -174,7 +167,7 @@ class JobRow(Model):
     news_every = FloatField(null=True)
     news_due = FloatField(null=True)
     noticed = FloatField(null=True)
-    wish = CharField(null=True, constraints=[_null_or("wish", Wish)])
+    wish = CharField(null=True, constraints=[null_or("wish", Wish)])
     held_by = TextField(null=True)
 
     class Meta:
@@ -231,7 +224,7 @@ class MistakeRow(Model):
     id = AutoField()
     job = CharField(index=True)
     at = FloatField()
-    reason = CharField(constraints=[_one_of("reason", Reason)])
+    reason = CharField(constraints=[one_of("reason", Reason)])
     words = TextField()
 
     class Meta:
@@ -245,7 +238,7 @@ class AttemptRow(Model):
     job = CharField()
     number = IntegerField()
     engine = CharField()
-    state = CharField(constraints=[_one_of("state", AttemptState)])
+    state = CharField(constraints=[one_of("state", AttemptState)])
     native = TextField(null=True)
     work_limit = FloatField(null=True)
     wanted = FloatField(null=True)
@@ -257,56 +250,6 @@ class AttemptRow(Model):
     class Meta:
         table_name = "attempt"
         indexes = ((("job", "number"), True),)
-
-
-class LetterRow(Model):
-    """A letter to one recipient. ``cause`` makes an event's letter unique; answers have no job.
-
-    One that WAITs without bytes, in letter_body or in ``file``, is composed again when it is due.
-    """
-
-    id = AutoField()
-    job = CharField(null=True)
-    message = IntegerField(null=True)
-    cause = TextField()
-    kind = CharField(constraints=[_one_of("kind", LetterKind)])
-    recipient = TextField()
-    sender = TextField()
-    tag = CharField(null=True, unique=True)
-    message_id = TextField(unique=True)
-    state = CharField(constraints=[_one_of("state", LetterState)])
-    facts = TextField(default="{}")
-    phase = CharField(null=True)
-    planned = FloatField()
-    composed = FloatField(null=True)
-    next_try = FloatField(null=True)
-    tries = IntegerField(default=0)
-    refusals = IntegerField(default=0)
-    bounces = IntegerField(constraints=[SQL("DEFAULT 0")])
-    waited = FloatField(default=0)
-    last_words = TextField(default="")
-    size = IntegerField(null=True)
-    limit = IntegerField(null=True)
-    file = TextField(null=True)
-    sent = FloatField(null=True)
-    noted = FloatField(null=True)
-
-    class Meta:
-        table_name = "letter"
-        constraints = [
-            Check("(sender = '') = (tag IS NULL)"),
-            Check("(state = 'WAITING') <= (size IS NOT NULL AND next_try IS NOT NULL)"),
-        ]
-
-
-class LetterBodyRow(Model):
-    """The bytes of a small composed letter."""
-
-    letter = IntegerField(primary_key=True)
-    bytes = BlobField()
-
-    class Meta:
-        table_name = "letter_body"
 
 
 class EventRow(Model):
@@ -329,7 +272,7 @@ class TallyRow(Model):
     id = AutoField()
     subject = TextField()
     at = FloatField()
-    how = CharField(constraints=[_one_of("how", How)])
+    how = CharField(constraints=[one_of("how", How)])
     jobs = IntegerField()
     bytes = IntegerField()
 
@@ -361,6 +304,7 @@ TABLES = (
     AttemptRow,
     LetterRow,
     LetterBodyRow,
+    ShipmentRow,
     EventRow,
     TallyRow,
     HouseRow,

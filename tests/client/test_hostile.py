@@ -86,7 +86,9 @@ def test_streams_swapped_are_damage(read) -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        {"mailgate": 2},
+        {"mailgate": 3},
+        {"mailgate": 2, "parcels": [{"name": "a", "size": -1, "sha256": "0" * 64}]},
+        {"mailgate": 2, "pieces": [{"parcel": 1, "name": "a", "size": 1, "sha256": "0" * 64}]},
         {"mailgate": "\x1b[31m\n"},
         {"mailgate": None},
         {"id": 7},
@@ -108,8 +110,8 @@ def test_a_machine_part_that_is_wrong_is_named(read, document: dict) -> None:
 
 
 def test_a_later_format_asks_for_a_later_accat(read) -> None:
-    ran = read(bytes(Result(document={"mailgate": 2})))
-    _refused(ran, b"job.json is of format 2; this accat knows 1: update it")
+    ran = read(bytes(Result(document={"mailgate": 3})))
+    _refused(ran, b"job.json is of format 3; this accat knows 2: update it")
 
 
 def _with_json(written: bytes) -> bytes:

@@ -1,13 +1,15 @@
 """The daemon dies at every point where something is committed or done, and nothing is lost or doubled."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.client.replies import within
 from tests.crash.proof import deliver, mail_of, prepare, prove
-from tests.daemon import ROOT, Gateway, eventually, running
+from tests.daemon import ROOT, Gateway, attached, eventually, request, running, shell
 from tests.receive.mailboxes import count, table
 from tests.servers import Dovecot, dovecot
 
@@ -17,6 +19,7 @@ ELSEWHERE = {
     "purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
     "imap:moved", "run:claimed", "run:limited", "clean:unconfirmed", "clean:asked",
     "notice:planned",
+    "reply:packed", "reply:split",
 }  # fmt: skip
 
 
@@ -109,3 +112,31 @@ def test_a_crash_on_the_way_out_of_a_mailbox_loses_and_doubles_nothing(
 
 def returned(mail: bytes) -> bytes:
     return b"Return-Path: <ada@example.org>\n" + mail
+
+
+@pytest.mark.parametrize(
+    "point", ["reply:packed", "reply:split", "reply:written@4", "deliver:sent@3", "commit:after@9"]
+)
+def test_a_crash_between_parts_loses_and_doubles_none(gateway: Gateway, point: str) -> None:
+    more = 'printf "%s" "$MAILGATE_JOB"; head -c 150000 /dev/urandom; seq 90000 > seq.txt'
+    gateway.service("parts", shell(more, '[output]\nfiles = ["*.txt"]'))
+    gateway.configure(max_size="60 KiB")
+    gateway.start(wait=False, MAILGATE_CRASH=point)
+    eventually(lambda: gateway.ready() or not gateway.alive)
+    gateway.send(request("parts"))
+    gateway.died()
+    gateway.start()
+    eventually(lambda: gateway.results() and not gateway.unsent(), 60, gateway.logged)
+    results = gateway.results()
+    numbers = [json.loads(attached(x)["job.json"])["part"] for x in results]
+    assert len({str(x["Message-ID"]) for x in results}) == len(results) == numbers[0]["of"]
+    assert {part["number"] for part in numbers} == set(range(1, len(results) + 1))
+    assert len({part["shipment"] for part in numbers}) == 1
+    (folder,) = gateway.spool.glob("jobs/*/*")
+    for name, path in (("stdout", "out/stdout"), ("seq.txt", "work/seq.txt")):
+        done = within("--name", name, gateway.outgoing / "ada@example.org")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == (folder / path).read_bytes()
+    # The packed file goes with its job.
+    (packed,) = (gateway.spool / "letters").iterdir()
+    assert packed.name.startswith(folder.name)

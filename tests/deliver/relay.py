@@ -45,6 +45,9 @@ class Script:
     mails: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    most: int = 1 << 40
+    patience: int = 0
+    refused: list[bytes] = field(default_factory=list)
     hangs: bool = False
     stop: Callable[[], object] = lambda: None
     hired: list[SmtpCourier] = field(default_factory=list)
@@ -82,7 +85,12 @@ class Script:
             await self._say(writer, line if line in self.says else verb)
             if verb == "DATA" and self._answer("DATA").startswith("354"):
                 await self._hear(reader, writer)
-                await self._say(writer, "DOT")
+                # "BIG" is the answer to what is over ``most`` bytes, once ``patience`` are in.
+                if len(self.mails[-1]) > self.most and len(self.mails) > self.patience:
+                    self.refused.append(self.mails.pop())
+                    await self._say(writer, "BIG")
+                else:
+                    await self._say(writer, "DOT")
 
     async def _hear(self, reader, writer) -> None:
         content = b""

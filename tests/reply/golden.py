@@ -1,21 +1,27 @@
 """The letters that are kept, byte for byte, in tests/data/replies."""
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
 from mailgate.commands import registry
 from mailgate.model import (
     Answer,
+    Carried,
     Exit,
     Input,
     Job,
     LetterKind,
+    Member,
     Mistake,
+    Parcel,
+    Piece,
     Plan,
     Progress,
     Reason,
     Reply,
     Request,
+    Shipment,
     Taken,
     Unclear,
     Understood,
@@ -86,6 +92,17 @@ def _results() -> dict[str, Written]:
             stream("run/trajectory.dcd", bytes(40_000)),
             letter={"limit": 20_000},
         ),
+        "result-packed": _shipped(1, 1),
+        "result-part-1": _shipped(1, 3),
+        "result-part-3": _shipped(3, 3),
+        "result-part-kept": _shipped(3, 3, kept=True),
+        "result-inline": result(
+            DONE,
+            out("größe = 12 µm\n.\nFrom here\n".encode(), "Ergebnis.txt"),
+            err(b""),
+            reply=Reply.INLINE,
+        ),
+        "result-head": result(DONE, *whole, reply=Reply.BRIEF, letter={"head": 3}),
         "result-names": result(
             DONE,
             out("größe\t12 µm\n".encode(), "Ergebnis für Ada.txt"),
@@ -97,6 +114,43 @@ def _results() -> dict[str, Written]:
             stream("配列.fasta", b">A\r\nMKV\r\n"),
         ),
     }
+
+
+def _shipped(part: int, of: int, *, kept: bool = False) -> Written:
+    """A letter of a shipment: an alignment, and noise that was cut into three."""
+    noise = bytes(range(256)) * 40
+    size = len(noise) // 3 if of > 1 else len(noise)
+    made = result(
+        DONE, out(_ALIGNMENT, "alignment.fasta"), err(b""), stream("run/noise.bin", noise)
+    )
+    assert made.draft.job
+    streams = made.draft.job.streams
+    parcels = tuple(
+        Parcel(
+            name=one.name.rpartition("/")[2],
+            size=one.size,
+            sha256=one.sha256,
+            members=(Member(stream=n, at=0, size=one.size),),
+            last=of if n == 2 else 1,
+        )
+        for n, one in enumerate(streams)
+    )
+    start = (part - 1) * size
+    digest = hashlib.sha256(noise[start : start + size]).hexdigest()
+    pieces = [Piece(parcel=2, offset=start, size=size, sha256=digest)]
+    if part == 1:
+        pieces = [
+            Piece(parcel=n, offset=0, size=s.size, sha256=s.sha256)
+            for n, s in enumerate(streams[:2])
+        ] + pieces
+    carried = Carried(
+        shipment=Shipment(code="8746eb7ceccc89dc", limit=9000, most=20, parcels=parcels),
+        part=part,
+        of=of,
+        pieces=() if kept else tuple(pieces),
+    )
+    kind = LetterKind.RESULT if part == 1 else LetterKind.PART
+    return replace(made, draft=replace(made.draft, kind=kind, carried=carried))
 
 
 def _ends() -> dict[str, Written]:

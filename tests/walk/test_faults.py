@@ -3,6 +3,7 @@
 Each time: nothing is lost, nothing is done twice, the log says what, and it goes on by itself.
 """
 
+import gzip
 import json
 import os
 import select
@@ -413,7 +414,7 @@ def test_a_refused_letter_waits_for_the_operator_with_the_relays_words(gateway: 
         eventually(lambda: gateway.logged("held"), 30, gateway.logged)
         (line,) = gateway.run("queue").stdout.decode().splitlines()
         assert line.endswith(r"550 5.7.1 \x1b[31mno mail from you")
-        assert "1 try" in line
+        assert "1 tries" in line
         assert ADA in line
         says.clear()
         assert gateway.run("queue", "--retry", line.split()[0]).returncode == 0
@@ -440,7 +441,7 @@ def test_a_relay_that_takes_only_small_mails_gets_a_smaller_one(gateway: Gateway
     assert len(sent) <= 20000
     letter = read(sent)
     assert attached(letter)["stderr.txt"] == b"a few words\n"
-    assert "stdout.txt" not in attached(letter)
+    assert gzip.decompress(attached(letter)["stdout.txt.gz"]) == bytes(300000)
     assert "stdout.txt" in text_of(letter)
     told = gateway.run("explain", str(mail["Message-ID"])).stdout.decode()
     assert f"planned as {letter['Message-ID']}" in told

@@ -427,14 +427,16 @@ def test_little_free_disk_is_answered_452_and_the_session_stays_open(gateway: Ga
 
 
 def test_outputs_too_big_to_mail_are_kept_and_named(gateway: Gateway) -> None:
-    gateway.configure(max_size="100 KiB")
-    gateway.service("big", shell("head -c 1000000 /dev/zero"))
+    gateway.configure(max_size="40 KiB")
+    gateway.service("big", shell("head -c 1000000 /dev/urandom | tee copy"))
     gateway.start()
     gateway.send(request("big"))
     (letter,) = gateway.await_results(1)
     assert "stdout.txt" not in attached(letter)
     assert "stdout.txt" in text_of(letter)
-    assert hashlib.sha256(bytes(1000000)).hexdigest() in text_of(letter)
+    (copy,) = gateway.spool.glob("jobs/*/*/work/copy")
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() in text_of(letter)
+    assert "\n  results stdout.txt\n" in text_of(letter)
 
 
 def test_progress_is_kept_and_mailed_to_who_asked(gateway: Gateway) -> None:

@@ -1,0 +1,72 @@
+"""What a result says of its outputs: which go along, under what names, in which parts."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mailgate import said
+from mailgate.model import Carried, Job, Parcel, Piece, Stream, StreamRole
+from mailgate.reply.attachments import mail_names
+from mailgate.reply.layout import fact
+from mailgate.reply.manifest import piece_name
+from mailgate.reply.rows import Cut, Output
+
+
+def carried_facts(carried: Carried | None) -> dict[str, object]:
+    """Return what a result says of the shipment that its letter is of."""
+    if carried is None:
+        return {"part": 1, "parts": 1, "packed": False, "pieces": (), "unmailable": False}
+    parcels = carried.shipment.parcels
+    return {
+        "part": carried.part,
+        "parts": carried.of,
+        "packed": any(parcel.file for parcel in parcels),
+        "pieces": tuple(_piece(parcels[piece.parcel], piece) for piece in carried.pieces),
+        "unmailable": not carried.pieces,
+    }
+
+
+def _piece(parcel: Parcel, piece: Piece) -> Cut:
+    return Cut(
+        name=fact(piece_name(parcel, piece.offset, piece.size), 200),
+        size=fact(said.size(piece.size)),
+        whole=piece.size == parcel.size,
+        of=fact(parcel.name, 200),
+        of_size=fact(said.size(parcel.size)),
+    )
+
+
+def outputs_of(job: Job, attached: Sequence[bool], carried: Carried | None) -> Iterator[Output]:
+    """Yield a row for each of a job's streams: ``attached`` tells of each whether it goes along."""
+    fates = list(zip(job.streams, attached, strict=True))
+    places = {m.stream: p for p in carried.shipment.parcels for m in p.members} if carried else {}
+    plain = iter(mail_names(stream.name for stream, goes in fates if goes))
+    for number, (stream, goes) in enumerate(fates):
+        parcel = places.get(number)
+        own = _own_name(stream) if goes else stream.name
+        name = next(plain) if goes else own
+        if parcel is not None and goes:
+            name = parcel.name
+        yield Output(
+            name=fact(own, 200),
+            size=fact(said.size(stream.size)),
+            sha256=fact(stream.sha256),
+            attached=goes,
+            called="" if name == own else fact(name, 200),
+            empty=not stream.size,
+            parts=_parts(parcel) if carried and carried.of > 1 and parcel else "",
+        )
+
+
+def _parts(parcel: Parcel) -> str:
+    if parcel.first == parcel.last:
+        return fact(f"part {parcel.first}")
+    return fact(f"parts {parcel.first} to {parcel.last}")
+
+
+def _own_name(stream: Stream) -> str:
+    """Return the name that the command gave a file, where another output had it before."""
+    own = stream.path.removeprefix("out/named/").removeprefix("work/")
+    stem, dot, ending = own.rpartition(".")
+    stem, ending = (stem, dot + ending) if stem else (own, "")
+    other = re.fullmatch(rf"{re.escape(stem)}-\d+{re.escape(ending)}", stream.name)
+    return own if other and stream.role is StreamRole.FILE else stream.name

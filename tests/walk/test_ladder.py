@@ -1,0 +1,199 @@
+"""Results of any size, from a real daemon into a Maildir or to a relay, and out again by accat."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client.replies import mbox, within
+from tests.daemon import (
+    ADA,
+    TRUE,
+    Gateway,
+    attached,
+    eventually,
+    read,
+    request,
+    running,
+    shell,
+    text_of,
+)
+from tests.deliver.relay import Script, relay_beside
+
+FILES = '[output]\nfiles = ["*.txt", "*.bin"]'
+NOISE = "head -c 150000 /dev/urandom; echo words >&2; seq 60000 > seq.txt"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path) as made:
+        made.service("noise", shell(NOISE, FILES))
+        made.service("text", shell("seq 5000"))
+        yield made
+
+
+def folder_of(gateway: Gateway) -> Path:
+    (folder,) = gateway.spool.glob("jobs/*/*")
+    return folder
+
+
+def all_sent(gateway: Gateway) -> None:
+    eventually(lambda: gateway.results() and not gateway.unsent(), 60, gateway.logged)
+
+
+def comes_back(gateway: Gateway, *mails: object) -> None:
+    folder = folder_of(gateway)
+    for name, path in (("stdout", "out/stdout"), ("seq.txt", "work/seq.txt")):
+        done = within("--name", name, *mails)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == (folder / path).read_bytes()
+
+
+def test_what_is_over_the_limit_comes_in_parts_and_back(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.configure(max_size="60 KiB")
+    gateway.start()
+    mail = request("noise")
+    gateway.send(mail)
+    all_sent(gateway)
+    letters = gateway.results()
+    assert 3 < len(letters) <= 20
+    for letter in letters:
+        assert (letter["Mailgate-Phase"], letter["Mailgate-Exit"]) == ("COMPLETED", "0")
+        assert letter["In-Reply-To"] == mail["Message-ID"]
+    assert len({str(x["Message-ID"]) for x in letters}) == len(letters)
+    comes_back(gateway, gateway.outgoing / ADA)
+    box = tmp_path / "mbox"
+    box.write_bytes(mbox(*[path.read_bytes() for path in reversed(gateway.saved())]))
+    comes_back(gateway, box)
+    (first,) = [x for x in letters if b"part 1 of" in str(x["Subject"]).encode()]
+    assert attached(first)["stderr.txt"] == b"words\n"
+    # An operator's purge takes what was packed with the job.
+    assert [x.name[:12] for x in (gateway.spool / "letters").iterdir()] == [folder_of(gateway).name]
+
+
+@pytest.mark.parametrize(
+    ("wish", "names"),
+    [
+        ("", {"job.json", "stdout.txt", "stderr.txt"}),
+        ("reply: inline\n", {"job.json", "stderr.txt"}),
+        ("reply: attach\n", {"job.json", "stdout.txt", "stderr.txt"}),
+        ("reply: brief\n", {"job.json"}),
+        ("reply: parts=1MiB\n", {"job.json", "stdout.txt", "stderr.txt"}),
+    ],
+)
+def test_a_small_result_is_one_letter_however_it_is_wanted(
+    gateway: Gateway, wish: str, names: set[str]
+) -> None:
+    gateway.start()
+    gateway.send(request("text", wish))
+    all_sent(gateway)
+    (letter,) = gateway.results()
+    assert json.loads(attached(letter)["job.json"])["mailgate"] == 1
+    found = {name for name in attached(letter) if name in names}
+    assert found == names
+    if "inline" in wish:
+        assert "below, as text" in text_of(letter)
+    if "brief" not in wish:
+        done = within(gateway.outgoing / ADA)
+        assert done.stdout == (folder_of(gateway) / "out/stdout").read_bytes()
+
+
+def test_mails_of_a_size_are_that_small(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(request("noise", "reply: parts=40KiB\n"))
+    all_sent(gateway)
+    assert len(gateway.saved()) > 4
+    assert all(path.stat().st_size <= 40 << 10 for path in gateway.saved())
+    comes_back(gateway, gateway.outgoing / ADA)
+
+
+def test_attachments_alone_stay_in_one_mail_and_the_rest_is_named(gateway: Gateway) -> None:
+    gateway.configure(max_size="60 KiB")
+    gateway.start()
+    gateway.send(request("noise", "reply: attach\n"))
+    all_sent(gateway)
+    (letter,) = gateway.results()
+    assert "stdout.txt" not in attached(letter)
+    assert "\n  results stdout.txt\n  results\n" in text_of(letter)
+
+
+def test_a_link_is_answered_with_what_there_is_instead(gateway: Gateway) -> None:
+    gateway.service("true", TRUE)
+    gateway.start()
+    gateway.send(request("true", "reply: link\n"))
+    (letter,) = gateway.await_letters(1)
+    words = " ".join(text_of(letter).split())
+    assert "results cannot be fetched by a link here" in words
+    assert "parts=300KiB" in words
+    assert gateway.jobs() == []
+
+
+def by(gateway: Gateway, relay: Script) -> None:
+    gateway.configure(
+        courier='courier = "smtp"\nretry = ["1s"]',
+        more=f'[deliver.smtp]\nhost = "127.0.0.1"\nport = {relay.port}\n',
+        max_size="100 KiB",
+    )
+
+
+def saved(folder: Path, mails: list[bytes]) -> list[Path]:
+    folder.mkdir()
+    for number, mail in enumerate(mails):
+        (folder / f"{number}.eml").write_bytes(mail)
+    return sorted(folder.iterdir())
+
+
+def test_a_relay_with_a_size_gets_parts_of_that_size(gateway: Gateway, tmp_path: Path) -> None:
+    with relay_beside({"EHLO": "250-relay\r\n250 SIZE 50000"}) as relay:
+        by(gateway, relay)
+        gateway.start()
+        gateway.send(request("noise"))
+        eventually(lambda: relay.mails and not gateway.unsent(), 60, gateway.logged)
+    assert all(len(mail) <= 50_000 for mail in relay.mails)
+    # None is cut for less than it must be.
+    assert len(relay.mails) <= 14
+    comes_back(gateway, *saved(tmp_path / "mails", relay.mails))
+
+
+@pytest.mark.parametrize("words", ["552 5.3.4 too big", "550 5.2.3 too long", "554 5.7.0 no"])
+def test_a_refusal_in_the_middle_cuts_what_is_refused_and_repeats_nothing(
+    gateway: Gateway, tmp_path: Path, words: str
+) -> None:
+    # The relay names no SIZE, takes two parts as they are, and then only smaller ones.
+    with relay_beside({"EHLO": "250 relay", "BIG": words}) as relay:
+        relay.most, relay.patience = 70_000, 2
+        by(gateway, relay)
+        gateway.start()
+        gateway.send(request("noise"))
+        eventually(lambda: relay.mails and not gateway.unsent(), 60, gateway.logged)
+    assert relay.refused
+    assert sum(len(mail) > 70_000 for mail in relay.mails) in (1, 2)
+    names = [str(read(mail)["Message-ID"]) for mail in relay.mails]
+    assert len(set(names)) == len(names)
+    pieces = [
+        (piece["parcel"], piece["offset"], piece["size"])
+        for mail in relay.mails
+        for piece in json.loads(attached(read(mail))["job.json"])["pieces"]
+    ]
+    for parcel in {name for name, _, _ in pieces}:
+        at = 0
+        for _, offset, size in sorted(one for one in pieces if one[0] == parcel):
+            assert offset == at
+            at += size
+    comes_back(gateway, *saved(tmp_path / "mails", relay.mails))
+
+
+def test_a_relay_that_takes_hardly_anything_gets_a_letter_that_says_what_is_kept(
+    gateway: Gateway,
+) -> None:
+    with relay_beside({"EHLO": "250 relay", "BIG": "552 5.3.4 too big"}) as relay:
+        relay.most = 18_000
+        by(gateway, relay)
+        gateway.start()
+        gateway.send(request("noise"))
+        eventually(lambda: relay.mails and not gateway.unsent(), 60, gateway.logged)
+    told = [read(mail) for mail in relay.mails]
+    assert any("kept" in text_of(letter) for letter in told)
+    assert any("results parts=" in text_of(letter) for letter in told)
+    assert len(relay.mails) <= 20
