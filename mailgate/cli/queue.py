@@ -57,7 +57,7 @@ def _list(view: View, deliver: Deliver) -> None:
             letter.recipient,
             letter.kind,
             letter.job,
-            f"{letter.tries} tries",
+            "1 try" if letter.tries == 1 else f"{letter.tries} tries",
             letter.next_try,
             _capped(letter, caps, deliver, now) or letter.last_words,
         )

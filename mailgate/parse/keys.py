@@ -21,8 +21,7 @@ from mailgate.settings.units import duration
 LABEL = 100
 """Characters of a label that are kept."""
 
-# Where a key and its sign must stand in a line; a longer key is prose.
-_HEAD = 120
+_HEAD = 120  # Where a key and its sign must stand in a line; a longer key is prose.
 # Quotation marks and dashes are whatever word processors make of them.
 _LINE = re.compile(
     r"""[\s\u200b\ufeff"'“”‘’„«»]*([^\W_][\w\s.\-‐-―−"'“”‘’„«»]{0,60}?)\s*[:=：＝]"""
@@ -348,10 +347,10 @@ def _often(value: str) -> timedelta:
 def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
     try:
         reply, part = reply_kind(value)
-    except ValueError as error:
-        raise _WrongError(shown(str(error), 200)) from error
-    said = f"mails of at most {size(part)}" if part else f"a {reply} reply"
-    return replace(general, reply=reply, part=part), said
+    except ValueError as why:
+        raise _WrongError(shown(str(why), 200)) from why
+    told = f"mails of at most {size(part)}" if part else f"a {reply} reply"
+    return replace(general, reply=reply, part=part), told
 
 
 def _watch(general: General, value: str, _: Service) -> tuple[General, str]:

@@ -129,6 +129,7 @@ def test_a_crash_before_the_answers_is_mended_by_handing_over_again(tmp_path: Pa
         with peer(house.folder / "lmtp.sock") as talk:
             told = talk.hand_over(mail(message_id="<1@example.org>"), *to)
         assert set(told.values()) == {""}
+        assert house.died() == -9
         house.start()
         with peer(house.folder / "lmtp.sock") as talk:
             told = talk.hand_over(mail(message_id="<1@example.org>"), *to)

@@ -414,7 +414,7 @@ def test_a_refused_letter_waits_for_the_operator_with_the_relays_words(gateway: 
         eventually(lambda: gateway.logged("held"), 30, gateway.logged)
         (line,) = gateway.run("queue").stdout.decode().splitlines()
         assert line.endswith(r"550 5.7.1 \x1b[31mno mail from you")
-        assert "1 tries" in line
+        assert "1 try" in line
         assert ADA in line
         says.clear()
         assert gateway.run("queue", "--retry", line.split()[0]).returncode == 0
