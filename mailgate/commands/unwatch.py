@@ -10,7 +10,7 @@ from mailgate.spool import watchers
 from mailgate.spool.database import Tx
 
 usage = ("unwatch", "unwatch bob@example.org")
-meant_by = ("unsubscribe", "remove")
+meant_by = ("unsubscribe", "unnotify")
 
 _TAKES = "an address such as bob@example.org, or nothing"
 
