@@ -369,8 +369,7 @@ def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
 def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
     yes = is_yes(value)
     if yes is None:
-        message = f'"{shown(value)}" is neither yes nor no'
-        raise _WrongError(message)
+        raise _WrongError(f'"{shown(value)}" is neither yes nor no')
     return replace(general, dry_run=yes), "only say what would run" if yes else "run it"
 
 
