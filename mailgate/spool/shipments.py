@@ -160,6 +160,12 @@ def pieces_of(view: View, shipment: int, part: int) -> Pieces:
     return codec.load(tuple[Piece, ...], row["pieces"]) if row else NONE
 
 
+def wanted_of(view: View, shipment: int) -> dict[str, object]:
+    """Return the facts of a shipment's letters: how it was wanted, if that was asked for."""
+    row = view.one("SELECT facts FROM letter WHERE shipment = ? ORDER BY id LIMIT 1", shipment)
+    return codec.load(dict, row["facts"]) if row else {}
+
+
 def again(tx: Tx, job: JobId, cause: str, *, shipment: int, part: int, pieces: Pieces) -> None:
     """Make the letter that was just planned for ``cause`` a copy of a part of a shipment."""
     tx.execute(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,50 @@ def test_a_relay_that_takes_hardly_anything_gets_a_letter_that_says_what_is_kept
     assert any("kept" in text_of(letter) for letter in told)
     assert any("results parts=" in text_of(letter) for letter in told)
     assert len(relay.mails) <= 20
+
+
+def ask(gateway: Gateway, letter: EmailMessage, *lines: str) -> None:
+    """Answer a letter about a job, as a person would."""
+    mail = request("x", "\n".join(lines) + "\n")
+    del mail["To"]
+    mail["To"] = str(letter["Reply-To"])
+    mail["In-Reply-To"] = str(letter["Message-ID"])
+    gateway.send(mail)
+
+
+def test_results_come_again_as_they_are_asked_for(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.configure(max_size="60 KiB")
+    gateway.start()
+    gateway.send(request("noise"))
+    all_sent(gateway)
+    first = gateway.results()[0]
+    of = len(gateway.results())
+    third = next(x for x in gateway.saved() if b"part 3 of" in x.read_bytes())
+    third.unlink()
+    assert b"part 3 of" in within(gateway.outgoing / ADA).stderr
+    lines = ["results part 3", "results stderr.txt", "results head 4", "results as attachments"]
+    ask(gateway, first, *lines, "results nothing.txt", "results part 99")
+    eventually(lambda: len(gateway.saved()) == of + 4 and not gateway.unsent(), 60, gateway.logged)
+    comes_back(gateway, gateway.outgoing / ADA)
+    answer = next(x for x in gateway.letters() if x["Mailgate-Exit"] is None)
+    assert "4 done, 2 errors" in str(answer["Subject"])
+    assert "there is no output nothing.txt" in " ".join(text_of(answer).split())
+    texts = [text_of(x) for x in gateway.results()]
+    assert any("Its first lines are below" in words for words in texts)
+    assert len({str(x["Message-ID"]) for x in gateway.letters()}) == len(gateway.letters())
+    # What nobody else may see nobody else is sent.
+    assert not (gateway.outgoing / "bob@example.org").exists()
+
+
+def test_results_are_not_mailed_once_they_are_gone(gateway: Gateway) -> None:
+    gateway.service("text", shell("seq 5000", '[limits]\nkeep = "1s"'))
+    gateway.start()
+    gateway.send(request("text"))
+    all_sent(gateway)
+    (result,) = gateway.results()
+    eventually(
+        lambda: gateway.run("purge").returncode == 0 and gateway.jobs()[0]["phase"] == "ARCHIVED"
+    )
+    ask(gateway, result, "results")
+    (answer,) = [x for x in gateway.await_letters(2) if x["Mailgate-Exit"] is None]
+    assert "outputs are gone" in text_of(answer)
