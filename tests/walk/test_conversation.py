@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import ROOT, request
+from tests.daemon import ROOT, attached, request, text_of
 from tests.servers import require
 from tests.walk.site import ADA, Site, site
 
@@ -53,6 +53,42 @@ def asked(**headers: str) -> EmailMessage:
 
 def is_result(mail: EmailMessage) -> bool:
     return mail["Mailgate-Exit"] is not None
+
+
+def accat(*words: str | Path) -> tuple[int, bytes, str]:
+    """Run accat as a person does: its status, output and words."""
+    done = subprocess.run([*ACCAT, *words], cwd=ROOT, capture_output=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_a_person_talks_with_a_job_from_its_request_to_its_results(
+    place: Site, tmp_path: Path
+) -> None:
+    place.send(asked(bytes="300000", nap="600", notify="receipt", label="first"))
+    receipt = place.await_letter(lambda mail: mail["Mailgate-Phase"] is not None)
+    job = receipt["Mailgate-Job"]
+
+    status = place.talk(receipt, "status", "extend 7d")
+    assert status["Subject"] == f"[job {job}] 2 done"
+    assert "EXECUTING" in text_of(status) or "QUEUED" in text_of(status)
+
+    stopped = place.talk(status, "cancel", "make me a tea")
+    assert stopped["Subject"] == f"[job {job}] 1 done, 1 error"
+    ended = place.await_letter(is_result)
+    assert (ended["Mailgate-Job"], ended["Mailgate-Exit"]) == (job, "cancelled")
+
+    place.talk(ended, "rerun", "nap: 0", "reply: parts=64KiB")
+    parts = place.await_letters(5, lambda mail: is_result(mail) and mail["Mailgate-Job"] != job)
+    again = parts[0]["Mailgate-Job"]
+    status, out, told = accat("--job", again, place.boxes.folder / "mail/ada")
+    assert (status, out) == (0, expected(300000)), told
+
+    place.talk(parts[0], "results as attachments")
+    whole = place.await_letter(
+        lambda mail: "bytes.bin" in attached(mail) and len(attached(mail)["bytes.bin"]) == 300000
+    )
+    (tmp_path / "whole.eml").write_bytes(whole.as_bytes())
+    assert accat(tmp_path / "whole.eml")[:2] == (0, expected(300000))
 
 
 def test_fetchmail_pipes_a_result_from_the_mailbox_into_accat(place: Site, tmp_path: Path) -> None:
