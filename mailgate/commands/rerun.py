@@ -157,6 +157,7 @@ def _request(asked: Asked, job: Job, service: Service, staged: Sequence[Staged])
         every=general.every if "notify" in seen else job.every,
         watch=general.watch,
         reply=general.reply if "reply" in seen else job.reply,
+        part=general.part if "reply" in seen else job.part,
         dry_run=general.dry_run,
     )
 

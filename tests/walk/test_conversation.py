@@ -84,11 +84,13 @@ def test_a_person_talks_with_a_job_from_its_request_to_its_results(
     assert (status, out) == (0, expected(300000)), told
 
     place.talk(parts[0], "results as attachments")
-    whole = place.await_letter(
-        lambda mail: "bytes.bin" in attached(mail) and len(attached(mail)["bytes.bin"]) == 300000
-    )
+    whole = place.await_letter(lambda mail: mail["Mailgate-Job"] == again and is_whole(mail))
     (tmp_path / "whole.eml").write_bytes(whole.as_bytes())
     assert accat(tmp_path / "whole.eml")[:2] == (0, expected(300000))
+
+
+def is_whole(mail: EmailMessage) -> bool:
+    return attached(mail).get("bytes.bin") == expected(300000)
 
 
 def test_fetchmail_pipes_a_result_from_the_mailbox_into_accat(place: Site, tmp_path: Path) -> None:
