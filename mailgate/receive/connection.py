@@ -100,8 +100,7 @@ class Connection(aiosmtpd.smtp.SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the talk."""
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else HERE
+        self.peer = _peer(transport.get_extra_info("peername"))
         reason = self._admit(self)
         super().connection_made(transport)
         if reason:
@@ -237,3 +236,14 @@ class Connection(aiosmtpd.smtp.SMTP):
         log.event(
             "failed", door=self._terms.door, at=at, peer=self.peer, error=repr(error), where=where
         )
+
+
+def _peer(name: object) -> str | None:
+    """Return the address that a client counts as; None where the kernel does not tell.
+
+    A unix socket's name is a string. TCP has none for a client that has hung up already: what it
+    said can still be read, and comes from nobody, least of all from this machine.
+    """
+    if isinstance(name, tuple):
+        return str(name[0])
+    return None if name is None else HERE

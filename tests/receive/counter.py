@@ -203,10 +203,13 @@ async def converse(port: int, words: bytes) -> list[str]:
 
 
 class Wire(asyncio.Transport):
-    """A transport whose pieces arrive exactly as they were cut."""
+    """A transport whose pieces arrive exactly as they were cut.
 
-    def __init__(self, peer: str = "192.0.2.7") -> None:
-        super().__init__({"peername": (peer, 40000)})
+    ``peer`` "" is a unix socket's, None one that the kernel does not tell any more.
+    """
+
+    def __init__(self, peer: str | None = "192.0.2.7") -> None:
+        super().__init__({"peername": (peer, 40000) if peer else peer})
         self.session: Session | None = None
         self.heard = bytearray()
         self.closing = False

@@ -386,7 +386,20 @@ async def test_one_client_has_a_quarter_of_the_sessions_unless_it_is_trusted(
     await again.session.talk
 
 
-async def entered(opened: SmtpDoor, peer: str) -> Wire:
+@pytest.mark.parametrize(
+    ("name", "peer", "near"),
+    [("127.0.0.1", "127.0.0.1", True), ("", "127.0.0.1", True), (None, None, False)],
+)
+async def test_a_client_that_no_address_is_known_of_is_not_this_machine(
+    counter: Counter, name: str | None, peer: str | None, near: bool
+):
+    wire = await entered(SmtpDoor(counter, Listen(), "gate.mg.test"), name)
+    assert (wire.session.peer, wire.session.near) == (peer, near)
+    wire.close()
+    await wire.session.talk
+
+
+async def entered(opened: SmtpDoor, peer: str | None) -> Wire:
     """A client from another machine, as the door meets it."""
     loop = asyncio.get_running_loop()
     wire = Wire(peer)
