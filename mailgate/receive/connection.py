@@ -146,8 +146,8 @@ class Connection(aiosmtpd.smtp.SMTP):
     async def _handle_client(self) -> None:
         try:
             await self._converse()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # The client went without QUIT.
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # The client went without QUIT, or broke TLS; the desk's troubles were answered.
         except asyncio.CancelledError:
             self._writer.transport.abort()
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import smtplib
 import ssl
 import subprocess
@@ -169,6 +170,19 @@ async def test_clients_in_a_handshake_count_as_sessions(counter: Counter, files:
             await asyncio.sleep(0)
         assert (await converse(opened.port, b""))[0][:3] == "421"
         writer.close()
+
+
+async def test_what_breaks_tls_is_no_failure_of_ours(
+    counter: Counter, files: Path, capsys: pytest.CaptureFixture[str]
+):
+    async with door(counter, files) as opened:
+        async with client(opened, files) as talk:
+            wire = talk.writer.get_extra_info("socket")
+            os.write(wire.fileno(), b"this is no TLS\r\n")
+            assert await talk.reply() == ""
+        while opened._sessions:
+            await asyncio.sleep(0)
+    assert "failed" not in capsys.readouterr().err
 
 
 async def test_stopping_waits_for_no_handshake(counter: Counter, files: Path):
