@@ -1,6 +1,7 @@
 """The streams' bytes in a letter, block by block, each checked against what was recorded of it."""
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import BinaryIO, Protocol
@@ -24,7 +25,12 @@ OpenStream = Callable[[Stream], BinaryIO]
 
 
 def opened(stream: Stream, open_stream: OpenStream) -> BinaryIO:
-    """Open a stream; raises Changed where it is not what was recorded, or is gone."""
+    """Open a stream; raises Changed where it is not what was recorded, or is gone.
+
+    One that was empty is not looked for: most standard errors are, and each look costs.
+    """
+    if not stream.size:
+        return io.BytesIO()
     try:
         return open_stream(stream)
     except Permanent as error:
