@@ -84,22 +84,23 @@ def ask(tx: Tx, terms: Terms, *, message: int, recipient: str, job: JobId | None
 
 def ask_due(tx: Tx, terms: Terms) -> int:
     """Plan the letters that may go out by now. Returns how many."""
-    rows = tx.all(
-        "SELECT * FROM confirmation WHERE asked IS NULL AND answered IS NULL AND until > ?"
-        " ORDER BY made LIMIT ?",
-        tx.at,
-        BATCH,
-    )
-    return sum(_ask(tx, terms, row) for row in rows)
-
-
-def _ask(tx: Tx, terms: Terms, row: Row) -> bool:
     since = tx.at - _DAY
-    recent = "SELECT COUNT(*) FROM confirmation WHERE asked > ?"
-    if tx.count(recent, since) >= terms.letters:
-        return False
-    if tx.count(f"{recent} AND address = ?", since, row["address"]):
-        return False
+    left = terms.letters - tx.count("SELECT COUNT(*) FROM confirmation WHERE asked > ?", since)
+    # One an address: what waits for its next day keeps nobody else waiting, however much it is.
+    rows = tx.all(
+        "SELECT *, MIN(made) FROM confirmation AS c WHERE asked IS NULL AND answered IS NULL"
+        " AND until > ? AND NOT EXISTS (SELECT 1 FROM confirmation WHERE address = c.address"
+        " AND asked > ?) GROUP BY address ORDER BY made LIMIT ?",
+        tx.at,
+        since,
+        max(min(left, BATCH), 0),
+    )
+    for row in rows:
+        _ask(tx, terms, row)
+    return len(rows)
+
+
+def _ask(tx: Tx, terms: Terms, row: Row) -> None:
     until = tx.at + terms.within.total_seconds()
     tx.execute(
         "UPDATE confirmation SET asked = ?, until = ? WHERE token = ?", tx.at, until, row["token"]
@@ -114,7 +115,6 @@ def _ask(tx: Tx, terms: Terms, row: Row) -> bool:
         # No thread: a Message-ID is the stranger's words.
         facts={"answers": [{"kind": LetterKind.CONFIRM, "facts": facts}]},
     )
-    return True
 
 
 def _address(tx: Tx, token: str) -> str:

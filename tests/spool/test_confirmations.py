@@ -114,6 +114,14 @@ def test_an_address_is_asked_once_in_a_day_then_for_what_waits_still(spool: Conn
     assert asked(spool) == ["Ada@example.org", "bob@example.org", "ADA@example.org"]
 
 
+def test_much_that_waits_in_one_name_keeps_nobody_else_waiting(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        for number in range(keep.BATCH + 1):
+            confirmations.ask(tx, TERMS, message=number, recipient="eve@example.org")
+        confirmations.ask(tx, TERMS, message=keep.BATCH + 1, recipient="ada@example.org")
+    assert asked(spool) == ["eve@example.org", "ada@example.org"]
+
+
 def test_no_more_letters_ask_in_a_day_than_the_operator_wants(spool: Connection) -> None:
     few = Terms(within=timedelta(days=3), letters=2)
     with spool.transaction() as tx:
