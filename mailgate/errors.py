@@ -11,6 +11,7 @@
     │   └── Automatic           550 5.7.1   65
     ├── Transient           we (or the sender's server) try again    451 4.3.0   75
     │   ├── NoSpace             452 4.3.1   75
+    │   ├── Crowded             452 4.3.1   75
     │   └── Unreachable         our own next hop is away; its time does not count
     └── Permanent           the operator must look                   554 5.3.0   70
         ├── BadConfig                                                78
@@ -106,6 +107,13 @@ class Transient(MailgateError):
 
 class NoSpace(Transient):
     """Less disk is free than the operator wants kept free."""
+
+    smtp_code = 452
+    smtp_status = "4.3.1"
+
+
+class Crowded(Transient):
+    """Mail that waits to be confirmed has the room that it may have; other mail is taken."""
 
     smtp_code = 452
     smtp_status = "4.3.1"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailgate.errors import NoSpace, Transient
+from mailgate.errors import Crowded, Transient
 from mailgate.model import How, Identity, JobId
 from mailgate.spool import quotas, returned
 from mailgate.spool.database import Tx, View, moment
@@ -97,7 +97,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
 
     Raises
     ------
-    Transient, NoSpace
+    Transient, Crowded
         It is unconfirmed, and too much waits to be confirmed already.
     """
     if mail.room is not None:
@@ -159,7 +159,7 @@ def _check_room(view: View, room: Room, size: int) -> None:
         raise Transient(message)
     if row["size"] + size > room.size:
         message = f"the mails {waiting} take too much room; try again later"
-        raise NoSpace(message)
+        raise Crowded(message)
 
 
 def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:

@@ -15,6 +15,7 @@ from mailgate import log
 from mailgate.config import Config, ImapDoor, load
 from mailgate.desk import Counter, Desk
 from mailgate.receive.imap.door import ImapDoor as Door
+from mailgate.receive.imap.reception import Reception
 from mailgate.services import load_all
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, Spool
@@ -86,6 +87,11 @@ class House:
             yield
         finally:
             await door.stop(timedelta(seconds=grace))
+
+    def reception(self) -> Reception:
+        """The desk as the one mailbox's thread sees it."""
+        (door,) = self.config.imap
+        return Reception(self._counter, door)
 
     def taken(self) -> list[str]:
         """The Message-IDs of what was taken, in that order, as often as it was."""

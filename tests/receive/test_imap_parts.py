@@ -18,8 +18,9 @@ from mailgate.receive.imap.envelope import envelope
 from mailgate.receive.imap.errors import Lost, NoLogin, Stopped
 from mailgate.receive.imap.line import Line
 from mailgate.receive.imap.memory import ENOUGH, Memory
+from mailgate.receive.imap.reception import Word
 from mailgate.receive.imap.token import missing, token
-from tests.receive.mailboxes import door_of, house, table
+from tests.receive.mailboxes import door_of, house, raw, table
 
 # --- envelopes --------------------------------------------------------------------------------------
 
@@ -91,6 +92,13 @@ def test_a_mailbox_is_a_hop_of_the_sites_own_and_trusted_only_where_the_operator
     assert found("From: a@b").peer is None
     assert not found("From: a@b").trusted
     assert found("From: a@b", trusted=True).trusted
+
+
+async def test_strangers_mail_that_must_wait_keeps_nobody_elses_waiting(tmp_path: Path) -> None:
+    terms = '[trust]\nunknown = "confirm"\nconfirm_size = "1 B"\n'
+    async with house(tmp_path, table(143, trust=False) + terms) as it:
+        words = await it.reception().take({1: raw()})
+    assert words == {1: Word.LATER}
 
 
 # --- tokens -----------------------------------------------------------------------------------------

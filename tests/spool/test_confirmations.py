@@ -7,7 +7,7 @@ import pytest
 
 from mailgate.config import Config, load
 from mailgate.desk.confirming import Confirming, confirm
-from mailgate.errors import NoSpace, Transient
+from mailgate.errors import Crowded, Transient
 from mailgate.model import How, Identity, JobId, LetterKind, Plan, Request, Staged
 from mailgate.phases import Phase
 from mailgate.services import load_all
@@ -81,8 +81,9 @@ def confirmed(tx: Tx, word: str, config: Config, *, services: Path | None = None
 def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Connection) -> None:
     with spool.transaction() as tx:
         mail.accept(tx, claimed("<1@x>", size=60))
-        with pytest.raises(NoSpace):
+        with pytest.raises(Crowded) as crowded:
             mail.accept(tx, claimed("<2@x>", size=60))
+        assert crowded.value.smtp_reply.startswith("452 4.3.1 ")
         mail.accept(tx, claimed("<3@x>"))
         mail.accept(tx, claimed("<4@x>"))
         with pytest.raises(Transient, match="too many") as raised:
