@@ -6,24 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import eventually, request, text_of
+from tests.daemon import eventually, text_of
 from tests.servers import require
 from tests.walk.site import ADA, Site, site
 from tests.walk.terminal import Terminal, terminal
-
-NAP = """\
-command = ["sleep", "{seconds}"]
-[parameter.seconds]
-type = "integer"
-default = 600
-[access]
-allow = ["*@mg.test"]
-"""
+from tests.walk.test_conversation import SERVICE, accat, expected
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path / "gate", {"nap": NAP}) as running:
+    with site(tmp_path / "gate", {"bytes": SERVICE}) as running:
         yield running
 
 
@@ -51,30 +43,52 @@ def neomutt(place: Site, folder: Path) -> Iterator[Terminal]:
         yield window
 
 
-def test_a_job_is_asked_about_and_cancelled_from_neomutt(place: Site, tmp_path: Path) -> None:
-    mail = request("nap", "notify: receipt\nlabel: siesta\n", sender=ADA)
-    mail.replace_header("To", "nap@gate.mg.test")
-    place.send(mail)
-    receipt = place.await_letter(lambda came: came["Mailgate-Job"] is not None)
-    job = receipt["Mailgate-Job"]
+def test_a_job_is_talked_about_from_neomutt_from_its_request_to_its_results(
+    place: Site, tmp_path: Path
+) -> None:
     with neomutt(place, tmp_path) as window:
+        _ask(window, tmp_path, "bytes@gate.mg.test", "bytes: 200000\nnap: 600\nnotify: receipt\n")
+        receipt = place.await_letter(lambda came: came["Mailgate-Job"] is not None)
+        job = receipt["Mailgate-Job"]
         window.shows(f"[job {job}]")
-        _reply(window, tmp_path, "status\n")
-        answer = place.await_letter(lambda came: "1 done" in str(came["Subject"]))
-        assert answer["Subject"] == f"[job {job}] 1 done"
+        _reply(window, tmp_path, "status\nextend 7d\n")
+        answer = place.await_letter(lambda came: came["Subject"] == f"[job {job}] 2 done")
         assert "EXECUTING" in text_of(answer)
-        window.shows("1 done")
+        window.shows("2 done")
         _reply(window, tmp_path, "cancel\nplease\n")
-        place.await_letter(lambda came: "1 done, 1 error" in str(came["Subject"]))
+        place.await_letter(lambda came: came["Subject"] == f"[job {job}] 1 done, 1 error")
         place.await_letter(lambda came: came["Mailgate-Exit"] == "cancelled")
+        window.shows("cancelled")
+        _reply(window, tmp_path, "rerun\nnap: 0\nreply: parts=64KiB\n")
+        parts = place.await_letters(
+            4, lambda came: came["Mailgate-Exit"] == "0" and came["Mailgate-Job"] != job
+        )
         window.type("q")
         window.ended()
+    mailbox = place.boxes.folder / "mail/ada"
+    assert accat("--job", parts[0]["Mailgate-Job"], mailbox)[:2] == (0, expected(200000))
+
+
+def _ask(window: Terminal, folder: Path, to: str, words: str) -> None:
+    """Write a new mail."""
+    (folder / "words").write_text(words)
+    window.shows("NeoMutt")
+    window.type("m")
+    window.shows("To:")
+    window.type(to, "Enter")
+    window.shows("Subject:")
+    window.type("please", "Enter")
+    _send(window)
 
 
 def _reply(window: Terminal, folder: Path, words: str) -> None:
-    """Reply to the mail under the cursor."""
+    """Reply to the mail under the cursor, the newest."""
     (folder / "words").write_text(f"{words}\n")
-    window.type("r")
+    window.type("End", "r")
+    _send(window)
+
+
+def _send(window: Terminal) -> None:
     window.shows("y:Send")
     window.type("y")
     eventually(lambda: "y:Send" not in window.screen(), 30, window.screen)
