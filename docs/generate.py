@@ -140,9 +140,14 @@ others are as in [requests.md](requests.md).
 
 def mail_commands() -> str:
     """Return docs/mail-commands.md: every command with its help."""
-    rows = [f"| {' '.join(f'`{u}`' for u in c.usage)} | {c.summary} |" for c in registry.every()]
+    rows = [f"| {_lines(c.usage)} | {c.summary} |" for c in registry.every()]
     helps = [line for command in registry.every() for line in _help(command)]
     return _page(MAIL_COMMANDS, "| write | what it does |", "| --- | --- |", *rows, "", *helps)
+
+
+def _lines(usage: tuple[str, ...]) -> str:
+    """Show a command's lines in one cell of a table: of one with lines below it the first."""
+    return " ".join(f"`{line}`" for line in dict.fromkeys(u.partition("\n")[0] for u in usage))
 
 
 def _help(command: registry.Command) -> Iterator[str]:
