@@ -73,6 +73,11 @@ def test_nothing_is_left_to_do_in_the_code() -> None:
     assert found == []
 
 
+def test_no_conflict_is_left_unresolved() -> None:
+    mark = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+    assert [str(file) for file in tracked() if mark.search(_text(file))] == []
+
+
 def test_no_test_replaces_what_it_tests() -> None:
     replaced = re.compile(r"unittest\.mock|mock\.patch|monkeypatch\.setattr")
     tests = [file for file in tracked() if "tests" in file.parts and file.suffix == ".py"]
