@@ -47,9 +47,15 @@ _SWEEP = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class _Watch:
-    """A living script: a pidfd that becomes readable when it ends."""
+    """A living script: a pidfd that becomes readable when it ends.
+
+    ``process`` was pinned after its start was told; whether it was the script still is known only
+    once it is ``sure``.
+    """
 
     pinned: int
+    process: int
+    sure: bool
     since: float
 
 
@@ -113,7 +119,8 @@ class Local:
         process, ours = await self._crew.do(launched, self._launch, folder, start, lay_out)
         if ours:
             full = len(self._watches) >= self._most_watched
-            self._watch(start.token, -1 if full else self._pinned(process))
+            pinned = -1 if full else self._pinned(process)
+            self._watch(start.token, pinned, process, sure=False)
             # A little later than due.
             self._later("started", _STARTED_AFTER * 1.1)
         return NativeId(str(process))
@@ -146,6 +153,14 @@ class Local:
             The script is just starting, or cannot be told.
         """
         watch = self._watches.get(attempt.token)
+        if watch is not None and not watch.sure:
+            # Looks into /proc.
+            watch.sure = await asyncio.to_thread(is_script, watch.process, folder, attempt.number)
+            # It may have ended meanwhile, and its descriptor be another's.
+            watch = self._watches.get(attempt.token)
+            if watch is not None and not watch.sure:
+                self._gone(attempt.token)
+                watch = None
         if watch is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(watch.pinned, why)
@@ -226,10 +241,10 @@ class Local:
             self._later("unwatched", _UNWATCHED)
         if strange[:free]:
             # Found after a restart: reads a small file of each.
-            for token, pinned in await asyncio.to_thread(self._find, strange[:free]):
-                self._watch(token, pinned)
+            for token, pinned, process in await asyncio.to_thread(self._find, strange[:free]):
+                self._watch(token, pinned, process, sure=True)
 
-    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int]]:
+    def _find(self, attempts: Sequence[tuple[Folder, Attempt]]) -> list[tuple[Token, int, int]]:
         """Pin the scripts of attempts that somebody else started (in a thread)."""
         found = []
         for folder, attempt in attempts:
@@ -240,7 +255,7 @@ class Local:
             if pinned >= 0 and not is_script(process, folder, attempt.number):
                 os.close(pinned)
                 pinned = -1
-            found.append((attempt.token, pinned))
+            found.append((attempt.token, pinned, process or 0))
         return found
 
     def _pinned(self, process: int) -> int:
@@ -254,14 +269,15 @@ class Local:
             pass
         return -1
 
-    def _watch(self, token: Token, pinned: int) -> None:
+    def _watch(self, token: Token, pinned: int, process: int, *, sure: bool) -> None:
         if pinned < 0:
             self._later("unwatched", _UNWATCHED)
             return
         if token in self._watches:
             os.close(pinned)
             return
-        self._watches[token] = _Watch(pinned=pinned, since=time.monotonic())
+        since = time.monotonic()
+        self._watches[token] = _Watch(pinned=pinned, process=process, sure=sure, since=since)
         asyncio.get_running_loop().add_reader(pinned, self._gone, token)
 
     def _unwatch(self, token: Token) -> None:

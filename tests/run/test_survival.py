@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,7 +17,10 @@ from mailgate.hands import Hands
 from mailgate.model import Exit, Plan, Reason, Token
 from mailgate.run.sandbox import Confinement, Unconfined
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
-from tests.run.yard import Handle, Yard, handle, job_id, under, until
+from mailgate.run.steps import launched
+from tests.run.yard import Handle, Here, Yard, handle, job_id, under, until
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -167,6 +171,32 @@ async def test_what_a_killed_gateway_left_of_ended_attempts_is_ended_and_nothing
         assert left.wait(10) == -signal.SIGKILL
         assert alive.poll() is None
         alive.kill()
+
+
+class Late(Here):
+    """Tells of each start a number that has become a stranger's meanwhile."""
+
+    def __init__(self, stranger: int) -> None:
+        self._stranger = stranger
+
+    async def do(self, work: Callable[..., T], *args: object, **kwargs: object) -> T:
+        """Call it."""
+        came = await super().do(work, *args, **kwargs)
+        return (self._stranger, True) if work is launched else came  # type: ignore[return-value]
+
+
+async def test_a_process_that_got_the_scripts_number_hears_no_signal(
+    open_yard: Callable[..., Yard],
+) -> None:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            yard = open_yard(crew=Late(stranger.pid))
+            job = await yard.start("sleep", "600")
+            await yard.engine.cancel(job.folder, job.attempt)
+            assert (await yard.end(job)).reason is Reason.CANCELLED
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 # --- without pidfds -------------------------------------------------------------------------------
