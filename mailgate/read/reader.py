@@ -22,8 +22,8 @@ _AHEAD = 100
 _OPEN = 32
 # What cannot be written down now is read again after this, in seconds.
 _AGAIN = 5.0
-# Somebody else may have killed the process, or the machine for want of memory: not the mail's fault
-# the first time.
+# Somebody else may have killed the process or the machine stopped it, for want of memory or asleep:
+# not the mail's fault the first time.
 _LIVES = 2
 
 
@@ -35,7 +35,8 @@ class Process:
         self._companion = Companion("mailgate.read.worker", setup)
 
     async def read(self, order: Order) -> Reading | Unread | Delayed:
-        """Have a mail read. A mail that stalls the process, or kills it twice, is Unread."""
+        """Have a mail read. A mail that stalls or kills two processes is Unread."""
+        reason = ""
         for _ in range(_LIVES):
             try:
                 await self._companion.start()
@@ -45,11 +46,11 @@ class Process:
                 answer = await self._companion.ask(packed(order), longest=self._time_limit)
                 break
             except TimeoutError:
-                return Unread(reason=f"reading it took over {self._time_limit:g} s")
+                reason = f"reading it took over {self._time_limit:g} s"
             except (OSError, EOFError):
-                continue
+                reason = "reading it killed the reading process"
         else:
-            return Unread(reason="reading it killed the reading process")
+            return Unread(reason=reason)
         if isinstance(answer, Reading | Unread | Delayed):
             return answer
         message = f"the reading process said {type(answer)}"

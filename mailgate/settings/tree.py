@@ -215,7 +215,7 @@ class Read:
 
     workers: int = key(integer(1, _MOST_WORKERS), 1, doc="how many read at once")
     time_limit: timedelta = key(
-        duration(), "20s", doc="for one mail; one that takes longer goes to hold"
+        duration(), "20s", doc="for one mail; one that takes longer twice goes to hold"
     )
     memory: int = key(size("128 MiB"), "1 GiB", doc="the most address space a worker may take")
 

@@ -639,7 +639,9 @@ class Trap:
             os.close(opened)
 
 
-def test_a_mail_that_stalls_its_reading_is_held_and_the_next_one_is_read(gateway: Gateway) -> None:
+def test_a_mail_that_stalls_its_reading_twice_is_held_and_the_next_one_is_read(
+    gateway: Gateway,
+) -> None:
     gateway.configure(more='[read]\ntime_limit = "2s"\n')
     trap = Trap(gateway)
     gateway.start()
@@ -655,6 +657,19 @@ def test_a_mail_that_stalls_its_reading_is_held_and_the_next_one_is_read(gateway
     trap.place.unlink()
     assert gateway.run("hold", "release", line.split()[0]).returncode == 0
     prove_once(gateway, 2)
+
+
+def test_a_mail_whose_reading_was_stopped_once_is_read_by_another_process(
+    gateway: Gateway,
+) -> None:
+    gateway.configure(more='[read]\ntime_limit = "2s"\n')
+    gateway.start()
+    (before,) = eventually(lambda: readers(gateway))
+    os.kill(before, signal.SIGSTOP)
+    gateway.send(posted(), to="once@gate.example.org")
+    prove_once(gateway, 1)
+    assert before not in readers(gateway)
+    assert gateway.logged("held") == ""
 
 
 def test_a_mail_that_kills_its_reading_twice_is_held_and_the_next_one_is_read(
