@@ -22,16 +22,16 @@ def sender(header: Header) -> str:
     """
     fields = header.all("from")
     if not fields:
-        raise Refusal("The mail has no From header: send it again with one.")
+        raise Refusal("The mail has no From header: one must name its sender.")
     if len(fields) > 1:
-        raise Refusal(f"The mail has {len(fields)} From headers: send it again with one.")
+        raise Refusal(f"The mail has {len(fields)} From headers: one alone must name its sender.")
     if len(fields[0]) > MAX_FROM:
         raise Refusal(f"The From header is longer than {MAX_FROM} characters.")
     boxes = list(header.from_mailboxes())
     if not boxes:
-        raise Refusal("The From header holds no address: send the mail again with one.")
+        raise Refusal("The From header holds no address: it must name the mail's sender.")
     if len(boxes) > 1:
-        raise Refusal("The From header names more than one address: send the mail again with one.")
+        raise Refusal("The From header names more than one address: it must name one sender alone.")
     if not fields[0].replace("\t", " ").isprintable():
         raise Refusal("The From header holds characters that cannot be printed.")
     if boxes[0].flaw:

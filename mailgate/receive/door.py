@@ -1,6 +1,7 @@
 """What an SMTP and an LMTP door have in common: it listens, and holds the sessions."""
 
 import asyncio
+import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
@@ -64,11 +65,23 @@ class Door:
         self._stopping = False
 
     async def listen(self, host: str, port: int, *, tls_first: bool = False) -> int:
-        """Listen, and return the port. Raises OSError where the address cannot be had."""
+        """Listen, and return the port.
+
+        Raises
+        ------
+        OSError
+            The address cannot be had; it stands in ``filename``.
+        """
         loop = asyncio.get_running_loop()
         # asyncio finds and binds the addresses, and lets nobody in: where no more files can be
         # opened its server warns of that for every place in the backlog, again and again.
-        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        try:
+            bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        except OSError as error:
+            # asyncio's words are for programmers; a name that is not found has no errno.
+            number = error.errno or 0
+            words = os.strerror(number) if number > 0 else str(error.strerror)
+            raise OSError(number, words, f"{host}:{port}") from error
         taken = [listener.dup() for listener in bound.sockets]
         bound.close()
         for listener in taken:

@@ -1,5 +1,6 @@
 """Every configured door, opened."""
 
+import errno
 import socket
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
@@ -35,12 +36,13 @@ async def opened(config: Config, counter: Counter) -> list[Door]:
     doors: list[Door] = []
     if (listen := config.smtp) is not None:
         smtp = SmtpDoor(counter, listen, host, trusted=networks)
-        await _started(smtp.start(), f"{listen.host}:{listen.port}")
+        await _started(smtp.start(), f"{listen.host}:{listen.port}", "listen.smtp")
         log.event("listening", door="smtp", host=listen.host, port=smtp.port, tls=smtp.port_tls)
         doors.append(smtp)
     if (hand := config.lmtp) is not None:
         lmtp = LmtpDoor(counter, hand, host, trusted=networks)
-        port = await _started(lmtp.start(), str(hand.socket or f"{hand.host}:{hand.port}"))
+        at = str(hand.socket or f"{hand.host}:{hand.port}")
+        port = await _started(lmtp.start(), at, "listen.lmtp")
         at = str(hand.socket) if port is None else hand.host
         log.event("listening", door="lmtp", host=at, port=port)
         doors.append(lmtp)
@@ -61,9 +63,15 @@ def reload(doors: Sequence[Door]) -> None:
             door.reload()
 
 
-async def _started(starting: Awaitable[T], at: str) -> T:
+async def _started(starting: Awaitable[T], at: str, table: str) -> T:
     try:
         return await starting
     except OSError as error:
+        at = error.filename or at
         message = f"cannot listen on {at}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            message = (
+                f"cannot listen on {at}, where another program listens, perhaps a gateway that runs"
+                f" already: end it, or name another address in [{table}]"
+            )
         raise Permanent(message) from error

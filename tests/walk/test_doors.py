@@ -243,6 +243,18 @@ def test_users_and_certificate_are_read_again_at_a_hangup_and_no_broken_ones(off
     assert may_log_in(BOB)
 
 
+def test_a_port_that_is_taken_is_told_with_its_address_and_the_mend(tmp_path: Path):
+    with running(tmp_path) as made, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        made.config.write_text(made.config.read_text().replace("port = 0", f"port = {port}"))
+        done = made.run("serve")
+    assert done.returncode == 70
+    assert done.stderr.decode().splitlines()[-1] == (
+        f"mailgate: cannot listen on 127.0.0.1:{port}, where another program listens, perhaps a"
+        " gateway that runs already: end it, or name another address in [listen.smtp]"
+    )
+
+
 def test_check_tells_a_certificate_that_cannot_be_used_and_users_that_nobody_made(office: Gateway):
     (office.folder / "users").unlink()
     told = office.run("check").stderr.decode()
