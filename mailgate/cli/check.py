@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -119,6 +119,7 @@ def _look_at_services(found: Found, config: Config) -> None:
         return
     if not found.services:
         found.warnings.append(f"there is no service in {config.gateway.services}")
+    found.warnings += _unlimited(found.services.values())
     for service in found.services.values():
         found.warnings += [f"{service.name}: {escaped(words)}" for words in warnings(service)]
         if service.network and any(network.is_loopback for network in config.trust.networks):
@@ -126,6 +127,13 @@ def _look_at_services(found: Found, config: Config) -> None:
                 f"{service.name}: network is true, and [trust] networks holds this machine: its"
                 " jobs can send requests in anybody's name"
             )
+
+
+def _unlimited(services: Iterable[Service]) -> Iterator[str]:
+    """Yield one line for all services whose jobs may fill the disk."""
+    names = sorted(service.name for service in services if service.limits.disk is None)
+    if names:
+        yield f"[limits] disk is not set: a job of these may fill the disk: {', '.join(names)}"
 
 
 def _look_at_templates(found: Found, config: Config) -> None:

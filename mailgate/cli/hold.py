@@ -1,13 +1,14 @@
 """mailgate hold: see what was taken but not acted on, and release or delete it; or hold a job.
 
-A line each: id (the log's message=), time, sender, Message-ID or SHA-256, reason.
+A line each, below a heading at a terminal: id (the log's message=), time, sender, Message-ID or
+SHA-256, reason.
 """
 
 import sys
 
 from mailgate.cli import commanding
 from mailgate.cli.looking import spool_of
-from mailgate.cli.options import add_config, complain, line, parser, whole
+from mailgate.cli.options import add_config, complain, line, listing, parser, whole
 from mailgate.config import load_places
 from mailgate.log import escaped
 from mailgate.spool import holds
@@ -15,6 +16,7 @@ from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
 
 _NONE = 1
+_HEADING = ("id", "taken", "sender", "Message-ID or SHA-256", "reason")
 _ACTIONS = frozenset({"list", "show", "release", "delete", "-h", "--help"})
 _DONE = {
     "release": "is released: the daemon reads it and acts on it, at its next start if it is down",
@@ -57,8 +59,8 @@ def _names_a_job(words: list[str]) -> bool:
 
 
 def _list(connection: Connection) -> int:
-    for mail in holds.held(connection.view):
-        line(mail.id, mail.taken, mail.sender, mail.key, mail.reason)
+    rows = ((m.id, m.taken, m.sender, m.key, m.reason) for m in holds.held(connection.view))
+    listing(_HEADING, rows)
     return 0
 
 

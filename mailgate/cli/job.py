@@ -37,6 +37,7 @@ def run(words: list[str]) -> int:
 def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
     return {
         **job_facts(job),
+        "vouched": jobs.vouched(view, job),
         "folder": _place(folder),
         "errors": [{"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors],
         "streams": [
@@ -86,6 +87,8 @@ def _letter(letter: letters.Queued) -> tuple[object, ...]:
 
 def _plain(view: View, job: Job) -> dict[str, object]:
     facts = job_facts(job)
+    if by := jobs.vouched(view, job):
+        facts["how"] = f"{job.owner.how} ({by})"
     if job.wish is not None:
         facts["wish"] = f"{job.wish}, asked {shown(wishes.asked(view, job.id))}"
     return {n: value for n, value in facts.items() if not isinstance(value, dict | None)}

@@ -3,7 +3,7 @@
 import json
 
 from mailgate.cli.looking import job_facts, spool_of
-from mailgate.cli.options import parser, table, whole
+from mailgate.cli.options import parser, some, table
 from mailgate.config import load_places
 from mailgate.model import Job
 from mailgate.spool import jobs
@@ -16,7 +16,7 @@ def run(words: list[str]) -> int:
     made = parser("jobs", __doc__)
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("--active", action="store_true", help="only jobs that have not ended")
-    made.add_argument("--last", type=whole, default=50, metavar="N", help="at most N (default 50)")
+    made.add_argument("--last", type=some, default=50, metavar="N", help="at most N (default 50)")
     given = made.parse_args(words)
     config = load_places(given.config)
     with spool_of(config) as connection:

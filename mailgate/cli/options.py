@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +62,14 @@ def whole(word: str) -> int:
     return int(word)
 
 
+def some(word: str) -> int:
+    """Read how many there may be: a number of the spool's that is not 0."""
+    if (number := whole(word)) == 0:
+        message = "0 is none; give 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
 def text(word: str) -> str:
     """Return a word to look for: bytes that are no characters (PEP 383) are in no mail's."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -106,6 +114,15 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     widths = [max(map(len, column)) for column in zip(*shown_rows, strict=True)]
     for row in shown_rows if rows else ():
         print("  ".join(f"{f:<{w}}" for f, w in zip(row, widths, strict=True)).rstrip())
+
+
+def listing(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table with a heading to a person at a terminal, and to a program a line a row."""
+    if sys.stdout.isatty():
+        table(heading, list(rows))
+        return
+    for row in rows:
+        line(*row)
 
 
 def shown(field: object) -> str:

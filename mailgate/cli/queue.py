@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from mailgate import said
 from mailgate.cli.looking import spool_of
-from mailgate.cli.options import complain, line, parser, whole
+from mailgate.cli.options import complain, listing, parser, whole
 from mailgate.config import Deliver, load_places
 from mailgate.deliver.caps import Caps
 from mailgate.model import LetterState
@@ -14,6 +14,7 @@ from mailgate.spool.due import left
 from mailgate.spool.letters import Queued
 
 _NONE = 1
+_HEADING = ("id", "state", "recipient", "kind", "job", "tries", "next try", "last words")
 
 _NEITHER = {
     None: "there is none, or it is sent",
@@ -26,7 +27,7 @@ _NEITHER = {
 
 
 def run(words: list[str]) -> int:
-    """Print one line a letter: id, state, recipient, kind, job, tries, next try, last words."""
+    """Print one line a letter, below a heading at a terminal."""
     made = parser("queue", __doc__)
     made.add_argument("--retry", type=whole, metavar="ID", help="try this letter again now")
     made.add_argument("--drop", type=whole, metavar="ID", help="never send this held letter")
@@ -50,8 +51,8 @@ def _list(view: View, deliver: Deliver) -> None:
     caps = Caps(each=deliver.letters_an_hour_each, in_all=deliver.letters_an_hour)
     if caps.on:
         caps.load(left(view, now=now), wall=now, now=now.timestamp())
-    for letter in letters.queue(view):
-        line(
+    rows = (
+        (
             letter.id,
             f"{letter.state:<7}",
             letter.recipient,
@@ -61,6 +62,9 @@ def _list(view: View, deliver: Deliver) -> None:
             letter.next_try,
             _capped(letter, caps, deliver, now) or letter.last_words,
         )
+        for letter in letters.queue(view)
+    )
+    listing(_HEADING, rows)
 
 
 def _capped(letter: Queued, caps: Caps, deliver: Deliver, now: datetime) -> str:

@@ -254,6 +254,21 @@ def fetch(view: View, job: JobId) -> Job:
     return _job(row, _mistakes(view, job), _streams(view, job))
 
 
+def vouched(view: View, job: Job) -> str | None:
+    """Return what vouched for the owner of a job, in words; None where its mail does not tell."""
+    row = view.one(
+        "SELECT vouched, door FROM message WHERE id = (SELECT message FROM job WHERE id = ?)"
+        " AND address = ? AND how = ?",
+        job.id,
+        job.owner.address,
+        job.owner.how,
+    )
+    if row is None:
+        return None
+    # A message of an earlier version says only through which door it came.
+    return row["vouched"] or ("the trusted pipe" if row["door"] == "pipe" else None)
+
+
 def alike(view: View, beginning: str) -> list[JobId]:
     """Return the jobs whose id begins so, at most ten."""
     rows = view.all(

@@ -17,7 +17,7 @@ address = "jobs@gate.example.org"
 path = "outgoing"
 """
 IMAP = '[listen.imap]\nhost = "mail.example.org"\nuser = "u"\ntoken_command = ["./token"]\n'
-SERVICE = 'command = ["true"]\n[limits]\nwork = "1h"\n[access]\nallow = ["*"]\n'
+SERVICE = 'command = ["true"]\n[limits]\nwork = "1h"\ndisk = "1 GiB"\n[access]\nallow = ["*"]\n'
 
 
 @pytest.fixture
@@ -193,6 +193,19 @@ def test_a_test_letter_to_nobody_is_a_slip(
     assert end.value.code == 64
     assert "--to" in capsys.readouterr().err
     assert not (config.parent / "outgoing").exists()
+
+
+def test_services_whose_jobs_may_fill_the_disk_are_told_in_one_line(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b", "a"):
+        text = SERVICE.replace('disk = "1 GiB"\n', "")
+        (config.parent / "services" / f"{name}.toml").write_text(text)
+    assert run(["-c", str(config)]) == 0
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "disk" in x]
+    assert line == (
+        f"{config}: warning: [limits] disk is not set: a job of these may fill the disk: a, b"
+    )
 
 
 def test_no_services_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,13 @@
 """What all commands have in common: configuration, slips of the finger, streams, privileges."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,7 @@ def test_no_command_takes_another_spool_or_jobs_folder_for_a_slip(
         ["queue", "--retry", "9" * 5000],
         ["queue", "--drop", "x"],
         ["jobs", "--last", "99999999999999999999999"],
+        ["jobs", "--last", "0"],
         ["jobs", "--nothing"],
         ["read", "x"],
         ["serve", "now"],
@@ -172,6 +175,32 @@ def test_a_letter_that_cannot_be_tried_or_dropped_is_told_why(
     assert "letter 3: there is none, or it is sent" in capsys.readouterr().err
     told("queue", "-c", config, "--retry", 4)
     assert "letter 4: there is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "heading"),
+    [
+        (["hold", "list"], ["id", "taken", "sender", "Message-ID or SHA-256", "reason"]),
+        (["queue"], ["id", "state", "recipient", "kind", "job", "tries", "next try", "last words"]),
+    ],
+    ids=["hold", "queue"],
+)
+def test_a_list_has_a_heading_at_a_terminal_and_none_for_a_program(
+    config: Path, capsys: pytest.CaptureFixture[str], words: list[str], heading: list[str]
+) -> None:
+    line = 'printf %s "$2" | $MAILGATE receive -c "$1" --recipient true@gate.example.org'
+    assert shell(line, config, MAIL.decode()).returncode == 0
+    with direct(Folder(config.parent / "spool"), SITE) as spool, spool.transaction() as tx:
+        letters.answer(tx, message=1, recipient="a@b", kind=LetterKind.UNCLEAR, facts={})
+    assert told(*words, "-c", config) == 0
+    (row,) = capsys.readouterr().out.splitlines()
+    seen, terminal = pty.openpty()
+    with open(terminal, "w") as screen, redirect_stdout(screen):  # noqa: PTH123 - a descriptor
+        assert told(*words, "-c", config) == 0
+    above, below = os.read(seen, 10_000).decode().splitlines()
+    os.close(seen)
+    assert re.split("  +", above) == heading
+    assert re.split("  +", below) == re.split("  +", row)
 
 
 # --- streams ----------------------------------------------------------------------------------------

@@ -179,6 +179,8 @@ def test_what_is_released_without_a_daemon_is_acted_on_at_the_next_start(gateway
     said(gateway, "hold", "release", line.split()[0])
     gateway.start()
     gateway.await_results(1)
+    (job,) = gateway.jobs()
+    assert f"{'how':<12}  network (the trusted pipe)\n" in said(gateway, "job", str(job["id"]))
 
 
 def test_no_mail_writes_to_the_operators_terminal(gateway: Gateway) -> None:
