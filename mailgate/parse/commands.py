@@ -4,6 +4,8 @@
   at its end do not matter, and ``name: words`` is ``name words``.
 - Reading stops at the first quote below something of the person's own. A mail that begins with a
   quote is read below the last one: what stands between two may be torn off a quoted line.
+- It stops at a line that says nothing known and may introduce a quote, whatever its language: an
+  address, a day with a time, a rule, a Subject of ours.
 - It stops at a closing, a signature, ``quit``, at the words with which the gateway's own letters
   begin their lists of commands, and at the fifth line that nobody knows.
 - Greetings are passed over.
@@ -18,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from mailgate.model import Message, Script, ScriptLine, Stop
 from mailgate.parse.keys import key_line, shown
 from mailgate.parse.prose import is_closing, is_greeting
+from mailgate.parse.quotes import header_field, may_begin_quote
 from mailgate.settings.kinds import nearest
 
 MOST_UNKNOWN = 5
@@ -42,6 +45,10 @@ _REPLIED = re.compile(
 )
 _TAG = re.compile(r"\[job ([a-z][a-z2-7]{11})\]", re.IGNORECASE)
 _SUBJECT = 1000
+# A letter's Subject, as quoted headers have it: more than the tag stands there.
+_OWN_SUBJECT = re.compile(
+    r"\s*(?:\w{1,20}\s?[:：]\s*){0,4}\[job [a-z][a-z2-7]{11}\]\s*[^\s\W]", re.IGNORECASE
+)
 # So the gateway's letters begin their lists of commands; no person's line ends like that.
 _OWN_WORDS = re.compile(r"\breply with\b[a-z ]{0,40}:?\s*$", re.IGNORECASE)
 
@@ -83,7 +90,7 @@ def read_commands(message: Message, grammar: Grammar) -> Script:
     reading, at = _Reading(), ""
     left = len(own)
     for number, line in enumerate(own):
-        found = _end(line, reading)
+        found = _end(line, reading, grammar)
         if found is not None:
             stop, at, left = found, shown(line), number
             break
@@ -120,9 +127,9 @@ def _said(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def _end(line: str, reading: _Reading) -> Stop | None:
+def _end(line: str, reading: _Reading, grammar: Grammar) -> Stop | None:
     """Tell why reading ends before this line, if it does."""
-    if _OWN_WORDS.search(line[:LONGEST]):
+    if _OWN_WORDS.search(line[:LONGEST]) or _begins_quote(line, reading, grammar):
         return Stop.QUOTE
     if reading.lines and is_closing(line):
         return Stop.SIGNATURE
@@ -131,14 +138,31 @@ def _end(line: str, reading: _Reading) -> Stop | None:
     return None
 
 
-def _read(line: str, reading: _Reading, grammar: Grammar) -> None:
+def _begins_quote(line: str, reading: _Reading, grammar: Grammar) -> bool:
+    """Whether a quote may begin here that nothing marks, or none of the marks that are known."""
+    text = line[:LONGEST]
+    field = header_field(text)
+    if _OWN_SUBJECT.match(text) or (field and ("@" in field[1] or _TAG.search(field[1]))):
+        return True
+    if _taking(line, reading, grammar) is not None or _command(line, grammar) is not None:
+        return False
+    return may_begin_quote(text)
+
+
+def _taking(line: str, reading: _Reading, grammar: Grammar) -> ScriptLine | None:
+    """Return the command above, if it takes this line as one of its own."""
     above = reading.lines[-1] if reading.lines else None
-    if (
+    takes = (
         above is not None
         and above.name in grammar.with_lines
         and len(above.lines) < MOST_LINES
         and key_line(line) is not None
-    ):
+    )
+    return above if takes else None
+
+
+def _read(line: str, reading: _Reading, grammar: Grammar) -> None:
+    if (above := _taking(line, reading, grammar)) is not None:
         reading.lines[-1] = replace(above, lines=(*above.lines, line.strip()[:LONGEST]))
         return
     command = _command(line, grammar)
@@ -154,6 +178,8 @@ def _command(line: str, grammar: Grammar) -> ScriptLine | None:
     if len(line) > LONGEST:
         return None
     text = _TAG.sub(r"\1", unicodedata.normalize("NFKC", line)).strip(_AROUND)
+    if line.lstrip()[:1] == "»" and line.rstrip()[-1:] != "«":
+        return None  # so some mark what they quote
     found = _FIRST.match(text)
     if found is None or found[1].lower() not in grammar.names:
         return None

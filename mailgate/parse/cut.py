@@ -90,6 +90,7 @@ def _may_matter(text: str) -> bool:
         or ":" in text[:40]
         or "：" in text[:40]
         or "above this line" in text
+        or text[:3] == ">>>"
     )
 
 
@@ -163,7 +164,8 @@ class _Cutter:
             return True
         if text[0] in _RULES:
             return self._is_signature(line, text, number) or is_separator(text)
-        return (text[-1] in _CLOSINGS or "above this line" in text) and is_separator(text)
+        may_be = text[-1] in _CLOSINGS or text[:3] == ">>>" or "above this line" in text
+        return may_be and is_separator(text)
 
     # --- attributions ---
 

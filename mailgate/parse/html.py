@@ -24,15 +24,29 @@ _QUOTE_CLASS = re.compile(
     r"(?:^|\s)(?:x_)*(?:gmail_quote|gmail_quote_container|gmail_attr|gmail_signature|yahoo_quoted"
     r"|ymail_quoted|moz-cite-prefix|moz-signature|moz-forward-container|protonmail_quote"
     r"|protonmail_signature_block|zmail_extra|tutanota_quote|OutlookMessageHeader|mail_quote"
-    r"|freebirdQuote|cite)(?:$|\s)"
+    r"|freebirdQuote|cite|ydp\w{0,20}yahoo_quoted|ms-outlook-mobile-reference-message|airmail_on"
+    r"|front-blockquote|cm_quote|edo-quote|quote)(?:$|\s)"
 )
 _QUOTE_ID = re.compile(
     r"(?:x_)*(?:mail-editor-reference-message-container|OLK_SRC_BODY_SECTION|orig_message"
     r"|isForwardContent|oriMsgHtmlSeperator|Signature|yahoo_quoted_\d+|ymail_android_signature"
-    r"|AppleMailSignature)"
+    r"|AppleMailSignature|_originalContent|isReplyContent|ydp\w{0,20}yahoo_quoted_\d+)"
 )
 # Behind these the rest of the document is the original.
-_LAST_ID = re.compile(r"(?:x_)*(?:divRplyFwdMsg|appendonsend|stopSpelling|reply-intro|replySplit)")
+_LAST_ID = re.compile(
+    r"(?:x_)*(?:divRplyFwdMsg|appendonsend|stopSpelling|reply-intro|replySplit|zwchr)"
+)
+_QUOTE_NAME = frozenset({"quote", "quoted-content", "messageReplySection"})
+# Most draw a line along what they quote, and Outlook one above the header of the original.
+_LINE_BESIDE = re.compile(
+    r"(?:^|;)\s*border-left\s*:(?=[^;]{0,60}\b(?:solid|dotted|dashed))(?![^;]{0,60}\bnone)",
+    re.IGNORECASE,
+)
+_LINE_ABOVE = re.compile(
+    r"border\s*:\s*none\s*;\s*border-top\s*:\s*solid\s[^;]{1,40};\s*padding\s*:\s*3(?:\.0)?pt 0",
+    re.IGNORECASE,
+)
+_OWA_RULE = re.compile(r"display:\s*inline-block;\s*width:\s*98%")
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|mso-hide\s*:\s*all)", re.IGNORECASE)
 _NO_MARGIN = re.compile(r"(?:^|;)\s*margin(?:-top|-bottom)?\s*:\s*0", re.IGNORECASE)
 _OUTLOOK_LINE = re.compile(r"(?:^|\s)(?:x_)*Mso(?:Normal|PlainText|ListParagraph)(?:$|\s)")
@@ -154,14 +168,19 @@ class _Page:
     def _is_marked(self, node: LexborNode) -> bool:
         """Whether a mail program marked it as quoted, as a signature, or as not to be seen."""
         attributes = node.attributes
-        name = attributes.get("id") or ""
-        if _LAST_ID.fullmatch(name):
+        name, style = attributes.get("id") or "", attributes.get("style") or ""
+        if (
+            _LAST_ID.fullmatch(name)
+            or (style and _LINE_ABOVE.search(style))
+            or (node.tag == "hr" and _OWA_RULE.search(style))
+        ):
             self._over = True
         return bool(
             self._over
             or _QUOTE_ID.fullmatch(name)
             or _QUOTE_CLASS.search(attributes.get("class") or "")
-            or _HIDDEN.search(attributes.get("style") or "")
+            or attributes.get("name") in _QUOTE_NAME
+            or (style and (_HIDDEN.search(style) or _LINE_BESIDE.search(style)))
             or "hidden" in attributes
         )
 

@@ -174,15 +174,23 @@ videresendt meddelelse|vidarebefordrat mejl|poczatek przekazywanej wiadomosci
         "\n", "|"
     ).split("|")
 )
+_GROUPWISE = re.compile(r">>>\s.{1,200}\s>>>\s*")
 _MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
 _RULE = re.compile(r"[-=_*—–]{2}")
 _AROUND_WORDS = "-=_*—–|: \t"
+
+
+def is_groupwise(line: str) -> bool:
+    """Whether it is ``>>> Bob <b@c.d> 12.03.18 10:20 >>>``, below which nothing is marked."""
+    return line[:3] == ">>>" and _GROUPWISE.fullmatch(line) is not None
 
 
 def is_separator(text: str) -> bool:
     """Whether all that follows a (stripped) line is the original mail."""
     if len(text) > 200:  # none is so long
         return False
+    if is_groupwise(text):
+        return True
     if text[-1] in ":：" and _folded(text.strip("* \t")).startswith(_BEGIN_FORWARD):
         return True
     if "above this line" in text and _MARK.search(text):
@@ -190,8 +198,11 @@ def is_separator(text: str) -> bool:
     words = _between_rules(text)
     if words is None:
         return False
-    return _folded(words).startswith(_ORIGINAL) or (
-        text[:2] == text[-2:] == "--" and _has_verb(words)
+    folded = _folded(words)
+    return (
+        folded == "original"  # QQ
+        or folded.startswith(_ORIGINAL)
+        or (text[:2] == text[-2:] == "--" and _has_verb(words))
     )
 
 
@@ -215,26 +226,54 @@ def _folded(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", folded) if not unicodedata.combining(c))
 
 
+_MAY_MARK = re.compile(
+    r"[|}%»＞│┃❯]|&gt;|[A-Za-z]{1,12}>|[:#]\s"  # marks of quoted lines
+    r"|[-=_*—–~#.]{4}|[-=_*—–]{3}\s*$"  # rules
+    r"|(?:quoting|zitat von|citando|citat|thus spake)\b.*:$",
+    re.IGNORECASE,
+)
+
+
+def may_begin_quote(line: str) -> bool:
+    """Whether a line that says nothing known may be the first of a quote, or introduce one.
+
+    Broader than all else here, for where a wrong "no" does harm and a wrong "yes" only asks: any
+    rule or mark, an address, a day with a time, a saying that ends in a colon.
+    """
+    text = unicodedata.normalize("NFKC", line[:_MAX_ATTRIBUTION]).translate(_DIRECTIONS).strip()
+    if not text:
+        return False
+    if _MAY_MARK.match(text) or _WHO.search(text) or _DAY_AND_TIME.search(text):
+        return True
+    return is_separator(text) or (
+        _is_closed(text) and (_has_verb(text) or bool(_WHEN.search(text)))
+    )
+
+
 # --- "From: ... Sent: ... To: ... Subject: ..." ---------------------------------------------------
 
 _WORDS = {
     "from": """From De Von Van Da Fra Från Lähettäjä Od Odesílatel Feladó От От\u00a0кого
         Отправитель Від Kimden Gönderen De\u00a0la Από Remitente Expéditeur Mittente Remetente
-        Afzender Absender
+        Afzender Absender Nuo Frá Pošiljatelj Пошиљалац Изпратено\u00a0от จาก
         发件人 寄件者 寄件人 差出人 送信者 보낸\u00a0사람 보낸사람 מאת من Saatja Nuo No Từ Dari""",
     "date": """Sent Date Enviado Enviada Envoyé Gesendet Verzonden Inviato Sendt Skickat Lähetetty
         Wysłano Data Datum Dato Fecha Päivämäärä Päiväys Odesláno Elküldve Küldve Dátum Отправлено
         Дата Надіслано Gönderildi Tarih Trimis Dată Sent\u00a0at Enviado\u00a0el Enviado\u00a0em
         Enviada\u00a0em Envoyé\u00a0le Date\u00a0d’envoi Data\u00a0wysłania Gönderme\u00a0Tarihi
         Datum\u00a0poslání Ημερομηνία Εστάλη 发送时间 日期 时间 寄件日期 傳送日期 送信日時 日時
-        보낸\u00a0날짜 נשלח التاريخ تاريخ\u00a0الإرسال Saadetud Gửi Ngày Terkirim Tanggal""",
+        보낸\u00a0날짜 נשלח التاريخ تاريخ\u00a0الإرسال Saadetud Gửi Đã\u00a0gửi Ngày Terkirim
+        Dikirim Tanggal
+        Išsiųsta Nosūtīts Poslano Послато Изпратено Στάλθηκε تم\u00a0الإرسال ส่ง วันที่""",
     "to": """To Para An Aan A À Till Til Do Komu Címzett Кому Kime Către Προς Vastaanottaja
         Destinataire Destinatario Destinatário Empfänger Pour Adresat Példány 收件人 收件者 宛先
-        받는\u00a0사람 받는사람 אל إلى Kepada Đến Cc CC Kopie Kopia Copia Cópia Kopi Копия 抄送""",
+        받는\u00a0사람 받는사람 אל إلى Kepada Đến Tới
+        Kam Adressaat Saaja Prima Прима До ถึง Cc CC Kopie Kopia Copia Cópia Kopi Копия 抄送""",
     "subject": """Subject Betreff Objet Asunto Assunto Oggetto Onderwerp Emne Ämne Aihe Otsikko
         Temat Předmět Predmet Tárgy Тема Konu Subiect Θέμα Titel Re Ang Angående Ref
         主题 主旨 標題 件名
-        제목 נושא الموضوع Teema Chủ\u00a0đề Perihal Subjek""",
+        제목 נושא الموضوع Teema Chủ\u00a0đề Perihal Subjek Tema Tēma
+        Относно Efni Zadeva Предмет เรื่อง""",
     "reply": "Reply-To Risposta Antwort\u00a0an Répondre\u00a0à Responder\u00a0a 答复",
 }
 _KINDS = {
@@ -245,7 +284,7 @@ _KINDS = {
     if word.strip()
 }
 _FIELD = re.compile(
-    r"[\s*_>|]{0,12}(?P<word>[^\W\d_][\w’'. -]{0,22}?)"
+    r"[\s*_>|]{0,12}(?P<word>[^\W\d_][\w\u0e31-\u0e4e’'. -]{0,22}?)"
     r"\s{0,4}[*_]{0,2}\s{0,9}[:：][*_]{0,2}(?P<value>.*)"
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailgate.parse.cut import Line, Own, own_lines
-from mailgate.parse.quotes import is_attribution_tail
+from mailgate.parse.quotes import is_attribution_tail, is_groupwise
 
 MAX_LINES = 200_000
 """Lines that are read; a quarter of a second's work."""
@@ -97,7 +97,7 @@ def _unflowed(lines: Sequence[str], *, delsp: bool) -> list[Line]:
     pieces: list[str] = []
     depth = 0
     for line in lines:
-        text = line.lstrip(">")
+        text = line if is_groupwise(line) else line.lstrip(">")
         level = len(line) - len(text)
         text = text.removeprefix(" ")
         if pieces and level != depth:
@@ -145,7 +145,8 @@ def _goes_on(quoted: str, line: str) -> bool:
 
 
 def _is_quoted(line: str) -> bool:
-    return line.lstrip()[:1] == ">" and not is_attribution_tail(line)
+    text = line.lstrip()
+    return text[:1] == ">" and not is_attribution_tail(line) and not is_groupwise(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

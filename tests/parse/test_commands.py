@@ -143,6 +143,85 @@ def test_a_letter_of_the_gateways_own_quoted_without_any_mark_does_not_act(
     assert len(names(above + words)) <= len(expected) + 1
 
 
+GATE = "jobs@gate.example.org"
+TAG = "[job k7q2m5xzab3c]"
+
+
+@pytest.mark.parametrize(
+    "introduction",
+    [
+        f"Xx: Mailgate <{GATE}>\nYy: 21.11.2026 14:00\nZz: Ada\nWw: {TAG} align: completed",
+        f"*Xx*: {GATE}\n*Ww*: {TAG} align: completed",
+        f"Subject: {TAG} align: completed",
+        f"{TAG} align: completed",
+        f"From: {GATE}",
+        f"Quoting {GATE}:",
+        "Zitat von Mailgate:",
+        "Mailgate wrote:",
+        f"[ {GATE} - 21.11.2026 ]",
+        "Xyz 21. Xyz 2026, 14:00 Mailgate",
+        "-------- Isang orihinal na mensahe --------",
+        "------------------ Original ------------------",
+        "======== Original Message ========",
+        "________________________________",
+        "*********",
+        f">>> {GATE} 11/21/26 2:00 PM >>>",
+        ">>> Mailgate 21.11.2026 14:00 >>>",
+        f"        {GATE}\n        21.11.2026 14:00\n\n            An   ada",
+        "| Mailgate:",
+        "Nuo: Mailgate\nIšsiųsta: 2026 m.\nKam: Ada\nTema: align",
+        "จาก: Mailgate\nส่ง: 21\nถึง: Ada\nเรื่อง: align",
+    ],
+)
+def test_what_may_introduce_a_quote_ends_reading_in_any_language(introduction: str) -> None:
+    assert names(f"extend 7d\n\n{introduction}\n\ncancel\n") == ["extend"]
+    assert names(f"extend 7d\n{introduction}\ncancel\n") == ["extend"]
+    assert names(f"{introduction}\ncancel\n") == []
+
+
+@pytest.mark.parametrize("mark", [">", "> ", "| ", "} ", "JD> ", "» ", "＞ ", "&gt; ", ": ", "# "])
+def test_a_quote_acts_under_no_mark(mark: str) -> None:
+    assert names(f"extend 7d\n\n{mark}cancel\n{mark}destroy\n") == ["extend"]
+    assert names(f"{mark}cancel\n") == []
+
+
+@pytest.mark.parametrize("line", ["»cancel«", "«cancel»", "status " + TAG, TAG + "\nstatus"])
+def test_a_persons_own_marks_do_not_keep_a_command_from_acting(line: str) -> None:
+    assert len(names(f"{line}\n")) == 1
+
+
+def test_a_line_of_a_command_is_no_introduction() -> None:
+    (rerun,) = script("rerun\nFrom: 3\nmail: a@b.c\n").lines
+    assert rerun.lines == ("From: 3", "mail: a@b.c")
+
+
+HEADER = "<b>Xx:</b> Mailgate<br><b>Yy:</b> Samstag<br><b>Ww:</b> align"
+ABOVE = "border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm"
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        f"<div><div style='{ABOVE}'><p class=MsoNormal>{HEADER}</p></div></div><p>cancel</p>",
+        f'<hr style="display:inline-block;width:98%" tabindex="-1"><p>{HEADER}</p><p>cancel</p>',
+        f'<hr id="zwchr"><div>{HEADER}</div><div>cancel</div>',
+        f'<div name="quote" style="margin:10px"><div>{HEADER}</div><div>cancel</div></div>',
+        '<div style="padding:0 4pt;border-left:solid blue 1.5pt"><p>cancel</p></div>',
+        '<div style="border-left: #ccc 1px solid"><p>cancel</p></div>',
+        '<div name="messageReplySection"><div>cancel</div></div>',
+        '<div class="ydp9f1yahoo_quoted"><div>cancel</div></div>',
+        '<div class="ms-outlook-mobile-reference-message skip"><div>cancel</div></div>',
+        '<div id="_originalContent">cancel</div>',
+        "<div>------------------&nbsp;Original&nbsp;------------------</div><div>cancel</div>",
+        "<div>&gt;&gt;&gt; Mailgate 21.11.2026 14:00 &gt;&gt;&gt;</div><div>cancel</div>",
+    ],
+)
+def test_what_a_mail_program_quotes_in_html_does_not_act(original: str) -> None:
+    raw = f"From: a@b.c\nContent-Type: text/html; charset=utf-8\n\n<div>status</div>{original}"
+    found = read_commands(read_message(io.BytesIO(raw.encode())), GRAMMAR)
+    assert [line.name for line in found.lines] == ["status"]
+
+
 @pytest.mark.parametrize("name", sorted(letters()))
 def test_a_letter_of_the_gateways_own_quoted_with_a_mark_does_not_act(name: str) -> None:
     quoted = "\n".join(f"> {line}" for line in text(read(letters()[name].composed())).split("\n"))
