@@ -94,7 +94,9 @@ class _Element:
             self._take_angle(token["angle"])
             self.unclosed |= not token["closed"]
         elif token["space"]:
-            self._plain.append(" ")
+            # Between comments there may be any number, and each would be looked at for each.
+            if self._plain[-1:] != [" "]:
+                self._plain.append(" ")
         elif token["quoted"] is None or self._is_local_part(token):
             self._plain.append(text)
             self._after_angle |= bool(self._angles)

@@ -241,12 +241,12 @@ def expire(tx: Tx, terms: Terms) -> Gone:
 def _unsent(tx: Tx) -> None:
     """Let letters go that have asked in vain whether somebody wants to be told of a job."""
     of = (
-        "letter WHERE cause LIKE 'confirm %' AND state <> 'SENT' AND EXISTS (SELECT 1 FROM"
-        " confirmation AS c WHERE c.message = letter.message AND c.recipient = letter.recipient"
-        " AND c.until <= ?)"
+        "SELECT letter.id FROM confirmation AS c JOIN letter ON letter.job IS NULL"
+        " AND letter.message = c.message AND letter.recipient = c.recipient"
+        " WHERE c.until <= ? AND cause LIKE 'confirm %' AND state <> 'SENT'"
     )
-    tx.execute(f"DELETE FROM letter_body WHERE letter IN (SELECT id FROM {of})", tx.at)
-    tx.execute(f"DELETE FROM {of}", tx.at)
+    tx.execute(f"DELETE FROM letter_body WHERE letter IN ({of})", tx.at)
+    tx.execute(f"DELETE FROM letter WHERE id IN ({of})", tx.at)
 
 
 def _expire(tx: Tx, row: Row) -> list[str]:
@@ -268,7 +268,7 @@ def _expire(tx: Tx, row: Row) -> list[str]:
         message,
     )
     tx.execute("UPDATE message SET purge = ? WHERE id = ?", tx.at, message)
-    unsent = "message = ? AND cause = 'confirm' AND state <> 'SENT'"
+    unsent = "job IS NULL AND message = ? AND cause = 'confirm' AND state <> 'SENT'"
     tx.execute(
         f"DELETE FROM letter_body WHERE letter IN (SELECT id FROM letter WHERE {unsent})", message
     )

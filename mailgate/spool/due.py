@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 
 from mailgate.model import Letter
 from mailgate.spool.database import Row, View, moment
+from mailgate.spool.indexes import URGENCY
 
 HOUR = timedelta(hours=1)
-
-# Results go before what only tells of them.
-_URGENCY = "kind IN ('receipt', 'started', 'progress'), kind NOT IN ('result', 'part')"
 
 
 def due(view: View, *, now: datetime, limit: int, besides: Collection[int]) -> list[Letter]:
@@ -28,9 +26,10 @@ def urgent(
 ) -> list[Letter]:
     """Return the same, results first, and none to the recipients ``without`` (lower-case)."""
     rows = view.all(
-        "SELECT letter.*, letter_body.bytes FROM letter LEFT JOIN letter_body ON letter = letter.id"
+        "SELECT letter.*, letter_body.bytes FROM letter INDEXED BY letter_urgent"
+        " LEFT JOIN letter_body ON letter = letter.id"
         f" WHERE state = 'WAITING' AND next_try <= ? AND {_not(without)}"
-        f" ORDER BY {_URGENCY}, next_try LIMIT ?",
+        f" ORDER BY {URGENCY}, next_try LIMIT ?",
         now.timestamp(),
         *without,
         limit + len(besides),

@@ -1,5 +1,8 @@
 """The indexes of the spool's tables: one for each question that a loop or a door asks."""
 
+URGENCY = "kind IN ('receipt', 'started', 'progress'), kind NOT IN ('result', 'part')"
+"""The order in which letters leave under a cap: results go before what only tells of them."""
+
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
 INDEXES = (
     "CREATE INDEX message_purge ON message (purge) WHERE purge IS NOT NULL",
@@ -37,6 +40,7 @@ INDEXES = (
     "CREATE INDEX letter_shipment ON letter (shipment, part) WHERE shipment IS NOT NULL",
     "CREATE INDEX letter_planned ON letter (id) WHERE state = 'PLANNED'",
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
+    f"CREATE INDEX letter_urgent ON letter ({URGENCY}, next_try) WHERE state = 'WAITING'",
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
     "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL",
     "CREATE INDEX tally_of ON tally (subject, at)",

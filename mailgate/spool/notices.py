@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from mailgate.model import Job, JobId, LetterKind, Notify
 from mailgate.phases import ACTIVE
-from mailgate.spool import codec, letters
+from mailgate.spool import codec, letters, owned
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.jobs import fetch
 
@@ -101,16 +101,7 @@ def _has_unsent_news(view: View, job: Job) -> bool:
 
 def _place(view: View, job: Job) -> dict[str, object]:
     """Say how many jobs wait before a job, and how many run: why it is queued still."""
-    ahead = view.count(
-        "SELECT COUNT(*) FROM job WHERE phase = 'QUEUED'"
-        " AND queued < (SELECT queued FROM job WHERE id = ?)",
-        job.id,
-    )
-    run = view.count(
-        "SELECT COUNT(*) FROM job INDEXED BY job_active WHERE phase = 'EXECUTING' AND phase IN"
-        " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
-    )
-    return {"ahead": ahead, "run": run}
+    return {"ahead": owned.ahead(view, job.id), "run": owned.busy(view)}
 
 
 # --- notices --------------------------------------------------------------------------------------

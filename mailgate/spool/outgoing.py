@@ -20,6 +20,7 @@ class LetterRow(Model):
     """A letter to one recipient. ``cause`` makes an event's letter unique; answers have no job.
 
     One that WAITs without bytes, in letter_body or in ``file``, is composed again when it is due.
+    ``noted`` is when mail last came back for it, ``came`` how often.
     A letter of a shipment is its part number ``part`` and carries ``pieces`` (JSON).
     """
 
@@ -48,6 +49,7 @@ class LetterRow(Model):
     file = TextField(null=True)
     sent = FloatField(null=True)
     noted = FloatField(null=True)
+    came = IntegerField(constraints=[SQL("DEFAULT 0")])
     shipment = IntegerField(null=True)
     part = IntegerField(null=True)
     pieces = TextField(null=True)

@@ -41,34 +41,23 @@ def is_wanted(view: View, letter: int, *, now: float) -> bool:
     Whoever has had a letter knows where mail for it is taken: of what comes all the time only the
     first in an hour is, and ten in all.
     """
-    row = view.one("SELECT noted FROM letter WHERE id = ?", letter)
+    row = view.one("SELECT noted, came FROM letter WHERE id = ?", letter)
     if row is None or (row["noted"] or 0) > now - _SELDOM.total_seconds():
         return False
-    return _came(view, letter, _MOST) < _MOST
+    return bool(row["came"] < _MOST)
 
 
 def is_read(view: View, letter: int) -> bool:
     """Whether mail that comes back for a letter is read: it is out, and not much has come."""
-    row = view.one("SELECT state FROM letter WHERE id = ?", letter)
-    return row is not None and row["state"] == "SENT" and _came(view, letter, _READ) < _READ
-
-
-def _came(view: View, letter: int, most: int) -> int:
-    row = view.one("SELECT job FROM letter WHERE id = ?", letter)
-    return view.count(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM event WHERE job IS ? AND verb = 'returned'"
-        " AND detail GLOB ? LIMIT ?)",
-        row["job"] if row else None,
-        f"letter={letter} *",
-        most,
-    )
+    row = view.one("SELECT state, came FROM letter WHERE id = ?", letter)
+    return row is not None and row["state"] == "SENT" and row["came"] < _READ
 
 
 def noted(tx: Tx, letter: int, message: int) -> bool:
     """Note on a letter that mail came back for it; whether its text is worth keeping."""
     wanted = is_wanted(tx, letter, now=tx.at)
     row = tx.one("SELECT job FROM letter WHERE id = ?", letter)
-    tx.execute("UPDATE letter SET noted = ? WHERE id = ?", tx.at, letter)
+    tx.execute("UPDATE letter SET noted = ?, came = came + 1 WHERE id = ?", tx.at, letter)
     tx.note(
         "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
     )

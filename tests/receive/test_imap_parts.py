@@ -73,6 +73,16 @@ def test_a_mail_for_others_has_no_recipient() -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["() " * 80_000, "(.) " * 60_000, "x @ " * 60_000, "<" * 250_000, '"a"@' * 60_000]
+)
+def test_a_hostile_list_of_recipients_holds_up_nobody(value: str) -> None:
+    began = time.monotonic()
+    assert found(f"To: a @ b {value}\nCc: align@gate.example.org").recipients == ()
+    # All doors wait meanwhile: seconds are for a busy machine, the worst once took minutes.
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
     ("head", "sender"),
     [
         ("Return-Path: <ada@example.org>\nFrom: eve@example.org", "ada@example.org"),
