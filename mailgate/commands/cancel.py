@@ -17,14 +17,17 @@ def execute(tx: Tx, call: Call) -> Answer:
     """Leave the wish; the room that owns the engine acts on it."""
     if call.words:
         return unfit(call)
-    facts = {"id": call.job.id, "phase": call.job.phase}
+    destroyed = call.job.wish is Wish.DESTROY
+    facts = {"id": call.job.id, "phase": call.job.phase, "destroyed": destroyed}
     if call.job.phase not in ACTIVE:
         return Answer(kind="cancel", facts={**facts, "ended": call.job.ended}, wrong=True)
     wishes.leave(tx, call.job.id, Wish.CANCEL, by=call.by)
     return Answer(kind="cancel", facts={**facts, "ended": None})
 
 
+_SHOWN = {"id": "k7q2m5xzab3c", "phase": "EXECUTING", "destroyed": False, "ended": None}
 samples = (
-    Answer(kind="cancel", facts={"id": "k7q2m5xzab3c", "phase": "EXECUTING", "ended": None}),
-    Answer(kind="cancel", facts={"id": "k7q2m5xzab3c", "phase": "QUEUED", "ended": None}),
+    Answer(kind="cancel", facts=_SHOWN),
+    Answer(kind="cancel", facts={**_SHOWN, "phase": "QUEUED"}),
+    Answer(kind="cancel", facts={**_SHOWN, "destroyed": True}),
 )

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 from mailgate.commands.call import Call
-from mailgate.model import Answer, Wish
+from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ENDED, Phase
 from mailgate.settings.units import duration
 from mailgate.spool import wishes
@@ -34,11 +34,16 @@ def day(word: str) -> datetime | None:
     return datetime.combine(found, time(23, 59), UTC) if found.isoformat() == word else None
 
 
+def is_over(job: Job, now: datetime) -> bool:
+    """Whether the sweep removes the job's files, has done so, or does it just now."""
+    passed = job.destruction is not None and job.destruction <= now
+    return job.phase is Phase.ARCHIVED or (job.phase in ENDED and passed)
+
+
 def gone(call: Call, now: datetime) -> Answer | None:
     """Answer that there is nothing left to be kept; None where there is."""
     job = call.job
-    passed = job.phase in ENDED and job.destruction and job.destruction <= now
-    if job.phase is Phase.ARCHIVED or passed or job.wish is Wish.DESTROY:
+    if is_over(job, now) or job.wish is Wish.DESTROY:
         facts = {"ended": job.ended, "archived": job.phase is Phase.ARCHIVED}
         return Answer(kind="keep-gone", facts=facts, wrong=True)
     return None

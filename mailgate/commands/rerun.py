@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mailgate import services
-from mailgate.commands import submit
+from mailgate.commands import lifetime, submit
 from mailgate.commands.call import Call, Origin, unfit
 from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood
 from mailgate.parse.keys import Asked, Finding, lacking, read_keys, wrong
-from mailgate.phases import Phase
+from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
 from mailgate.services import Service
 from mailgate.settings.rules import folded
@@ -41,7 +41,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     if job.phase is Phase.PENDING:
         return _not("pending", job)
     staged = [_borrowed(item, job) for item in jobs.inputs(tx, job.id)]
-    if job.phase is Phase.ARCHIVED or not all(_is_there(call, item) for item in staged):
+    if job.phase is Phase.ARCHIVED or not all(_is_there(tx, call, item) for item in staged):
         return _not("inputs", job)
     if not _fits(service, staged):
         return _not("changed", job)
@@ -71,10 +71,16 @@ def _borrowed(item: Staged, job: Job) -> Staged:
     return replace(item, source=item.source or job.id)
 
 
-def _is_there(call: Call, item: Staged) -> bool:
-    """Tell whether the bytes are: in the folder of the job that had them, or staged for it."""
+def _is_there(tx: Tx, call: Call, item: Staged) -> bool:
+    """Tell whether the bytes are: in the folder of the job that had them, or staged for it.
+
+    A sweep may be removing that folder just now, unless the old job has yet to start with it.
+    """
     if item.source is None:
         return True
+    old = jobs.fetch(tx, item.source) if jobs.exists(tx, item.source) else None
+    if old is None or (call.job.phase in ENDED and lifetime.is_over(old, tx.now)):
+        return False
     places = [Folder(call.config.run.folder, item.source).inputs / item.file]
     if item.path is not None:
         places.append(SpoolFolder(call.config.gateway.spool).staged / item.path)

@@ -7,10 +7,11 @@ the first lines of standard output and attaches nothing.
 import hashlib
 from collections.abc import Mapping
 
+from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, LetterKind, Reply, Wanted, Wish
 from mailgate.parse.replies import reply_kind
-from mailgate.phases import ENDED, Phase
+from mailgate.phases import ENDED
 from mailgate.spool import letters, shipments
 from mailgate.spool.database import Tx
 
@@ -37,8 +38,7 @@ _WAYS = {
 def execute(tx: Tx, call: Call) -> Answer:
     """Plan one more letter, for whom asks alone."""
     job = call.job
-    passed = job.destruction is not None and job.destruction <= tx.now
-    if job.phase is Phase.ARCHIVED or job.wish is Wish.DESTROY or (job.phase in ENDED and passed):
+    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
         return _not("gone")
     if job.phase not in ENDED:
         return _not("running", phase=job.phase)

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from email.message import EmailMessage
@@ -155,6 +156,7 @@ def test_a_limit_is_changed_before_the_start_and_while_the_job_runs(gateway: Gat
     assert "It may run 30 minutes, until " in told(gateway, f"limit 30m {job}\n")
     assert "It may run 1 second, once it has begun." in told(gateway, f"limit 1s {waits}\n")
     gateway.kill()
+    eventually(lambda: time.time() - float(str(rows(gateway)[job]["started"])) > 1, 10)
     assert b"it is being ended" in operator(gateway, "limit", job, "1s").stdout
     gateway.start()
     results = gateway.await_results(2)

@@ -1,0 +1,130 @@
+"""Commands that come at the moment when something else happens to their job, on a real spool."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mailgate.commands.call import Origin
+from mailgate.config import load
+from mailgate.desk import Desk, grammar
+from mailgate.desk.dialogue import Dialogue, Thread, find
+from mailgate.janitor import Janitor, committing
+from mailgate.model import Answer, JobId, Staged
+from mailgate.parse.commands import read_commands
+from mailgate.parse.message import read_message
+from mailgate.phases import Phase
+from mailgate.reply.templates import Templates
+from mailgate.reply.told import say_of
+from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.services import load_all
+from mailgate.spool import jobs
+from mailgate.spool.codec import untagged
+from mailgate.spool.database import Connection, Site, Tx
+from mailgate.spool.store import Folder, direct
+from tests.daemon import shell
+from tests.spool.made import ADA, a_job, ended
+
+_CONFIG = """\
+[gateway]
+address = "jobs@gate.example.org"
+spool = "spool"
+services = "services"
+[deliver]
+courier = "maildir"
+[deliver.maildir]
+path = "outgoing"
+"""
+_CAT = shell("cat", 'stdin = "data"\n[input.data]\nfrom = "attachment"')
+_BIG = Staged(name="data", file="data", filename="x", size=5, sha256="0" * 64, path="gone")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A spool, and the desk at it."""
+
+    spool: Connection
+    desk: Desk
+
+    def told(self, body: str) -> list[str]:
+        """What each line of a mail gets."""
+        message = read_message(io.BytesIO(f"From: ada@example.org\n\n{body}".encode()))
+        script = read_commands(message, grammar())
+        thread = Thread(in_reply_to=None, references=None)
+        with self.spool.transaction() as tx:
+            answer = Dialogue(
+                desk=self.desk,
+                who=ADA,
+                recipient="jobs",
+                script=script,
+                found=find(tx, ADA, "jobs", script, thread),
+                origin=Origin(message=1, message_id="<1@b.c>", references=None, subject=""),
+            ).perform(tx)
+        entries = answer.facts["entries"]
+        assert isinstance(entries, list)
+        said = [Answer(kind=one["say"], facts=untagged(one["facts"])) for one in entries]  # type: ignore[arg-type]
+        return [Templates(None).said(say_of(one)) for one in said]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "align.toml").write_text(_CAT)
+    (tmp_path / "mailgate.toml").write_text(_CONFIG)
+    config = load(tmp_path / "mailgate.toml")
+    folder = Folder(config.gateway.spool)
+    with direct(folder, Site.of(config.gateway.address)) as spool:
+        services = load_all(config.gateway.services)
+        yield Place(spool, Desk(config, services, folder, lambda: spool.view))
+
+
+def with_a_file(place: Place) -> JobId:
+    """An ended job whose input lies in its folder."""
+    job = a_job(place.spool, staged=(_BIG,))
+    ended(place.spool, job)
+    inputs = JobFolder(place.desk.config.run.folder, job).inputs
+    inputs.mkdir(parents=True)
+    (inputs / "data").write_bytes(b"hello")
+    return job
+
+
+def due(place: Place, job: JobId, *, ago: float) -> None:
+    with place.spool.transaction() as tx:
+        tx.execute("DELETE FROM letter")
+        tx.execute("UPDATE job SET destruction = ? WHERE id = ?", tx.at - ago, job)
+
+
+def test_a_job_whose_files_are_just_being_removed_is_not_run_once_more(place: Place) -> None:
+    job = with_a_file(place)
+    assert "It runs once more" in place.told(f"rerun {job}")[0]
+    due(place, job, ago=0)
+    assert "inputs are not kept any more" in place.told(f"rerun {job}")[0]
+
+
+def test_who_keeps_a_job_longer_at_its_last_moment_has_it_kept(place: Place) -> None:
+    job = with_a_file(place)
+    due(place, job, ago=1)
+    janitor = Janitor(place.desk.config, place.desk.folder)
+    writes = committing(place.spool)
+
+    def kept_first(operation: Callable[[Tx], object]) -> object:
+        def both(tx: Tx) -> object:
+            if operation(tx) == [job]:
+                # Its writer had the lock before the sweep.
+                tx.execute("UPDATE job SET destruction = ? WHERE id = ?", tx.at + 3600, job)
+            return operation(tx)
+
+        return writes(both)
+
+    janitor.sweep(place.spool.view, kept_first, strays=False)  # type: ignore[arg-type]
+    assert jobs.fetch(place.spool.view, job).phase is Phase.COMPLETED
+    assert (JobFolder(place.desk.config.run.folder, job).inputs / "data").exists()
+
+
+def test_a_job_that_is_to_be_destroyed_promises_no_result_when_cancelled(place: Place) -> None:
+    job = a_job(place.spool, staged=())
+    first, second = place.told(f"destroy {job}\ncancel {job}")
+    assert "Then its inputs and outputs go" in first
+    assert "and then destroyed, as was asked before" in second
