@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
 from mailgate.cli.machine import looked
@@ -122,9 +122,9 @@ def _look_at_services(found: Found, config: Config) -> None:
     found.warnings += _unlimited(found.services.values())
     for service in found.services.values():
         found.warnings += [f"{service.name}: {escaped(words)}" for words in warnings(service)]
-        if service.network and any(network.is_loopback for network in config.trust.networks):
+        if service.network and (lists := _holding_this_machine(config.trust)):
             found.warnings.append(
-                f"{service.name}: network is true, and [trust] networks holds this machine: its"
+                f"{service.name}: network is true, and [trust] {lists} holds this machine: its"
                 " jobs can send requests in anybody's name"
             )
 
@@ -134,6 +134,18 @@ def _unlimited(services: Iterable[Service]) -> Iterator[str]:
     names = sorted(service.name for service in services if service.limits.disk is None)
     if names:
         yield f"[limits] disk is not set: a job of these may fill the disk: {', '.join(names)}"
+
+
+def _holding_this_machine(trust: Trust) -> str:
+    """Name the lists by which who connects from here, a job say, can be believed as anybody."""
+    lists = {"networks": trust.networks, "hops": trust.hops if trust.authserv_id else ()}
+    here = [ip_address("127.0.0.1"), ip_address("::1")]
+    holding = (
+        name
+        for name, networks in lists.items()
+        if any(network.is_loopback or h in network for network in networks for h in here)
+    )
+    return " and ".join(holding)
 
 
 def _look_at_templates(found: Found, config: Config) -> None:

@@ -115,13 +115,26 @@ def test_a_mailbox_is_a_hop_so_that_authserv_id_alone_is_no_mistake(
     assert "listen.imap" not in told
 
 
+@pytest.mark.parametrize(
+    ("trust", "lists"),
+    [
+        ('networks = ["127.0.0.0/8"]', "networks"),
+        ('networks = ["0.0.0.0/0"]', "networks"),
+        ('networks = ["192.0.2.1"]', ""),
+        ('hops = ["::1"]\nauthserv_id = "mx.example.org"', "hops"),
+        ('hops = ["127.0.0.1"]', ""),
+    ],
+)
 def test_jobs_that_reach_a_trusting_door_are_warned_about(
-    config: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, capsys: pytest.CaptureFixture[str], trust: str, lists: str
 ) -> None:
+    config.write_text(f"{CONFIG}[trust]\n{trust}\n")
     (config.parent / "services" / "tool.toml").write_text("network = true\n" + SERVICE)
     assert run(["-c", str(config)]) == 0
-    said = "warning: tool: network is true, and [trust] networks holds this machine: its jobs can"
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    said = f"warning: tool: network is true, and [trust] {lists} holds this machine: its jobs can"
+    assert (said in told) == bool(lists)
+    assert ("holds this machine" in told) == bool(lists)
 
 
 @pytest.mark.parametrize(
