@@ -81,6 +81,14 @@ def _after_bounce(schedule: Sequence[timedelta], bounces: int) -> timedelta:
     return min(next_try(schedule, bounces) * doubled, max(_DAY, schedule[-1]))
 
 
+def smaller(size: int) -> int | None:
+    """Return in how many bytes a letter of ``size`` is composed again that is called too big.
+
+    None where it is so small that it is refused for another reason, whatever is said.
+    """
+    return size // _HALF if size > _SMALLEST else None
+
+
 class Outbox:
     """Tries every letter that is due, ``at_once`` of them at the same time.
 
@@ -296,11 +304,14 @@ class Outbox:
 
     async def _too_big(self, letter: Letter, error: OverSize) -> None:
         """Have it composed again, smaller; held if that was done and it is no smaller."""
-        limit = error.limit or letter.size // _HALF
-        hopeless = limit >= letter.size or (error.limit is None and letter.size <= _SMALLEST)
+        limit = error.limit or smaller(letter.size)
         words = str(error)
-        if hopeless or not await self._noted(
-            lambda tx: letters.too_big(tx, letter.id, limit=limit, words=words)
+        if (
+            limit is None
+            or limit >= letter.size
+            or not await self._noted(
+                lambda tx: letters.too_big(tx, letter.id, limit=limit, words=words)
+            )
         ):
             await self._hold(letter, words)
             return

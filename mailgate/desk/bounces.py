@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from mailgate.config import Deliver
-from mailgate.deliver.outbox import after_bounce
+from mailgate.deliver.outbox import after_bounce, smaller
 from mailgate.model import Bounce, Fate, LetterState
 from mailgate.spool import mail, returned
 from mailgate.spool.database import Tx
@@ -42,6 +42,9 @@ def _acted(tx: Tx, deliver: Deliver, letter: returned.Returned, bounce: Bounce) 
     if bounce.fate is Fate.TEMPORARY and letter.useful and pause is not None:
         returned.again(tx, letter, pause=pause, words=str(bounce))
         return f"sent again in {_seconds(pause)} s"
+    limit = smaller(letter.size) if bounce.fate is Fate.TOO_BIG and letter.useful else None
+    if limit is not None and returned.too_big(tx, letter, limit=limit, words=str(bounce)):
+        return f"composed again in {limit} bytes"
     returned.failed(tx, letter, words=str(bounce))
     return "bounced"
 

@@ -61,9 +61,10 @@ class Letter:
 
 
 class Fate(StrEnum):
-    """What mail that comes back says of the letter: failed for good, for now, or neither."""
+    """What mail that comes back says of the letter: failed for good, for its size, for now."""
 
     FAILED = "failed"
+    TOO_BIG = "too-big"
     TEMPORARY = "temporary"
     NOTED = "noted"
     UNKNOWN = "unknown"

@@ -35,6 +35,11 @@ _FULL = re.compile(
     r"|(?:disk|storage) space|insufficient (?:system )?storage|over.?limit|zu ?viele mails",
     re.IGNORECASE | re.DOTALL,
 )
+# "Message length exceeds administrative limit", and "message too big for system" (RFC 3463).
+_BIG = frozenset({"5.2.3", "5.3.4"})
+# 552 is said of a full mailbox, too, and of contents (5.7.x).
+_BIG_CODE = re.compile(r"552(?!\d)")
+_SAYS_NOTHING = frozenset({"", "5.0.0", "5.2.0", "5.3.0"})
 _FULL_STATUS = re.compile(r"[245]\.2\.2")
 _COPY = re.compile(
     r"(?im)^.*(?:below this line is a copy|copy of (?:the|your) message|original message"
@@ -56,8 +61,8 @@ _log.propagate = False
 def read_bounce(source: BinaryIO) -> Bounce:
     """Judge a mail that came back to a bounce address; any bytes give a verdict.
 
-    Only a report of failure is FAILED or TEMPORARY. A delay, a success and an automatic answer are
-    NOTED; what may be a report and cannot be understood is UNKNOWN.
+    Only a report of failure is FAILED, TOO_BIG or TEMPORARY. A delay, a success and an automatic
+    answer are NOTED; what may be a report and cannot be understood is UNKNOWN.
     """
     source.seek(0)
     head = source.read(HEAD)
@@ -89,7 +94,7 @@ def _standard(head: bytes, leaves: Sequence[Leaf], text: str) -> Bounce | None:
     return min(judged, key=lambda one: _HOPE.index(one.fate))
 
 
-_HOPE = (Fate.TEMPORARY, Fate.FAILED, Fate.UNKNOWN)
+_HOPE = (Fate.TEMPORARY, Fate.TOO_BIG, Fate.FAILED, Fate.UNKNOWN)
 
 
 def _groups(content: bytes) -> Iterator[Header]:
@@ -118,12 +123,16 @@ def _judged(status: str, said: str, text: str) -> Bounce:
     code = _CODE.search(said)
     kind = status[:1] or (code[1] if code else "")
     words = _line(said) or _line(text)
+    if status in _BIG:
+        return Bounce(fate=Fate.TOO_BIG, status=status, words=words)
     # Words count where the status does not say something else (5.1.1: no such address).
     full = _FULL_STATUS.fullmatch(status) or (
         not status[1:].startswith(".1.") and _FULL.search(said or text)
     )
     if full or kind == "4":
         return Bounce(fate=Fate.TEMPORARY, status=status, words=words)
+    if status in _SAYS_NOTHING and _BIG_CODE.match(said):
+        return Bounce(fate=Fate.TOO_BIG, status=status, words=words)
     fate = Fate.FAILED if kind == "5" else Fate.UNKNOWN
     return Bounce(fate=fate, status=status, words=words)
 
@@ -148,7 +157,8 @@ def _older(head: bytes, leaves: Sequence[Leaf], text: str) -> Bounce | None:
     status = _STATUS.search(text)
     judged = _judged(status[0] if status else "", "", text)
     # It knows the form: that it failed is certain.
-    return judged if judged.fate is Fate.TEMPORARY else replace(judged, fate=Fate.FAILED)
+    certain = judged.fate is not Fate.UNKNOWN
+    return judged if certain else replace(judged, fate=Fate.FAILED)
 
 
 def _other(header: Header) -> Bounce:

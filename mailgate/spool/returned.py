@@ -20,12 +20,16 @@ _READ = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returned:
-    """A letter that mail came back for; ``bounces`` counts the failures it was sent again after."""
+    """A letter that mail came back for; ``bounces`` counts the failures it was sent again after.
+
+    ``size`` is in bytes, 0 where it was never composed.
+    """
 
     id: int
     state: LetterState
     job: JobId | None
     bounces: int
+    size: int
     useful: bool
 
 
@@ -74,7 +78,7 @@ def letter_of(view: View, tag: str) -> Returned | None:
     letter about a job that has not ended.
     """
     row = view.one(
-        "SELECT letter.id, state, letter.job, bounces, kind, job.phase AS now FROM letter"
+        "SELECT letter.id, state, letter.job, bounces, size, kind, job.phase AS now FROM letter"
         " LEFT JOIN job ON job.id = letter.job WHERE tag = ?",
         tag,
     )
@@ -87,6 +91,7 @@ def letter_of(view: View, tag: str) -> Returned | None:
         state=LetterState(row["state"]),
         job=JobId(row["job"]) if row["job"] else None,
         bounces=row["bounces"],
+        size=row["size"] or 0,
         useful=phase is not Phase.ARCHIVED and not (early and phase in ENDED),
     )
 
@@ -103,6 +108,27 @@ def again(tx: Tx, letter: Returned, *, pause: timedelta, words: str) -> None:
     if hit:
         tx.note("deferred", job=letter.job, detail=f"letter={letter.id} bounced: {words}")
         tx.ring("deliver")
+
+
+def too_big(tx: Tx, letter: Returned, *, limit: int, words: str) -> bool:
+    """Have a letter that is out composed again within ``limit`` bytes, under its Message-ID.
+
+    False where it was composed for as little already.
+    """
+    hit = tx.execute(
+        "UPDATE letter SET state = 'PLANNED', \"limit\" = ?, size = NULL, file = NULL,"
+        " next_try = NULL, bounces = bounces + 1, last_words = ? WHERE id = ? AND state = 'SENT'"
+        ' AND ("limit" IS NULL OR "limit" > ?)',
+        limit,
+        words[:500],
+        letter.id,
+        limit,
+    )
+    if hit:
+        detail = f"letter={letter.id} limit={limit} bounced: {words}"
+        tx.note("shortened", job=letter.job, detail=detail)
+        tx.ring("reply")
+    return bool(hit)
 
 
 def failed(tx: Tx, letter: Returned, *, words: str) -> None:

@@ -15,6 +15,7 @@ from mailgate.spool.tables import Errand
 from tests.spool.made import a_job, accepted, ended
 
 FAILED = Bounce(fate=Fate.FAILED, status="5.1.1", words="no such user")
+BIG = Bounce(fate=Fate.TOO_BIG, status="5.3.4", words="too big")
 FULL = Bounce(fate=Fate.TEMPORARY, status="5.2.2", words="mailbox full")
 HOUR = timedelta(hours=1)
 SCHEDULE = [timedelta(seconds=10), timedelta(minutes=1), HOUR]
@@ -81,6 +82,25 @@ def test_a_failure_for_good_is_told_on_the_letter_and_its_job(spool, deliver):
     assert [detail for _, verb, detail in history if verb == "bounced"] == [
         "letter=1 5.1.1 no such user"
     ]
+
+
+def test_a_letter_that_was_too_big_for_a_later_server_is_composed_smaller(spool, deliver):
+    letter, tag = a_sent_letter(spool)
+    limits = []
+    message_id = spool.view.one("SELECT message_id FROM letter")["message_id"]
+    for size in (100_000, 50_000, 25_000, 12_500):
+        with spool.transaction() as tx:
+            tx.execute("UPDATE letter SET size = ?", size)
+        comes_back(spool, deliver, tag, BIG, f"<{size}@mx>")
+        for plan in letters.planned(spool.view, besides=(), limit=9):
+            assert (plan.id, plan.message_id) == (letter, message_id)
+            limits.append(plan.limit)
+            with spool.transaction() as tx:
+                letters.composed(tx, letter, size=3, body=b"abc", file=None)
+                letters.sent(tx, letter, "250 ok")
+    assert limits == [50_000, 25_000, 12_500]
+    # Its words alone are more.
+    assert state(spool, letter) == ("BOUNCED", 3, "5.3.4 too big")
 
 
 def test_the_operator_sends_a_bounced_letter_again_under_its_message_id(spool, deliver):
