@@ -49,32 +49,78 @@ def report_inside(media_types: Iterable[str]) -> str | None:
 def words_of_a_machine(lines: Iterable[str]) -> str | None:
     """Find what responders that mark themselves in no other way say in their first twenty lines."""
     text = " ".join(islice(lines, 20))[:2000]
-    # The pattern is slow and seldom matches; these are in whatever it matches.
+    # The patterns are slow and seldom match; one of the words is in whatever they match.
     lower = text.lower()
-    if not any(word in lower for word in _CONFESSING):
-        return None
-    said = _CONFESSIONS.search(text)
-    return f'it says "{_shown(said[0])}"' if said else None
+    for words, confessions in _CONFESSIONS:
+        if any(word in lower for word in words) and (said := confessions.search(lower)):
+            return f'it says "{_shown(said[0])}"'
+    return None
 
 
-_CONFESSING = (
-    "auto", "generated", "protected by", "deliver", "office", "vacation", "leave", "holiday",
-    "away from",
+_WORDS = (
+    "auto", "generated", "protected by", "deliver", "office", "vacation", "leave",
+    "holiday", "away", "did not reach", "mail system", "transcript of", "permanent",
+    "recipient", "monitored", "in use", "no longer", "been received", "out of town",
 )  # fmt: skip
-_CONFESSIONS = re.compile(
-    r"""
+_WORDS_ELSEWHERE = (
+    "zugestellt", "büro", "urlaub", "nicht im haus", "erreichbar", "absent",
+    "congé", "vacances", "remis", "entregad", "oficina", "vacaciones", "ufficio",
+    "assente", "ferie", "consegnat", "férias", "afwezig", "vakantie", "semester",
+    "lomalla", "urlopie", "dovolené", "отпуск", "офис", "休假", "休暇", "不在", "收到",
+    "配信", "退信",
+)  # fmt: skip
+_SAID = re.compile(
+    r"""(?<!\w)(?:
     this\ is\ an?\ (?:computer.generated|automat\w+|auto.?\w*)\ (?:vacation\ )?
-        (?:reply|response|message|e-?mail|notification|notice|answer)
+        (?:reply|response|message|e-?mail|notification|notice|answer|acknowledge?ment)
     |this\ account\ is\ protected\ by
     |(?:message|e-?mail)s?\b.{0,100}\b
         (?:could\ not|cannot|can't|was\ not|has\ not\ been|were\ not)\ (?:be\ )?delivered
     |(?:not|unable\ to)\ deliver\ your\ (?:message|e-?mail)
     |i\ (?:am|will\ be)\ (?:currently\ )?
         (?:out\ of\ (?:the|my)\ office|on\ (?:vacation|annual\ leave|holiday)|away\ from)
+    |i(?:['’]m|\ am)\ (?:currently\ |now\ )?(?:out\ of\ (?:office|town)\b|away\ (?:on|until|till))
+    |(?:failed\ to|could\ not|cannot|unable\ to)\ deliver\ (?:to|message
+        |the\ (?:following\ )?message)
+    |delivery\ to\ the\ following\ recipients?\ (?:has\ |have\ )?(?:failed|been\ delayed)
+    |did\ not\ reach\ (?:some|any|all|the)|this\ is\ the\ (?:mail\ system|[\w-]+\ program)\ at
+    |transcript\ of\ session|had\ (?:permanent|transient)\ .{0,30}errors
+    |recipients?\ .{0,60}(?:was|were)\ undeliverable|following\ message\ .{0,80}was\ undeliverable
+    |(?:created|generated|sent)\ automatically\ by
+    |(?:mailbox|e-?mail\ (?:address|account)|account|inbox)\ (?:is|does)\ (?:not\ (?:monitored
+        |exist)|no\ longer)
+    |i\ no\ longer\ work\ (?:at|for)|i\ have\ left\ the\ company
+    |your\ (?:message|e-?mail)\ has\ been\ received
+    |relates\ to\ a\ message\ you\ sent\ with
     |(?:dies|diese\ (?:mail|e-mail|nachricht))\ (?:ist|wurde)\ (?:eine\ )?automatisch
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    )""",
+    re.VERBOSE,
 )
+_SAID_ELSEWHERE = re.compile(
+    r"""
+    nicht\ zugestellt\ werden
+    |ich\ bin\ .{0,60}(?:nicht\ im\ (?:büro|hause?)|im\ urlaub|(?:wieder|nicht)\ erreichbar
+        |abwesend)
+    |je\ (?:suis|serai)\ .{0,30}(?:absent|en\ (?:congé|vacances))
+    |actuellement\ (?:absent|en\ (?:congé|vacances))
+    |n['’]a\ pas\ pu\ être\ (?:remis|distribu|délivr)
+    |no\ (?:pudo|ha\ podido|se\ pudo)\ (?:ser\ )?entrega
+    |(?:estoy|estaré|encuentro)\ (?:fuera\ de|de\ vacaciones)
+    |non\ (?:può|ha\ potuto|è\ stato)\ .{0,12}consegnat
+    |(?:sono|sarò)\ (?:fuori\ (?:ufficio|sede)|assente|in\ ferie)
+    |est(?:ou|arei)\ (?:de\ férias|ausente|fora\ do\ escritório)
+    |ik\ ben\ .{0,30}(?:afwezig|op\ vakantie|niet\ aanwezig)
+    |jag\ (?:är|har)\ .{0,20}semester|jeg\ er\ .{0,20}(?:på\ ferie|ikke\ til\ stede)
+    |olen\ .{0,20}lomalla
+    |(?:jestem|będę|przebywam)\ na\ urlopie|(?:jsem|budu)\ na\ dovolené
+    |(?:я\ в|нахожусь\ в)\ отпуске|не\ будет\ в\ офисе
+    |(?:正在|目前)休假|休暇(?:中|を)|不在に(?:して|なり)|已(?:经)?收到您的(?:邮件|来信)
+        |配信できません|退信
+    """,
+    re.VERBOSE,
+)
+_CONFESSIONS = ((_WORDS, _SAID), (_WORDS_ELSEWHERE, _SAID_ELSEWHERE))
+"""So machines speak, in lower case: words of which one is there, and the sayings."""
 _REPORTS = frozenset(
     {
         "message/delivery-status",
@@ -160,13 +206,23 @@ _FIELDS = (
     "x-ms-exchange-inbox-rules-loop",
     "x-ms-exchange-generated-message-source",
     "x-loop",
+    "x-otrs-loop",
+    "x-rt-loop-prevention",
+    "x-amavis-alert",
+    "x-bounce-notice",
 )
+_NAMES = re.compile(
+    r"x-(?!auto-response-suppress)[\w-]*(?:auto-?repl|auto-?respon|responder|autogenerated|vacation)"
+)
+_RESPONDERS = re.compile(r"vacation|auto[-_ ]?(?:repl|respon)", re.IGNORECASE)
 _MACHINES = re.compile(
     r"""(?:
     mailer-?daemon|mail-?daemon|mdaemon|postmaster|mail-?system
     |mail-?delivery(?:-?system|subsystem)?
     |delivery(?:-?(?:status|notification|failure|subsystem))?|bounces?
-    |no-?_?\.?reply|not-?reply|do-?_?\.?not-?_?\.?reply|unattended
+    |(?:\w{1,20}[-_.])?no-?_?\.?reply|reply-no|not-?reply|do-?_?\.?not-?_?\.?reply|unattended
+    |nicht-?antworten|antwort-?nicht|ne-?pas-?repondre|no-?respond(?:er|a)|nao-?responda
+    |microsoftexchange[0-9a-f]{8,}|daemon|nobody|robot|notifications?
     |auto-?(?:reply|responder|mailer|confirm)|vacation
     |listserv|majordomo|mailman|ezmlm|cron|www-data|apache
     )(?:[+._=-].*)?""",
@@ -174,36 +230,83 @@ _MACHINES = re.compile(
 )
 _NAMED_MACHINES = re.compile(
     r"mailer-?daemon|mail delivery (?:sub)?system|mail (?:delivery )?(?:administrator|subsystem)"
-    r"|postmaster|system administrator|internet mail delivery|delivery (?:system|subsystem)",
+    r"|postmaster|system administrator|internet mail delivery|delivery (?:system|subsystem|service)"
+    r"|content-filter at|amavisd",
     re.IGNORECASE,
 )
 _SUBJECTS = re.compile(
     r"""\W*(?:
     auto(?:matic|mated)?\W?\W?(?:reply|response|answer|respond(?:er|ing)?|ack\w*)\b
-    |auto:
-    |out\ of\ (?:the\ )?office|out-of-office|i\ am\ (?:out|away|on\ vacation)\b
-    |on\ (?:vacation|holiday|leave)\b|vacation\ (?:reply|response|message|notice)
-    |away\ from\ (?:my\ )?(?:office|mail|desk)
-    |(?:mail\ |message\ )?(?:delivery|transmission)[ ]
+    |auto:[ ](?!yes|no|true|false|on|off)|automated\ (?:message|mail)
+    |out\ of\ (?:the\ )?office|out-of-office|ooo\b.{0,4}:
+    |i(?:['’]m|\ am)\ (?:out|away|on\ (?:leave|vacation))\b
+    |on\ (?:vacation|holiday|leave)(?![\w-])|(?:annual|maternity|parental)\ leave\b
+    |(?:vacation|holiday|away|on\ leave|annual\ leave):[ ]|out\ until\b
+    |vacation\ (?:reply|response|message|notice)|away\ from\ (?:my\ )?(?:office|mail|desk)
+    |(?:e-?mail\ |message\ |permanent\ )?(?:delivery|transmission)[ ]
         (?:status|fail|problem|error|notification|report|delay|warning|has\ failed)
-    |delayed\ mail|mail\ (?:delivery\ )?(?:failed|failure|error|undeliverable|could\ not)
-    |message\ (?:undeliverable|not\ delivered|delayed)|undeliver(?:able|ed)|non.?deliver
+    |delayed\ mail
+    |mail\ (?:delivery\ )?(?:failed|failure|error|problem|undeliverable|could\ not\ be|rejected
+        |blocked)
+    |mail\ (?:system\ error|delivery\ subsystem)|e-?mail\ delivery\ (?:error|problem)
+    |message\ (?:undeliverable|not\ delivered|delayed|could\ not\ be|blocked|rejected|refusé)
+    |(?:warning:\ )?your\ (?:e-?mail|mail|message|e-?mail\ message)[ ]
+        (?:could\ not|cannot|was\ not|has\ not|was\ (?:blocked|rejected)|requires\ verification)
+    |message\ status\ -|status\ of\ your\ message|error\ sending\ message|ndn:[ ]|ndr:[ ]
+    |boun(?:ce|ced)\ (?:message|mail|e-?mail)|mailbox\ (?:is\ )?(?:full|unavailable)
+    |(?:banned\ contents|virus\b.{0,60}in\ mail
+        |considered\ unsolicited\b.{0,20}e?mail)\b.{0,10}\ from\ you
+    |problems\ found\ in\ message|rejected:[ ]|undeliver(?:able|ed)|non.?deliver
     |failure\ notice|failed\ (?:mail|delivery|message)|returned\ (?:mail|email|to\ sender)
-    |warning:\ (?:could\ not\ send|message|e?mail)|could\ not\ (?:send|deliver)
-    |unable\ to\ deliver|user\ unknown|challenge\ |verify\ your\ |please\ confirm\ your
-    |(?:read|not\ read|gelesen|lu|leído|letto)\ ?:[ ]
-    |notification\ d['’]?(?:état|echec|échec)|benachrichtigung\ (?:zum|über)|unzustellbar
-    |abwesenheit|automatische\ (?:antwort|abwesenheit)|ich\ bin\ (?:im\ urlaub|abwesend)
-    |bin\ (?:nicht|im|in)\ .{0,20}(?:büro|urlaub)
-    |r[ée]ponse\ automatique|absen(?:ce|t)\ (?:du|de)\ bureau|message\ d['’]absence|absent\b
-    |respuesta\ autom[áa]tica|fuera\ de\ (?:la\ )?oficina|auto-?respuesta|ausente\b
-    |risposta\ automatica|fuori\ (?:sede|ufficio)|assente\b|resposta\ autom[áa]tica|ausência
-    |automatisch\ antwoord|afwezig|niet\ aanwezig
-    |autosvar|fr[åa]nvaro|frånvaro|fravær|poissa
-    |automatyczna\ odpowied|odpowied[źz]\ automatyczna|autoodpowied|nieobecno
-    |automatick[áa]\ odpov|автоответ|автоматический\ ответ|вне\ офиса|otomatik\ yan
-    |自动回复|自動回覆|自動返信|自動応答|不在|부재|자동\ ?(?:응답|회신)
-    )""",
+    |warning:\ (?:could\ not\ send|message|e?mail|e-mail)
+    |could\ not\ (?:send|deliver)\ (?:message|mail|e-?mail)
+    |notification\ of\ delivery|unable\ to\ deliver|user\ unknown\W*$|challenge\ (?!data)
+    |(?:please\ )?(?:verify|confirm)\ your\ (?:e-?mail|message|address|subscription|account)
+    |(?:return|read)\ receipt|disposition\ notification|your\ ticket\ |thank\ you\ for\ contacting
+    |(?:we\ have\ )?received\ your\ (?:message|e-?mail|request)|ticket\ \#?\d+\ (?:created|received)
+    |boxbe\b
+    |(?:read|not\ read|gelesen|lu|leído|letto|lettura|lida)\ ?:[ ](?!\d)
+    |(?:lese|empfangs)bestätigung|confirmation\ de\ lecture
+    |notification\ d['’]?(?:état|echec|échec)|[ée]chec\ (?:de|d['’])|non\ remis\b
+    |message\ non\ distribu
+    |benachrichtigung\ (?:zum|über)|(?:nachricht\ )?unzustellbar|\w*zustellung\ fehlgeschlagen
+    |fehler\ bei\ der\ zustellung
+    |abwesenheit|abwesend\b|automatische\ (?:antwort|abwesenheit)|ich\ bin\ (?:im\ urlaub|abwesend)
+    |(?:bin\ )?(?:nicht|im|in)\ .{0,20}(?:büro|urlaub)|außer\ haus
+    |urlaubs(?:vertretung|notiz|meldung)|urlaub\W*$
+    |r[ée]ponse\ automatique|absen(?:ce|t)\ (?:du|de)\ bureau|message\ d['’]absence
+    |(?:je\ suis\ )?absent\W*$
+    |(?:je\ suis\ )?en\ (?:congé|vacances)\b
+    |respuesta\ autom[áa]tica|fuera\ de\ (?:la\ )?oficina|auto-?respuesta|ausente\b|ausencia\b
+    |estoy\ de\ vacaciones
+    |no\ se\ puede\ entregar|mensaje\ no\ entregado|error\ en\ la\ entrega
+    |notificación\ de\ estado\ de\ entrega
+    |risposta\ automatica|fuori\ (?:sede|ufficio)|assen(?:te|za)\W*$|sono\ in\ ferie
+    |non\ recapitabile
+    |mancat[oa]\ (?:consegna|recapito)
+    |resposta\ autom[áa]tica|ausência|estou\ de\ férias|não\ é\ possível\ entregar
+    |mensagem\ não\ entregue|falha\ na\ entrega
+    |automatisch\ antwoord|afwezig|niet\ aanwezig|onbestelbaar
+    |auto(?:matis[kc]t?)?\ ?svar\b|svar\ automatis|fr[åa]nvaro|fravær|ikke\ til\ stede
+    |kan\ ikke\ leveres
+    |går\ inte\ att\ leverera|poissa|automaattinen\ vastaus|toimitus\ ei\ onnistu|sjálfvirkt\ svar
+    |automatyczna\ odpowied|odpowied[źz]\ automatyczna|autoodpowied|nieobecno|nie\ można\ dostarczyć
+    |(?:zwrot:\ )?nie\ ?dostarczon
+    |automatick[áa]\ odpov|mimo\ kancelář|nelze\ doručit|automatikus\ válasz|házon\ kívül
+    |kézbesíthetetlen
+    |автоответ|автоматическ\w+\ ответ|автоматич\w+\ (?:відповідь|отговор)|автовідповідь|вне\ офиса
+    |отсутствую\b|я\ в\ отпуске
+    |недоставленн|не\ удается\ доставить|ошибка\ доставки|сообщение\ не\ доставлено
+    |automatski\ odgovor|samodejni\ odgovor|răspuns\ automat|automatinis\ atsakymas
+    |automātiska\ atbilde|automaatvastus
+    |otomatik\ yan|ofis\ dışında|teslim\ edilemedi|αυτόματη\ απάντηση
+    |自动回复|自動回覆|自動返信|自動応答|不在|休暇中|休假|无法传递|未传递|(?:系统|系統)?退信
+        |(?:邮件)?投递失败|配信不能|メール配信エラー
+    |부재|자동\ ?(?:응답|회신)|배달되지|메일\ 전송\ 실패|תשובה\ אוטומטית|رد\ تلقائي
+        |trả\ lời\ tự\ động
+    |ตอบกลับอัตโนมัติ|balasan\ otomatis
+    )
+    |.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office)[)\]]""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -212,10 +315,8 @@ def _soft_sign(header: Header) -> str | None:
     for value in header.all("precedence") + header.all("x-precedence"):
         if value.strip().lower() in _PRECEDENCES:
             return f"Precedence: {_shown(value)}"
-    names = header.names()
-    for name in _FIELDS:
-        if name in names:
-            return f"{name.title()}: {_shown(header.first(name) or '')}"
+    if name := _telling_field(header):
+        return f"{name.title()}: {_shown(header.first(name) or '')}"
     if any(value.strip().lower() != "none" for value in header.all("x-auto-response-suppress")):
         return f"X-Auto-Response-Suppress: {_shown(header.first('x-auto-response-suppress') or '')}"
     if any("".join(value.split()) == "<>" for value in header.all("return-path")):
@@ -223,6 +324,17 @@ def _soft_sign(header: Header) -> str | None:
     if any(value.strip().lower() == "autoresponder" for value in header.all("delivered-to")):
         return "Delivered-To: Autoresponder"
     return _sign_in_from(header) or _sign_in_subject(header)
+
+
+def _telling_field(header: Header) -> str | None:
+    """Name a field that people's programs do not write, or one that names a responder."""
+    names = header.names()
+    for name in _FIELDS:
+        if name in names:
+            return name
+    named = next(filter(_NAMES.match, names), None)
+    programs = ("x-mailer", "user-agent", "x-post-messageclass", "preference")
+    return named or next((n for n in programs if _RESPONDERS.search(header.first(n) or "")), None)
 
 
 def _sign_in_from(header: Header) -> str | None:

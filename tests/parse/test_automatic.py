@@ -117,7 +117,24 @@ def test_without_our_address_only_what_is_about_us_is_not_seen():
         ("This is an automatic reply.", True),
         ("Your message to x@y could not be delivered.", True),
         ("Diese Nachricht wurde automatisch erstellt.", True),
+        ("I'm currently out of office.", True),
+        ("This is the mail system at host mx.example.org.", True),
+        ("Delivery to the following recipient failed permanently:\n\n  x@y", True),
+        ("   ----- Transcript of session follows -----\n550 5.1.1 no such user", True),
+        ("Ich bin vom 1. bis 5. Juni nicht im Büro.", True),
+        ("Je suis absent jusqu'au 3 juin.", True),
+        ("Su mensaje no pudo ser entregado", True),
+        ("Sono fuori ufficio fino al 3 giugno", True),
+        ("Ik ben op vakantie tot 3 juni", True),
+        ("Jag är på semester till den 3 juni", True),
+        ("Jestem na urlopie do 3 czerwca", True),
+        ("Я в отпуске до 3 июня", True),
+        ("我正在休假", True),
+        ("現在休暇中です", True),
         ("tree: upgma", False),
+        ("I was on vacation last week, so this is late.", False),
+        ("I am on leave-one-out validation now; please run it.", False),
+        ("Ich bin im Labor; bitte im Büro melden.", False),
         ("Please align these for me; I deliver the rest on Monday.", False),
         ("> I am out of the office\n\ntree: upgma", False),
     ],
@@ -138,3 +155,63 @@ def test_more_than_twenty_servers_are_a_circle():
     hops = [f"Received: from a by b; {n}" for n in range(21)]
     assert not is_going_in_circles(Header.scan("\r\n".join([*hops[:20], "", ""]).encode()))
     assert is_going_in_circles(Header.scan("\r\n".join([*hops, "", ""]).encode()))
+
+
+SUBJECTS = """\
+Non remis : bonjour|No se puede entregar: hola|Non recapitabile: ciao|Onbestelbaar: hallo
+Kan ikke leveres: hej|Nelze doručit: ahoj|Недоставленное: привет|无法传递: x|配信不能: x
+Mail System Error - Returned Mail|Message could not be delivered|Permanent Delivery Failure
+Your mail could not be delivered|Email Delivery Failure|Mailbox full|NDN: hello
+Fehler bei der Zustellung|Échec de la remise|Mancata consegna|Falha na entrega|系统退信
+Read receipt: x|Lesebestätigung: x|OOO: x|Re: x (Out of Office)|Abwesend: x|Nicht im Büro
+Estoy de vacaciones|Sono in ferie|Automatiskt svar: x|Automaattinen vastaus: x
+Automatikus válasz: x|Автоматична відповідь: x|Автоматичен отговор: x|Răspuns automat: x
+Αυτόματη απάντηση: x|休暇中|자동 회신: x|תשובה אוטומטית: x|رد تلقائي: x|Trả lời tự động: x
+ตอบกลับอัตโนมัติ: x|Re: x [auto-reply]|We have received your message|Annual leave: x"""
+
+
+@pytest.mark.parametrize("subject", SUBJECTS.replace("\n", "|").split("|"))
+def test_machines_are_known_by_their_subjects_in_many_languages(read, subject):
+    assert read(f"From: a@b.c\nSubject: {subject}\n\nx\n").automatic
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Re: Message delivery schedule",
+        "Absent values in alignment",
+        "Automatic annotation of genes",
+        "auto: yes",
+        "on leave-one-out validation",
+        "Challenge data set",
+        "User unknown to me",
+        "Could not send yesterday",
+        "Verify your results?",
+        "Read: 30x",
+        "Urlaub 2026 data",
+        "Holiday data",
+        "Status of my job",
+        "Returned samples",
+    ],
+)
+def test_a_persons_subject_is_no_machines(read, subject):
+    assert read(f"From: a@b.c\nSubject: {subject}\n\ntree: sl\n").automatic is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "X-Auto-Reply-From: x",
+        "X-AutoReply-Domain: x",
+        "X-FreeMail-Responder: yes",
+        "X-Mailer: vacation 1.2",
+        "X-POST-MessageClass: 9; Autoresponder",
+        "Preference: auto_reply",
+        "From: nicht-antworten@b.c",
+        "From: mail-noreply@b.c",
+        "From: Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@b.c>",
+    ],
+)
+def test_machines_are_known_by_what_only_they_write(read, field):
+    head = field if field.startswith("From") else f"From: a@b.c\n{field}"
+    assert read(f"{head}\nSubject: hello\n\nx\n").automatic
