@@ -11,6 +11,7 @@ import re
 import select
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -58,22 +59,35 @@ def event(verb: str, **pairs: Value) -> None:
             return
 
 
+def delayed(what: str, *, reason: str, detail: str | None = None, **pairs: Value) -> None:
+    """Tell a trouble that comes again with each try, as an event ``delayed``.
+
+    One ``what`` and ``reason`` is one trouble. The daemon tells it at once, then once a minute with
+    how often it came (``times``), and once it has not come for a minute, ``ceased``. ``detail`` and
+    ``pairs``, whom it met, are told of the first alone. A command tells every one.
+    """
+    pump = _pump
+    if pump is None or pump.troubles.came(what, reason, now=time.monotonic()):
+        event("delayed", what=what, **pairs, reason=reason, detail=detail or None)
+
+
 def without_keys(address: str) -> str:
     """Return an address of ours without what makes it a key: a log is read by more people."""
     return _KEY.sub(r"\1...", address)
 
 
-def flow() -> None:
+def flow(*, every: float = 60.0) -> None:
     """Have a thread write all further events to standard error, behind the time of their telling.
 
     No time where standard error is the journal's, which has its own. Lines that come while 5,000
     wait are left out, and counted in a line of their own (``unlogged``) once there is room again.
-    A child of a fork prints for itself. Call :func:`flush` before the process ends.
+    A child of a fork prints for itself. Call :func:`flush` before the process ends. A trouble that
+    goes on is told once in ``every`` seconds.
     """
     global _pump  # noqa: PLW0603 - as above
     # Closed from the start, its number may be a file's of ours by now.
     if sys.stderr is not None and _pump is None:
-        _pump = _Pump(sys.stderr.fileno())
+        _pump = _Pump(sys.stderr.fileno(), Troubles(every))
         _pump.start()
 
 
@@ -93,13 +107,54 @@ def _print_again() -> None:
 os.register_at_fork(after_in_child=_print_again)
 
 
+class Troubles:
+    """What has gone wrong and is tried again, and how often since it was told; for any thread.
+
+    Times are monotonic, in seconds.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._open: dict[tuple[str, str], tuple[float, int]] = {}
+        self._changing = threading.Lock()
+
+    def came(self, what: str, reason: str, *, now: float) -> bool:
+        """Count a trouble; True where it is new, and to be told at once."""
+        with self._changing:
+            told, times = self._open.get((what, reason), (now, -1))
+            self._open[what, reason] = told, times + 1
+        return times < 0
+
+    def due(self, *, now: float) -> list[str]:
+        """Return the lines that are to be told by now: what goes on, and what has ceased."""
+        lines = []
+        with self._changing:
+            for (what, reason), (told, times) in list(self._open.items()):
+                if now < told + self._every:
+                    continue
+                if times:
+                    self._open[what, reason] = now, 0
+                    lines.append(_line("delayed", {"what": what, "reason": reason, "times": times}))
+                else:
+                    del self._open[what, reason]
+                    lines.append(_line("ceased", {"what": what, "reason": reason}))
+        return lines
+
+    def rest(self, *, now: float) -> float | None:
+        """Return the seconds until something is due; None while there is no trouble."""
+        with self._changing:
+            first = min((told for told, _ in self._open.values()), default=None)
+        return None if first is None else max(first + self._every - now, 0.0)
+
+
 class _Pump:
     """Lines on their way to a descriptor, in order, by a thread that may hang in a write.
 
     Past Python's own buffer: that has a lock, and the interpreter's end would wait for it.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, troubles: Troubles) -> None:
+        self.troubles = troubles
         self._descriptor = descriptor
         self._stamped = not _is_journal(descriptor)
         # An event among the lines is set once the lines before it are written.
@@ -135,6 +190,7 @@ class _Pump:
         try:
             while True:
                 lines, written = self._waiting()
+                lines += map(self._dated, self.troubles.due(now=time.monotonic()))
                 if self._write(lines):
                     self._tell_left_out()
                 else:
@@ -145,9 +201,12 @@ class _Pump:
             _print_again()
 
     def _waiting(self) -> tuple[list[str], threading.Event | None]:
-        """Wait for something, and take what is there with it."""
+        """Wait for something, and take what is there with it; nothing where a trouble is due."""
         lines: list[str] = []
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=self.troubles.rest(now=time.monotonic()))
+        except queue.Empty:
+            return lines, None
         while isinstance(item, str):
             lines.append(item)
             if len(lines) == _AT_ONCE or self._queue.empty():

@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from mailgate.log import Troubles
 from tests.daemon import Gateway, running
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 TALE = """
 import os, sys
 from mailgate import log
-log.flow()
 """
 
 
 @contextmanager
-def telling(script: str) -> Iterator[subprocess.Popen[str]]:
+def telling(script: str, flow: str = "log.flow()") -> Iterator[subprocess.Popen[str]]:
     """A process that logs into a pipe."""
     pipe = subprocess.PIPE
-    words = [sys.executable, "-c", TALE + script]
+    words = [sys.executable, "-c", f"{TALE}{flow}\n{script}"]
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as made:
         try:
             yield made
@@ -58,6 +58,41 @@ log.flush()
     numbers = [int(re.findall(r"number=(\d+)", line)[0]) for line in lines[:-1]]
     assert numbers == list(range(len(numbers)))
     assert f" unlogged lines={20000 - len(numbers)} " in lines[-1]
+
+
+def test_a_trouble_is_told_at_once_then_once_a_minute_and_then_that_it_has_ceased() -> None:
+    troubles = Troubles(60)
+    assert troubles.rest(now=0) is None
+    assert [troubles.came("commit", "full", now=second) for second in range(3)] == [
+        True,
+        False,
+        False,
+    ]
+    assert troubles.came("run", "full", now=30)
+    assert (troubles.due(now=59), troubles.rest(now=59)) == ([], 1)
+    assert troubles.due(now=60) == ["delayed what=commit reason=full times=2"]
+    assert not troubles.came("commit", "full", now=61)
+    assert troubles.due(now=90) == ["ceased what=run reason=full"]
+    assert troubles.due(now=120) == ["delayed what=commit reason=full times=1"]
+    assert troubles.due(now=180) == ["ceased what=commit reason=full"]
+    assert troubles.rest(now=180) is None
+    assert troubles.came("commit", "full", now=181)
+
+
+def test_a_daemon_tells_of_a_trouble_while_it_has_nothing_else_to_tell() -> None:
+    script = """
+for number in range(3):
+    log.delayed("run", job=number, reason="full", detail="28")
+sys.stdin.read()
+"""
+    with telling(script, "log.flow(every=0.2)") as process:
+        assert process.stderr
+        lines = [STAMP.sub("", process.stderr.readline()) for _ in range(3)]
+    assert lines == [
+        "delayed what=run job=0 reason=full detail=28\n",
+        "delayed what=run reason=full times=2\n",
+        "ceased what=run reason=full\n",
+    ]
 
 
 def test_a_process_ends_soon_whose_log_nobody_reads() -> None:
@@ -130,7 +165,7 @@ def test_lines_have_their_time_but_where_the_journal_adds_it(
         found = os.fstat(file.fileno())
         stream = f"{found.st_dev}:{found.st_ino if where == 'journal' else 1}"
         subprocess.run(
-            [sys.executable, "-c", TALE + "log.event('told')\nlog.flush()"],
+            [sys.executable, "-c", TALE + "log.flow()\nlog.event('told')\nlog.flush()"],
             stderr=file,
             env={**os.environ, "JOURNAL_STREAM": stream},
             check=True,

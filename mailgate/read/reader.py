@@ -174,8 +174,7 @@ class Reader:
             except Exception as error:  # noqa: BLE001 - a bug, or what a mail found to be one
                 await self._hold(waiting, f"performing it failed: {error!r}"[:300])
         except MailgateError as error:
-            log.event("delayed", what="read", message=waiting.id, reason=str(error),
-                      detail=error.detail or None)  # fmt: skip
+            log.delayed("read", message=waiting.id, reason=str(error), detail=error.detail)
             await asyncio.sleep(_AGAIN)
         self._done(waiting.id)
 

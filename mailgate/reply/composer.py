@@ -103,13 +103,7 @@ class Composer:
             await self._composed(plan)
             self._failures.pop(plan.id, None)
         except MailgateError as error:
-            log.event(
-                "delayed",
-                what="reply",
-                letter=plan.id,
-                reason=str(error),
-                detail=error.detail or None,
-            )
+            log.delayed("reply", letter=plan.id, reason=str(error), detail=error.detail)
             await self._rest(plan, str(error))
         except Exception as error:  # noqa: BLE001 - a letter that cannot be written stays PLANNED
             log.event("failed", what="reply", letter=plan.id, reason=repr(error))
@@ -127,7 +121,7 @@ class Composer:
                 lambda tx: letters.unwritten(tx, plan.id, until=until, words=words)
             )
         except Exception as error:  # noqa: BLE001 - it rests all the same
-            log.event("delayed", what="reply", letter=plan.id, reason=repr(error))
+            log.delayed("reply", letter=plan.id, reason=repr(error))
 
     async def _composed(self, plan: Planned) -> None:
         # An answer about a job tells what came of a mail; the job may have moved since.

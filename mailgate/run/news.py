@@ -44,7 +44,7 @@ class News:
             await self._spool.write(lambda tx: jobs.progressed_all(tx, news))
         except MailgateError as error:
             # Read again next time.
-            log.event("delayed", what="progress", reason=str(error), detail=error.detail or None)
+            log.delayed("progress", reason=str(error), detail=error.detail)
             return
         for job, one in news.items():
             log.event("progressed", job=job, percent=one.percent, words=one.words or None)
@@ -62,7 +62,7 @@ class News:
                     pass
             except MailgateError as error:
                 # Still due at the next look.
-                log.event("delayed", what="news", reason=str(error), detail=error.detail or None)
+                log.delayed("news", reason=str(error), detail=error.detail)
 
 
 def _plan_some(tx: Tx) -> int:

@@ -116,9 +116,7 @@ class Runner:
             async with self._gate:
                 await step()
         except Transient as error:
-            log.event(
-                "delayed", what="run", job=job, reason=str(error), detail=error.detail or None
-            )
+            log.delayed("run", job=job, reason=str(error), detail=error.detail)
             if isinstance(error, NoSpace):
                 # The disk is everybody's; other trouble is that job's own.
                 self._rest_until = asyncio.get_running_loop().time() + _AGAIN

@@ -155,7 +155,7 @@ class Writer:
         self._busy = None
         if batch.error is not None:
             trouble = _trouble(batch.error)
-            log.event("delayed", what="commit", reason=str(trouble), detail=trouble.detail)
+            log.delayed("commit", reason=str(trouble), detail=trouble.detail)
             for wish in batch.wishes:
                 wish.error = trouble
         elif batch.tx is not None:
