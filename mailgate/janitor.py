@@ -18,7 +18,7 @@ from mailgate.model import Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import confirmations, house, keep, notices, quotas, shipments, wishes
+from mailgate.spool import confirmations, house, keep, letters, notices, quotas, shipments, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -124,7 +124,7 @@ class Janitor:
         while expired := write(lambda tx: keep.expired_jobs(tx, now=tx.at)):
             for job in expired:
                 _remove(JobFolder(self._config.run.folder, job).root)
-                for name in shipments.files(view, job):
+                for name in (*shipments.files(view, job), *letters.withdrawn(view, job)):
                     _unlink(self._folder.letters / name)
             crash.point("purge:files-gone")
             done.jobs += write(lambda tx, some=expired: keep.archive(tx, some))  # type: ignore[misc]
@@ -144,12 +144,12 @@ class Janitor:
         mails = keep.unknown_mail(view, [p.name for p in self._old(self._folder.mail)])
         staged = keep.unknown_staged(view, [p.name for p in self._old(self._folder.staged)])
         numbers = [int(p.stem) for p in self._old(self._folder.letters) if p.stem.isdecimal()]
-        letters = keep.unknown_letters(view, numbers)
+        bodies = keep.unknown_letters(view, numbers)
         packed = [p.name for p in self._old(self._folder.letters) if _PACKED.match(p.name)]
         strays = [self._folder.mail / name for name in mails]
         strays += [self._folder.letters / name for name in shipments.unknown(view, packed)]
         strays += [self._folder.staged / name for name in staged]
-        strays += [self._folder.letters / f"{number}.eml" for number in letters]
+        strays += [self._folder.letters / f"{number}.eml" for number in bodies]
         swept = sum(map(_swept, strays))
         return swept + (self._stray_jobs(view) if self._is_ours(view) else 0)
 

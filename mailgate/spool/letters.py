@@ -329,6 +329,14 @@ def unsent(view: View, job: JobId) -> list[Queued]:
     )
 
 
+def withdrawn(view: View, job: JobId) -> list[str]:
+    """Return the files, in the spool's folder of letters, of those that may not leave any more."""
+    rows = view.all(
+        "SELECT file FROM letter WHERE job = ? AND state = 'WITHDRAWN' AND file IS NOT NULL", job
+    )
+    return [row["file"] for row in rows]
+
+
 def _queued(rows: Sequence[Row]) -> list[Queued]:
     return [
         Queued(

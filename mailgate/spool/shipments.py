@@ -143,9 +143,10 @@ def _plan(tx: Tx, like: Row, shipment: int, part: int, pieces: Pieces) -> None:
 def newest(view: View, job: JobId, recipient: str) -> tuple[int, int] | None:
     """Return the number of the last shipment of a job to somebody, and its parts; None if none."""
     row = view.one(
-        "SELECT id, parts FROM shipment WHERE job = ? AND recipient = ? ORDER BY id DESC LIMIT 1",
+        "SELECT id, parts FROM shipment WHERE job = ? AND lower(recipient) = ?"
+        " ORDER BY id DESC LIMIT 1",
         job,
-        recipient,
+        recipient.lower(),
     )
     return (row["id"], row["parts"]) if row else None
 

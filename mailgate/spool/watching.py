@@ -74,7 +74,8 @@ def settle(tx: Tx, job: JobId, by: Rule) -> None:
 def agreed(tx: Tx, job: JobId, address: str) -> None:
     """Tell somebody who was asked, and has agreed; of a job that has ended, its result."""
     found = jobs.fetch(tx, job)
-    if watchers.tell(tx, job, address) and found.phase in ENDED:
+    goes = found.destruction is not None and found.destruction <= tx.now
+    if watchers.tell(tx, job, address) and found.phase in ENDED and not goes:
         recipient = next(r for r in watchers.named(tx, job) if r.lower() == address)
         letters.plan(tx, found, LetterKind.RESULT, cause="result", only=recipient)
 

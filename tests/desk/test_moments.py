@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from mailgate.config import load
 from mailgate.desk import Desk, grammar
 from mailgate.desk.dialogue import Dialogue, Thread, find
 from mailgate.janitor import Janitor, committing
-from mailgate.model import Answer, JobId, Staged
+from mailgate.model import Answer, JobId, Parcel, Piece, Shipment, Staged
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.phases import Phase
@@ -20,7 +20,7 @@ from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.services import load_all
-from mailgate.spool import jobs
+from mailgate.spool import jobs, letters, shipments
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, direct
@@ -121,6 +121,35 @@ def test_who_keeps_a_job_longer_at_its_last_moment_has_it_kept(place: Place) -> 
     janitor.sweep(place.spool.view, kept_first, strays=False)  # type: ignore[arg-type]
     assert jobs.fetch(place.spool.view, job).phase is Phase.COMPLETED
     assert (JobFolder(place.desk.config.run.folder, job).inputs / "data").exists()
+
+
+def test_a_letter_that_was_written_goes_with_its_destroyed_job(place: Place) -> None:
+    job = a_job(place.spool)
+    ended(place.spool, job)
+    with place.spool.transaction() as tx:
+        (plan,) = letters.planned(tx, besides=(), limit=9)
+        letters.composed(tx, plan.id, size=99, body=None, file="1.eml")
+    place.desk.folder.make()
+    file = place.desk.folder.letters / "1.eml"
+    file.write_bytes(b"outputs")
+    place.told(f"destroy {job}")
+    Janitor(place.desk.config, place.desk.folder).sweep(
+        place.spool.view, committing(place.spool), strays=False
+    )
+    assert jobs.fetch(place.spool.view, job).phase is Phase.ARCHIVED
+    assert not file.exists()
+
+
+def test_a_part_comes_again_to_its_owner_however_the_address_is_spelled(place: Place) -> None:
+    job = a_job(place.spool, owner=replace(ADA, address="Ada@example.org"))
+    ended(place.spool, job)
+    parcel = Parcel(name="x", size=2, sha256="0" * 64, members=())
+    pieces = [(Piece(parcel=0, offset=n, size=1, sha256="0" * 64),) for n in range(2)]
+    with place.spool.transaction() as tx:
+        (plan,) = letters.planned(tx, besides=(), limit=9)
+        shipment = Shipment(code="0" * 16, limit=9, most=20, parcels=(parcel,))
+        shipments.make(tx, plan.id, shipment, pieces)
+    assert "Part 2 comes again" in place.told(f"results part 2 {job}")[0]
 
 
 def test_a_job_that_is_to_be_destroyed_promises_no_result_when_cancelled(place: Place) -> None:

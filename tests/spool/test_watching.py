@@ -8,7 +8,7 @@ from mailgate import services
 from mailgate.model import Job, LetterKind, Notify
 from mailgate.parse.keys import read_keys
 from mailgate.services import Service
-from mailgate.spool import confirmations, jobs, letters, watchers, watching
+from mailgate.spool import confirmations, jobs, letters, watchers, watching, wishes
 from mailgate.spool.database import Connection
 from mailgate.spool.watching import Named, Rule
 from tests.spool.made import a_job, begun_attempt, ended
@@ -84,6 +84,16 @@ def test_who_agrees_after_the_end_gets_the_result_and_who_left_gets_nothing(
         watching.agreed(tx, job.id, "bob@example.org")
     told = [who for kind, who in planned(spool) if kind is LetterKind.RESULT]
     assert told == ["ada@example.org", EVE]
+
+
+def test_who_agrees_once_the_job_is_destroyed_gets_nothing(spool: Connection, by: Rule) -> None:
+    job = jobs.fetch(spool.view, a_job(spool))
+    assert name(spool, job, EVE, by) is Named.ASKED
+    ended(spool, job.id)
+    with spool.transaction() as tx:
+        wishes.destroy(tx, jobs.fetch(tx, job.id), by=job.owner.address)
+        watching.agreed(tx, job.id, EVE)
+    assert (LetterKind.RESULT, EVE) not in planned(spool)
 
 
 def test_a_watcher_hears_what_notify_says_and_no_receipt(spool: Connection, by: Rule) -> None:
