@@ -1,16 +1,19 @@
-"""Whose turn it is to run: jobs over their quota wait, whatever else is queued goes first."""
+"""Whose turn it is to run: jobs over their quota wait, whatever else is queued goes first.
+
+A share has a name: ``SERVICE``, all its jobs; ``WHO HOW``, a person's who is known so well, and
+``SERVICE WHO HOW``. A job is in the shares of all who are known as well as its owner, or worse.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mailgate import said
-from mailgate.model import JobId
+from mailgate.model import How, JobId
 from mailgate.services import Service
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts
 from mailgate.spool.database import Row, View
-from mailgate.spool.quotas import subject
 
 _OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
@@ -38,11 +41,11 @@ class Turns:
                 job = JobId(row["id"])
                 if job in busy or job in picked:
                     continue
-                if any(running[s] >= self._most(s) for s in _subjects(row)):
+                if any(running[s] >= self._most(s) for s in _shares(row)):
                     news = True
                     continue
                 picked.append(job)
-                running.update(_subjects(row))
+                running.update(_counted(row))
                 if len(picked) == limit:
                     return picked
             if not news:
@@ -50,14 +53,15 @@ class Turns:
 
     def why_not(self, view: View, job: JobId) -> str:
         """Say which quota keeps a job that is QUEUED from starting, as a clause; "" if none."""
-        row = view.one("SELECT service, owner, lower(owner) AS who FROM job WHERE id = ?", job)
+        row = view.one("SELECT service, owner, lower(owner) AS who, how FROM job WHERE id = ?", job)
         if row is None or not self._bounds():
             return ""
         running = self.running(view)
-        for name in _subjects(row):
+        for name in _shares(row):
             if running[name] >= self._most(name):
-                of = f" of {row['owner']}" if row["who"] in name else ""
-                there = f' at the service "{row["service"]}"' if name != row["who"] else ""
+                service, who, _ = _parts(name)
+                of = f" of {row['owner']}" if who else ""
+                there = f' at the service "{service}"' if service else ""
                 most = self._most(name)
                 jobs = said.counted(running[name], f"job{of} runs", f"jobs{of} run")
                 return f"{jobs} already{there}, and at most {most} may at once"
@@ -68,57 +72,75 @@ class Turns:
         return any([self.quota.running, *every])
 
     def _most(self, name: str) -> float:
-        of, _, who = name.rpartition(" ")
-        service = self.services.get(of or name)
-        if "@" not in who:
-            most = service.quota_all.running if service else None
-        elif of:
-            most = service.quota.running if service else None
-        else:
+        of, who, _ = _parts(name)
+        service = self.services.get(of)
+        if not of:
             most = self.quota.running
+        elif service is None:
+            most = None
+        else:
+            most = (service.quota if who else service.quota_all).running
         return most if most is not None else float("inf")
 
     @staticmethod
     def running(view: View, starting: Iterable[JobId] = ()) -> Counter[str]:
-        """Count the jobs that the engine has, by each subject."""
+        """Count the jobs that the engine has, by each share."""
         count = Counter[str]()
         for row in view.all(
-            "SELECT job.id, service, lower(owner) AS who FROM attempt JOIN job"
+            "SELECT job.id, service, lower(owner) AS who, how FROM attempt JOIN job"
             f" ON job.id = attempt.job WHERE {_OPEN}"
         ):
-            count.update(_subjects(row))
+            count.update(_counted(row))
         for job in starting:
             found = view.one(
-                "SELECT service, lower(owner) AS who FROM job WHERE id = ? AND NOT EXISTS"
+                "SELECT service, lower(owner) AS who, how FROM job WHERE id = ? AND NOT EXISTS"
                 f" (SELECT 1 FROM attempt WHERE attempt.job = job.id AND {_OPEN})",
                 job,
             )
-            count.update(_subjects(found) if found is not None else ())
+            count.update(_counted(found) if found is not None else ())
         return count
 
 
 def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
-    """Return queued jobs, the oldest first, without those of a subject that has its share."""
+    """Return queued jobs, the oldest first, without those of a share that is full."""
+    person = "lower(owner) || ' ' || how"
+    columns = {1: "service", 2: person, 3: f"service || ' ' || {person}"}
     kinds = {
-        "service": [s for s in full if "@" not in s],
-        "lower(owner)": [s for s in full if "@" in s and " " not in s],
-        "service || ' ' || lower(owner)": [s for s in full if "@" in s and " " in s],
+        column: [name for name in full if len(name.split()) == count]
+        for count, column in columns.items()
     }
     wheres = "".join(
-        f" AND {column} NOT IN ({', '.join('?' * len(subjects))})"
-        for column, subjects in kinds.items()
-        if subjects
+        f" AND {column} NOT IN ({', '.join('?' * len(names))})"
+        for column, names in kinds.items()
+        if names
     )
     return view.all(
-        f"SELECT id, service, lower(owner) AS who FROM job WHERE phase = 'QUEUED'{wheres}"
+        f"SELECT id, service, lower(owner) AS who, how FROM job WHERE phase = 'QUEUED'{wheres}"
         " ORDER BY queued LIMIT ?",
-        *(subject for subjects in kinds.values() for subject in subjects),
+        *(name for names in kinds.values() for name in names),
         limit,
     )
 
 
-def _subjects(row: Row) -> Iterator[str]:
-    """Yield under which names a job counts."""
-    yield row["who"]
-    yield subject(row["service"], row["who"])
+def _shares(row: Row) -> Iterator[str]:
+    """Yield the shares that a job needs room in."""
+    yield f"{row['who']} {row['how']}"
+    yield f"{row['service']} {row['who']} {row['how']}"
     yield row["service"]
+
+
+def _counted(row: Row) -> Iterator[str]:
+    """Yield the shares that a job takes of while it runs."""
+    yield row["service"]
+    for how in How:
+        if how.strength <= How(row["how"]).strength:
+            yield f"{row['who']} {how}"
+            yield f"{row['service']} {row['who']} {how}"
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the service, the person and how well known, of a share; "" for any."""
+    words = name.split()
+    service = words[0] if len(words) != 2 else ""
+    who, how = words[-2:] if len(words) > 1 else ("", "")
+    return service, who, how

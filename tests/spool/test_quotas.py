@@ -229,6 +229,20 @@ def test_a_services_share_is_for_each_and_for_all(spool: Connection, tmp_path: P
     assert not turns.why_not(spool.view, besides)
 
 
+def test_who_is_known_better_waits_for_nobody_known_worse(spool: Connection) -> None:
+    forged = [a_job(spool) for _ in range(2)]
+    hers = [a_job(spool, owner=LOGGED_IN) for _ in range(2)]
+    turns = Turns(quota=Quota(running=1))
+    assert turn(spool, turns) == [forged[0], hers[0]]
+    start(spool, forged[0])
+    assert turn(spool, turns, besides=forged[:1]) == hers[:1]
+    assert not turns.why_not(spool.view, hers[0])
+    start(spool, hers[0])
+    assert turn(spool, turns, besides=[forged[0], hers[0]]) == []
+    assert "2 jobs of ada@example.org run already" in turns.why_not(spool.view, forged[1])
+    assert "1 job of ada@example.org runs already" in turns.why_not(spool.view, hers[1])
+
+
 def test_a_crowd_of_one_person_keeps_nobody_from_the_front(spool: Connection) -> None:
     with spool.transaction() as tx:
         template = a_columns(tx)
@@ -238,8 +252,8 @@ def test_a_crowd_of_one_person_keeps_nobody_from_the_front(spool: Connection) ->
     turns = Turns(quota=Quota(running=1))
     assert turn(spool, turns, 2) == ["j00000000000", last]
     plan = spool.view.all(
-        "EXPLAIN QUERY PLAN SELECT id, service, lower(owner) AS who FROM job WHERE phase = 'QUEUED'"
-        " AND lower(owner) NOT IN ('x') ORDER BY queued LIMIT 5"
+        "EXPLAIN QUERY PLAN SELECT id, service, lower(owner) AS who, how FROM job"
+        " WHERE phase = 'QUEUED' AND lower(owner) || ' ' || how NOT IN ('x') ORDER BY queued LIMIT 5"
     )
     assert any("job_queued" in row["detail"] for row in plan)
 
