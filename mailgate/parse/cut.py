@@ -15,6 +15,7 @@ from mailgate.parse.quotes import (
     is_dated_line,
     is_header_block,
     is_leaving,
+    is_running_on,
     is_separator,
     is_short_attribution,
     may_hold_attribution,
@@ -77,7 +78,7 @@ class _End(Enum):
 _CLOSINGS = frozenset(":：-")
 _INVISIBLE = " \t\u200e\u200f\u202a\u202b\u202c\u2069"
 _LAST = _CLOSINGS | frozenset(_INVISIBLE)
-_RULES = frozenset("-_=*—–|")
+_RULES = frozenset("-_=*—–‐|")
 _DIGITS = frozenset("0123456789")
 _FIRST = _RULES | _DIGITS
 
@@ -165,7 +166,7 @@ class _Cutter:
         if text[0] in _RULES:
             return self._is_signature(line, text, number) or is_separator(text)
         may_be = text[-1] in _CLOSINGS or text[:3] == ">>>" or "above this line" in text
-        return may_be and is_separator(text)
+        return (may_be and is_separator(text)) or is_running_on(text)
 
     # --- attributions ---
 

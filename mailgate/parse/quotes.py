@@ -52,7 +52,7 @@ _DIRECTIONS = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x20
 _WHO = re.compile(r"[^\s@<>]@[^\s@<>]|&lt;.{1,80}&gt;|<(?:mailto|https?):")
 _DATED = re.compile(
     r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?: \d{1,2}:\d{2})?(?P<zone> (?:GMT|UTC)[+-]\d{1,2}:?\d{2})? "
-    r"[^\d\s].{0,200}?(?P<who><[^<>@]{1,100}@[^<>]{1,100}>)?:?"
+    r"(?:[^\d\s<].{0,200}?)?(?P<who><[^<>@]{1,100}@[^<>]{1,100}>)?:?"
 )
 _MAX_ATTRIBUTION = 500
 
@@ -176,8 +176,8 @@ videresendt meddelelse|vidarebefordrat mejl|poczatek przekazywanej wiadomosci
 )
 _GROUPWISE = re.compile(r">>>\s.{1,200}\s>>>\s*")
 _MARK = re.compile(r"\b(?:reply|answer|respond|write|type)\b.{0,30} above this line", re.IGNORECASE)
-_RULE = re.compile(r"[-=_*—–]{2}")
-_AROUND_WORDS = "-=_*—–|: \t"
+_BESIDE = re.compile(r"[-=_*—–‐]{2}")
+_AROUND_WORDS = "-=_*—–‐|: \t"
 
 
 def is_groupwise(line: str) -> bool:
@@ -185,11 +185,19 @@ def is_groupwise(line: str) -> bool:
     return line[:3] == ">>>" and _GROUPWISE.fullmatch(line) is not None
 
 
+_INLINE = re.compile(r"On\s.{10,150}?@[^\s<>]{1,100}>?\swrote:\s{2}")
+
+
+def is_running_on(text: str) -> bool:
+    """Whether it is an attribution behind which the original begins on the same line (Yahoo)."""
+    return text[:2] == "On" and "wrote:  " in text[:300] and _INLINE.match(text) is not None
+
+
 def is_separator(text: str) -> bool:
     """Whether all that follows a (stripped) line is the original mail."""
     if len(text) > 200:  # none is so long
         return False
-    if is_groupwise(text):
+    if is_groupwise(text) or text == "-----BEGIN PGP SIGNATURE-----":
         return True
     if text[-1] in ":：" and _folded(text.strip("* \t")).startswith(_BEGIN_FORWARD):
         return True
@@ -215,7 +223,7 @@ def _between_rules(text: str) -> str | None:
     if not words:
         return None
     before, _, after = text.partition(words)
-    return words if _RULE.search(before) and _RULE.search(after) else None
+    return words if _BESIDE.search(before) and _BESIDE.search(after) else None
 
 
 def _folded(text: str) -> str:
@@ -320,6 +328,7 @@ _SENT_FROM = re.compile(
     |envoyé\ (?:depuis|de|à\ partir|avec|via)\ .{1,100}
     |(?:von|mit)\ meine[mnr]\ .{1,60}\ (?:gesendet|geschickt|verschickt)\.?
     |(?:gesendet|geschickt|verschickt)\ (?:von|mit|über|aus|via)\ .{1,100}
+    |vo[nm]\ (?:meinem\ )?(?:tablet|handy|smartphone|mobilgerät).{0,30}\ gesendet\.?
     |diese\ (?:nachricht|mail|e-mail)\ wurde\ (?:von|mit)\ .{1,80}\ (?:gesendet|verschickt)\.?
     |enviado\ (?:desde|do|da|de|a\ partir|con|com|via)\ .{1,100}
     |(?:inviato|mandato)\ (?:da|dal|con|tramite)\ .{1,100}

@@ -40,6 +40,8 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
     physical = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     cut = len(physical) > MAX_LINES
     del physical[MAX_LINES:]
+    if _ARMOUR in physical[:5]:
+        physical = _without_armour(physical)
     if flowed:
         own = own_lines(_unflowed(physical, delsp=delsp))
         return _written(own, own.lines, cut=cut)
@@ -72,6 +74,20 @@ def from_html(text: str, *, reply: bool) -> Written:
     # In HTML a signature's mark has lost its blank: one without is as good.
     own = replace(own, dashed=0, signed=own.signed + own.dashed)
     return _written(own, own.lines, cut=cut, defects=(damage,) if damage else ())
+
+
+_ARMOUR = "-----BEGIN PGP SIGNED MESSAGE-----"
+
+
+def _without_armour(lines: list[str]) -> list[str]:
+    """Give the signed text alone (RFC 9580 section 7); whose signature it is, nobody looked."""
+    start = lines.index(_ARMOUR)
+    blank = next((n for n, line in enumerate(lines[:20]) if n > start and not line.strip()), None)
+    signature = "-----BEGIN PGP SIGNATURE-----"
+    if blank is None or signature not in lines:
+        return lines
+    text = lines[blank + 1 : lines.index(signature)]
+    return [*lines[:start], *(line.removeprefix("- ") for line in text)]
 
 
 def _written(

@@ -426,3 +426,28 @@ def test_lines_that_are_rules_and_nothing_else_are_read_in_no_time(line):
     began = time.process_time()
     from_plain(f"{line}\n" * 5000, flowed=False, delsp=False, reply=True)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----",
+        "2013/1/24 <bob@example.org>\n\nno",
+        "Vom Tablet gesendet\n\n-------- Ursprüngliche Nachricht --------\nVon: x",
+        "Sent from Yahoo Mail on Android \n \n  On Mon, Mar 12, 2018 at 10:20, Bob<b@c.d> wrote:   x",
+        "‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nOn Monday, March 12, 2018 10:20 AM, Bob <b@c> wrote:\n",
+        ">>> Bob <b@c.d> 12.03.18 10:20 >>>\nno",
+        "------------------ Original ------------------\nno",
+    ],
+)
+def test_what_few_programs_write_above_the_original_ends_the_text(original):
+    assert plain(f"yes\n\n{original}\nno\n", reply=True) == "yes"
+    assert flowed(f"yes\n\n{original}\nno\n") == "yes"
+
+
+def test_the_armour_of_a_signed_text_is_no_part_of_it():
+    text = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\ntree: sl\n- -- x\n"
+    end = "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----\n"
+    assert plain(text + end) == "tree: sl\n-- x"
+    assert flowed(text + end) == "tree: sl\n-- x"
+    assert plain("-----BEGIN PGP SIGNED MESSAGE-----\nno armour") != "no armour"
