@@ -21,7 +21,7 @@ Value = str | int | float | bool | datetime | None
 _SPECIAL = frozenset(' "=')
 
 # What stands behind these in an address of ours opens something.
-_KEY = re.compile(r"((?:^|\+)(?:confirm|job\.[^.@]*)\.)[^@]*", re.IGNORECASE)
+_KEY = re.compile(r"((?:^|[\s+<])(?:confirm|job\.[^.@\s]*)\.)[^@\s<>,:;]+", re.IGNORECASE)
 
 # Lines that may wait for a log that nobody reads: some MiB, and some ten seconds of a busy door.
 _MOST = 5000
@@ -71,9 +71,9 @@ def delayed(what: str, *, reason: str, detail: str | None = None, **pairs: Value
         event("delayed", what=what, **pairs, reason=reason, detail=detail or None)
 
 
-def without_keys(address: str) -> str:
-    """Return an address of ours without what makes it a key: a log is read by more people."""
-    return _KEY.sub(r"\1...", address)
+def without_keys(words: str) -> str:
+    """Return words without what makes an address of ours a key: a log is read by more people."""
+    return _KEY.sub(r"\1...", words)
 
 
 def flow(*, every: float = 60.0) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mailgate import log
 from mailgate.log import Troubles
 from tests.daemon import Gateway, running
 
@@ -203,3 +204,14 @@ def test_a_gateway_whose_log_is_full_from_the_start_serves_and_ends(gateway: Gat
                 daemon.kill()
                 os.close(reading)
                 os.close(writing)
+
+
+def test_what_makes_an_address_a_key_is_told_nowhere() -> None:
+    words = (
+        "HELD for job.k7q2m5xzab3c.ntefynvjbs7uxijp: at jobs+confirm.abcdef234567@gate.example.org"
+    )
+    assert (
+        log.without_keys(words)
+        == "HELD for job.k7q2m5xzab3c....: at jobs+confirm....@gate.example.org"
+    )
+    assert log.without_keys("say confirm. Then wait") == "say confirm. Then wait"

@@ -14,6 +14,7 @@ from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
 from mailgate.services import Service
 from mailgate.spool import jobs
+from mailgate.spool.owned import SHORTEST
 
 _NONE = 1
 
@@ -30,7 +31,7 @@ def run(name: str, words: list[str]) -> int:
     said = [text(word) for word in given.words]
     config = load_places(given.config)
     with spool_of(config) as connection, connection.transaction() as tx:
-        job = the_job(tx, given.id) if command.about_a_job else None
+        job = the_job(tx, given.id, shortest=SHORTEST) if command.about_a_job else None
         if command.about_a_job and job is None:
             return _NONE
         lines = [word for word in said if command.takes_lines and ":" in word]

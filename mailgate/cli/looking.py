@@ -26,11 +26,12 @@ def spool_of(config: Config) -> Iterator[Connection]:
         yield connection
 
 
-def the_job(view: View, word: str) -> JobId | None:
+def the_job(view: View, word: str, *, shortest: int = 1) -> JobId | None:
     """Return the one job whose id begins so; complain and return None where there is not one."""
     beginning = text(word).lower()
-    if not beginning:
-        complain("name a job, or its first characters")
+    if len(beginning) < shortest:
+        least = "characters" if shortest == 1 else f"{shortest} characters"
+        complain(f"name a job, or at least its first {least}")
         return None
     found = jobs.alike(view, beginning)
     if len(found) == 1:

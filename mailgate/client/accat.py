@@ -239,6 +239,8 @@ def _stream(streams: list[Stream], name: str) -> Stream | None:
 
 
 def _extract(replies: list[Reply], path: str, *, raw: bool) -> int:
+    # Whoever reads what is told may stop (head): that ends no file in the middle.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     outputs = Outputs(replies)
     folder = Folder(path)
     wrong: list[MailgateError] = []
@@ -303,7 +305,10 @@ def _extract_held(outputs: Outputs, folder: Folder, *, raw: bool) -> list[Mailga
 
 def _say_made(folder: Folder, file: File, name: str, count: int) -> None:
     original = "" if file.name == name else f"  (was {shown(name)})"
-    _say(f"{shown(folder.path)}/{shown(file.name)}  {size(count)}{original}\n")
+    try:
+        _say(f"{shown(folder.path)}/{shown(file.name)}  {size(count)}{original}\n")
+    except BrokenPipeError:
+        return
 
 
 def _deliver(copies: list[Part], stream: Stream, write: Write) -> None:

@@ -1,7 +1,7 @@
 """End the job if it has not ended, and remove its inputs and outputs for good.
 
-Letters about it that have not left by then do not leave any more. That there was such a job is
-remembered for a year.
+Only the job's owner can. Letters about it that have not left by then do not leave any more. That
+there was such a job is remembered for a year.
 """
 
 from mailgate.commands.call import Call, unfit
@@ -11,6 +11,8 @@ from mailgate.spool import wishes
 from mailgate.spool.database import Tx
 
 usage = "destroy"
+# It cannot be taken back: who is only told of a job cannot do it.
+by_owner_alone = True
 meant_by = ("delete", "remove", "purge", "erase")
 
 

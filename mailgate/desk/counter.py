@@ -138,7 +138,7 @@ def refused(envelope: Envelope, error: MailgateError, key: str | None) -> None:
         peer=envelope.peer,
         sender=envelope.sender,
         to=",".join(map(log.without_keys, envelope.recipients[:5])),
-        reason=str(error),
+        reason=log.without_keys(str(error)),
     )
 
 
@@ -168,7 +168,7 @@ class Counter:
                 peer=envelope.peer,
                 sender=envelope.sender,
                 to=log.without_keys(address),
-                reason=str(error),
+                reason=log.without_keys(str(error)),
             )
             raise
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from mailgate.log import without_keys
 from mailgate.spool.database import Row, View, moment
 
 Decision = tuple[datetime, str]
@@ -20,7 +21,8 @@ def explain(view: View, key: str) -> list[Decision]:
         if decision[1].replace("HELD for", "held: for", 1) not in told
     ]
     # Taken and held in one moment: first it was taken.
-    return sorted([*found, *noted], key=lambda decision: decision[0])
+    decisions = [(at, without_keys(sentence)) for at, sentence in (*found, *noted)]
+    return sorted(decisions, key=lambda decision: decision[0])
 
 
 def _noted(view: View, key: str) -> Iterator[Decision]:

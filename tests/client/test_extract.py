@@ -1,13 +1,14 @@
 """--extract writes all attached streams into a folder, and nowhere else."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.client.replies import Output, Result, accat, stderr, stdout, within
+from tests.client.replies import Output, Result, accat, command, environment, stderr, stdout, within
 
 TREE = b"(a,b);"
 
@@ -152,3 +153,16 @@ def test_files_get_the_rights_that_the_umask_leaves(tmp_path: Path, saved) -> No
     finally:
         os.umask(old)
     assert (tmp_path / "into" / "alignment.fasta").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_reader_that_stops_loses_no_file(tmp_path: Path, saved) -> None:
+    names = [f"{n}.txt" for n in range(30)]
+    path = saved(*(Output(name=name, content=b"x") for name in names))
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        words = command("--extract", tmp_path / "out", path)
+        subprocess.run(words, stdout=write, env=environment(), check=False, timeout=60)
+    finally:
+        os.close(write)
+    assert sorted(_files(tmp_path / "out")) == sorted(names)

@@ -45,6 +45,9 @@ def test_watchers_are_named_by_reply_and_leave_by_themselves(gateway: Gateway) -
     eventually(lambda: f"{EVE}  told" in gateway.run("job", job).stdout.decode(), 20)
     told = flat(answer(gateway, write(f"status {job}\nwatch {ADA} {job}\n", sender=EVE), EVE))
     assert "EXECUTING" in told
+    told = flat(answer(gateway, write(f"destroy {job}\n", sender=EVE), EVE))
+    assert "owner" in told
+    assert gateway.jobs()[0]["phase"] == "EXECUTING"
     told = flat(answer(gateway, write(f"unwatch {BOB} {job}\n", sender=EVE), EVE))
     assert "no other address than your own" in told
     assert "told of the job no more" in flat(
