@@ -50,7 +50,7 @@ _OWN_SUBJECT = re.compile(
     r"\s*(?:\w{1,20}\s?[:：]\s*){0,4}\[job [a-z][a-z2-7]{11}\]\s*[^\s\W]", re.IGNORECASE
 )
 # So the gateway's letters begin their lists of commands; no person's line ends like that.
-_OWN_WORDS = re.compile(r"\breply with\b[a-z ]{0,40}:?\s*$", re.IGNORECASE)
+_OWN_WORDS = re.compile(r"\breply with\b[a-z ]{0,40}:?\s*$|^\W*it is written:?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ def names(body: str, **more: str) -> list[str]:
         ("> a\ncancel\n> b\n", []),
         ("a\nb\nc\nd\ne\nstatus\n", []),
         ("status\nReply with one of\n  cancel\n", [("status", ())]),
+        ("  > help cancel\n    It is written\n      cancel\n", []),
         ("status\nTo get it, reply with a line such as\n  cancel\n", [("status", ())]),
         ("status\nTo get no more of these, reply with\n  cancel\n", [("status", ())]),
     ],
