@@ -267,9 +267,12 @@ def _wrapped_attribution(near: Sequence[str], *, before_quote: bool) -> int:
     near = near[keyed[-1] + 1 :] if keyed else near
     joined = [" ".join(map(str.strip, near[-n:])).strip() for n in range(1, len(near) + 1)]
     fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]
-    opened = [n for n in fit if opens_attribution(joined[n - 1]) and near[-n].strip()]
+    # "Bob wrote:" is enough by itself: a date above it may be the person's own.
+    alone = [1] if before_quote and is_short_attribution(joined[0]) else []
+    begun = [near[-n].strip() if alone else joined[n - 1] for n in range(1, len(near) + 1)]
+    opened = [n for n in fit if opens_attribution(begun[n - 1]) and near[-n].strip()]
     by_itself = [n for n in fit if is_attribution(joined[n - 1], before_quote=False)]
-    length = (opened or by_itself or fit or [0])[0]
+    length = (opened or alone or by_itself or fit or [0])[0]
     while 0 < length < len(near) and begins_attribution(*map(str.strip, near[-length - 1 :][:2])):
         length += 1
     return length

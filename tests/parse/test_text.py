@@ -451,3 +451,21 @@ def test_the_armour_of_a_signed_text_is_no_part_of_it():
     assert plain(text + end) == "tree: sl\n-- x"
     assert flowed(text + end) == "tree: sl\n-- x"
     assert plain("-----BEGIN PGP SIGNED MESSAGE-----\nno armour") != "no armour"
+
+
+@pytest.mark.parametrize(
+    "attribution",
+    [
+        "On today, mailgate wrote:",
+        "mailgate wrote:",
+        "jobs@gate.example.org schrieb:",
+        "On Sun, 22 Nov 2026\nat 07:20, mailgate\n<jobs@gate.example.org> wrote:",
+    ],
+)
+@pytest.mark.parametrize("between", ["", "\n"], ids=["right-above", "blank-between"])
+def test_a_date_among_the_persons_own_lines_is_no_part_of_the_attribution(
+    attribution: str, between: str
+) -> None:
+    own = ["status", "keep until 2027-01-31", "notify start", "unwatch bob@example.org"]
+    text = "\n".join([*own, between + attribution, "> status", "> cancel", ""])
+    assert plain(text, reply=True).rstrip() == "\n".join(own)
