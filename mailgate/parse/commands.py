@@ -111,6 +111,14 @@ def read_commands(message: Message, grammar: Grammar) -> Script:
     return script if reading.commands else _by_subject(script, message.subject or "", grammar)
 
 
+def confirms(message: Message, grammar: Grammar) -> bool:
+    """Whether a line of the person's own is the word "confirm" alone, and no quote is above it."""
+    if not any(line.strip().lower() == "confirm" for line in message.lines):
+        return False
+    script = read_commands(message, grammar)
+    return any(line.quoted.strip().lower() == "confirm" for line in script.lines)
+
+
 def _own(message: Message) -> tuple[list[str], int, Stop | None]:
     """Return the lines to read, how many more the person wrote, and what ends reading."""
     lines, gaps = message.lines, message.gaps

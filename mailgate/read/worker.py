@@ -19,7 +19,7 @@ from mailgate.errors import Refusal, Transient
 from mailgate.frames import packed, receive
 from mailgate.model import Input, Request, Staged, Unclear
 from mailgate.parse.bounce import read_bounce
-from mailgate.parse.commands import read_commands, service_named
+from mailgate.parse.commands import confirms, read_commands, service_named
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
 from mailgate.parse.request import read_request
@@ -107,7 +107,7 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
         service=named,
         requests={name: _light(request) for name, request in requests.items()},
         staged=staged,
-        confirms=any(line.strip().lower() == "confirm" for line in message.lines),
+        confirms=confirms(message, setup.grammar),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.model import Script, Stop
-from mailgate.parse.commands import MOST_COMMANDS, Grammar, read_commands, service_named
+from mailgate.parse.commands import MOST_COMMANDS, Grammar, confirms, read_commands, service_named
 from mailgate.parse.message import read_message
 from tests.reply.golden import letters
 from tests.reply.letters import read, text
@@ -254,3 +254,22 @@ def test_a_quoted_line_never_acts(quoted: list[str], body: str) -> None:
     own = "status\n" if "status" in body else "help\n"
     assert not {"cancel", "destroy"} & {*names(f"{own}\n{quote}\n")}
     assert not {"cancel", "destroy"} & {*names(f"{quote}\n\n{own}")}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("Confirm\n", True),
+        ("Hello,\n\nconfirm\n\nThanks, Ada\n", True),
+        ("confirm\n\nOn 1 Mar 2024 at 10:20, Bob <b@c.d> wrote:\n> x\n", True),
+        ("> x\n\nconfirm\n", True),
+        ("confirm it\n", False),
+        ("> confirm\n", False),
+        ("Back on Monday.\n\nXx: Bob <b@c.d>\nYy: Monday\n\nconfirm\n", False),
+        ("Back on Monday.\n_________\nconfirm\n", False),
+        ("", False),
+    ],
+)
+def test_only_a_line_of_the_persons_own_confirms(body: str, *, expected: bool) -> None:
+    raw = f"From: a@b.c\nSubject: confirm\n\n{body}".encode()
+    assert confirms(read_message(io.BytesIO(raw)), GRAMMAR) is expected
