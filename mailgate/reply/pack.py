@@ -16,7 +16,7 @@ from typing import BinaryIO
 from mailgate.model import Job, Member, Method, Parcel, Stream, StreamRole
 from mailgate.reply.attachments import mail_names
 from mailgate.reply.mime import BLOCK
-from mailgate.reply.streams import OpenStream, blocks_of, changed, opened
+from mailgate.reply.streams import OpenStream, blocks_of, changed, opened, opened_for
 from mailgate.spool.files import durable, sync_folder
 
 MANY = 10
@@ -233,4 +233,4 @@ def open_parcel(parcel: Parcel, job: Job, folder: Path, open_stream: OpenStream)
     stream = job.streams[parcel.members[0].stream]
     if parcel.file is None:
         return opened(stream, open_stream)
-    return opened(stream, lambda _: (folder / str(parcel.file)).open("rb"))
+    return opened_for(stream, lambda _: (folder / str(parcel.file)).open("rb"))

@@ -29,8 +29,11 @@ def opened(stream: Stream, open_stream: OpenStream) -> BinaryIO:
 
     One that was empty is not looked for: most standard errors are, and each look costs.
     """
-    if not stream.size:
-        return io.BytesIO()
+    return opened_for(stream, open_stream) if stream.size else io.BytesIO()
+
+
+def opened_for(stream: Stream, open_stream: OpenStream) -> BinaryIO:
+    """Open what stands for a stream, a packed file, say; raises Changed as `opened` does."""
     try:
         return open_stream(stream)
     except Permanent as error:
