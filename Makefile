@@ -11,8 +11,8 @@ CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs
 export UV_SYSTEM_CERTS ?= $(if $(CERTIFICATES),1,0)
 UV := env -u VIRTUAL_ENV .uv/bin/uv
 
-# Two test processes: more only wait for each other on small machines.
-WORKERS ?= 2
+# Test processes: more than cores, for much of a test is waiting for servers.
+WORKERS ?= 4
 
 .PHONY: help setup demo test soak check bench docs format coverage clean
 

@@ -8,7 +8,7 @@ from smtplib import LMTP
 from tests import servers
 
 
-def test_a_postfix_that_does_not_end_is_killed_and_starts_again():
+def test_a_postfix_that_does_not_end_is_killed():
     with servers.postfix() as post:
         post.stop()
         assert post.master() is None
@@ -17,8 +17,6 @@ def test_a_postfix_that_does_not_end_is_killed_and_starts_again():
         os.kill(hanging, signal.SIGSTOP)
         replace(post, patience=0.1).stop()
         assert post.master() is None
-        post.start()
-        assert post.master() not in {None, hanging}
 
 
 def test_a_dovecot_has_what_is_handed_to_it_and_keeps_it_through_a_kill():
