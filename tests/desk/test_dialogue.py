@@ -21,18 +21,9 @@ from mailgate.spool.codec import untagged
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
 from tests.daemon import TRUE
+from tests.desk.made import CONFIG
 from tests.spool.made import ADA, a_job, ended
 
-_CONFIG = """\
-[gateway]
-address = "jobs@gate.example.org"
-spool = "spool"
-services = "services"
-[deliver]
-courier = "maildir"
-[deliver.maildir]
-path = "outgoing"
-"""
 _WORDS = st.one_of(
     st.sampled_from(
         [
@@ -58,7 +49,7 @@ _LINE = st.builds(
 def test_any_commands_are_answered_in_words(tmp_path: Path, lines: list[str], about: str) -> None:
     (tmp_path / "services").mkdir(exist_ok=True)
     (tmp_path / "services" / "align.toml").write_text(TRUE)
-    (tmp_path / "mailgate.toml").write_text(_CONFIG)
+    (tmp_path / "mailgate.toml").write_text(CONFIG)
     config = load(tmp_path / "mailgate.toml")
     folder, templates = Folder(config.gateway.spool), Templates(None)
     with direct(folder, Site.of(config.gateway.address)) as spool:

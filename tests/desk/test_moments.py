@@ -25,18 +25,9 @@ from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, direct
 from tests.daemon import shell
+from tests.desk.made import CONFIG
 from tests.spool.made import ADA, a_job, ended
 
-_CONFIG = """\
-[gateway]
-address = "jobs@gate.example.org"
-spool = "spool"
-services = "services"
-[deliver]
-courier = "maildir"
-[deliver.maildir]
-path = "outgoing"
-"""
 _CAT = shell("cat", 'stdin = "data"\n[input.data]\nfrom = "attachment"')
 _BIG = Staged(name="data", file="data", filename="x", size=5, sha256="0" * 64, path="gone")
 
@@ -72,7 +63,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "services").mkdir()
     (tmp_path / "services" / "align.toml").write_text(_CAT)
-    (tmp_path / "mailgate.toml").write_text(_CONFIG)
+    (tmp_path / "mailgate.toml").write_text(CONFIG)
     config = load(tmp_path / "mailgate.toml")
     folder = Folder(config.gateway.spool)
     with direct(folder, Site.of(config.gateway.address)) as spool:
