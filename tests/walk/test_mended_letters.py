@@ -34,7 +34,7 @@ def test_a_result_whose_output_never_rests_goes_without_it_and_says_so(tmp_path:
             assert why in " ".join(text_of(result).split())
         finally:
             mark.unlink()
-        assert gateway.unsent() == 0
+        eventually(lambda: gateway.unsent() == 0)
 
 
 def test_a_result_whose_folder_is_gone_says_so(tmp_path: Path) -> None:
