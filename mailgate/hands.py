@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
-from mailgate import crash
+from mailgate import crash, lasting
 from mailgate.errors import Transient
 from mailgate.frames import Companion, packed, receive
 
@@ -138,6 +138,7 @@ def main() -> None:
     # Whatever it starts belongs to nobody: its end is seen by others.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     crash.dies_first(daemon)
+    lasting.settle()
     receive(source)
     answer: object = (True, None)
     while os.getppid() == daemon:

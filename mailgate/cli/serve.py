@@ -2,6 +2,7 @@
 
 import asyncio
 
+from mailgate import lasting
 from mailgate.cli.options import loaded, parser
 
 
@@ -11,5 +12,6 @@ def run(words: list[str]) -> int:
     config, services = loaded(given.config)
     from mailgate.daemon import serve  # noqa: PLC0415 - after the configuration is known good
 
+    lasting.settle()
     asyncio.run(serve(config, services))
     return 0

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from mailgate import lasting
 from mailgate.desk import Reading
 from mailgate.errors import Refusal, Transient
 from mailgate.frames import packed, receive
@@ -40,6 +41,7 @@ def main() -> None:
     if not isinstance(setup, Setup):
         return
     _confine(setup)
+    lasting.settle()
     target.write(packed("ready"))
     target.flush()
     while isinstance(order := receive(source), Order):

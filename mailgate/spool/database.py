@@ -37,6 +37,10 @@ _PRAGMAS = {
     # A month's log file never grows past this after a checkpoint.
     "journal_size_limit": 64 << 20,
     "mmap_size": 0,
+    # What a savepoint would take back lies in memory, not in a file written page by page.
+    "temp_store": "memory",
+    # Deleted mail is overwritten where that writes no page more.
+    "secure_delete": "fast",
 }
 
 

@@ -1,6 +1,8 @@
 """The spool's places on a real disk: who may see them, who may make them."""
 
+import contextlib
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,19 @@ def test_the_secret_is_made_once_and_leaves_no_draft(folder: Folder, spool: Conn
     assert folder.secret.read_bytes() == made
     assert len(made) == 32
     assert not list(folder.root.glob("secret.*"))
+
+
+def test_what_a_savepoint_would_take_back_is_not_written_to_a_file(spool: Connection) -> None:
+    with spool.transaction() as tx:
+        tx.insert("body", message=1, bytes=b"x" * 100_000)
+        tx.execute("SAVEPOINT one")
+        tx.execute("UPDATE body SET bytes = ? WHERE message = 1", b"y" * 100_000)
+        # SQLite's own name for a file that nobody else is to see.
+        assert not any("etilqs_" in name for name in open_files())
+        tx.execute("RELEASE one")
+
+
+def open_files() -> Iterator[str]:
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(link.readlink())
