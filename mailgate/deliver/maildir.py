@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from mailgate.deliver.source import blocks
@@ -55,7 +56,7 @@ class Maildir:
 
     Line ends become LF, as local delivery on Unix has it (mutt, Dovecot and procmail expect it). A
     letter that is there already, unread in new/ or moved to cur/ with whatever flags, is delivered;
-    finding out reads the names in cur/. Nothing in ``path`` is reached through a symbolic link.
+    finding out reads the names in cur/, and is left out at a first try. Nothing in ``path`` is reached through a symbolic link.
     """
 
     at_once = 8
@@ -68,7 +69,7 @@ class Maildir:
         self._threads = ThreadPoolExecutor(self.at_once, "maildir")
         self._under_way: dict[int, asyncio.Future[str]] = {}
 
-    async def deliver(self, letter: Letter) -> str:
+    async def deliver(self, letter: Letter, *, again: bool = True) -> str:
         """Write it, and return where.
 
         Raises
@@ -82,7 +83,8 @@ class Maildir:
         writing = self._under_way.get(letter.id)
         if writing is None:
             loop = asyncio.get_running_loop()
-            writing = loop.run_in_executor(self._threads, self._deliver, letter)
+            work = partial(self._deliver, letter, again=again)
+            writing = loop.run_in_executor(self._threads, work)
             self._under_way[letter.id] = writing
         done, _ = await asyncio.wait({writing}, timeout=self._longest)
         if not done:
@@ -95,11 +97,16 @@ class Maildir:
         """Begin no write any more; one that hangs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver(self, letter: Letter) -> str:
+    def _deliver(self, letter: Letter, *, again: bool) -> str:
         name = folder_name(letter.recipient)
         try:
-            with _opened(self._path, name) as parts:
-                _write(letter, *parts)
+            with _opened(self._path, name) as (tmp, new, cur):
+                if again:
+                    _clean(tmp, file_name(letter))
+                if not (again and _delivered(file_name(letter), new, cur)):
+                    _write(letter, tmp, new)
+                # Also where it was there already: a crash may have come between its rename and this.
+                os.fsync(new)
         except OSError as error:
             reason = error.strerror or str(error)
             message = f"the Maildir of {letter.recipient} cannot be written: {reason}"
@@ -113,12 +120,19 @@ class Maildir:
 @contextlib.contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[int, int, int]]:
     """Open tmp/, new/ and cur/ of one address, made where they are missing."""
-    _make(path)
     with contextlib.ExitStack() as stack:
-        top = _kept(stack, os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        top = _kept(stack, _top(path))
         address = _kept(stack, _folder(top, name))
         tmp, new, cur = (_kept(stack, _folder(address, part)) for part in _PARTS)
         yield tmp, new, cur
+
+
+def _top(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        _make(path)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _make(path: Path) -> None:
@@ -149,21 +163,17 @@ def _folder(parent: int, name: str) -> int:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _write(letter: Letter, tmp: int, new: int, cur: int) -> None:
+def _write(letter: Letter, tmp: int, new: int) -> None:
     name = file_name(letter)
-    _clean(tmp, name)
-    if not _delivered(name, new, cur):
-        # A name of this process's own: another's half-written file is never taken for ours.
-        working = f"{name}.{os.getpid()}"
-        try:
-            _fill(letter, working, tmp)
-            os.rename(working, name, src_dir_fd=tmp, dst_dir_fd=new)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(working, dir_fd=tmp)
-            raise
-    # Also where it was there already: a crash may have come between its rename and this.
-    os.fsync(new)
+    # A name of this process's own: another's half-written file is never taken for ours.
+    working = f"{name}.{os.getpid()}"
+    try:
+        _fill(letter, working, tmp)
+        os.rename(working, name, src_dir_fd=tmp, dst_dir_fd=new)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(working, dir_fd=tmp)
+        raise
 
 
 def _clean(tmp: int, name: str) -> None:

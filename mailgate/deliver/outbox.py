@@ -42,8 +42,10 @@ _SMALLEST = 16 << 10
 class Courier(Protocol):
     """A way out."""
 
-    async def deliver(self, letter: Letter) -> str:
+    async def deliver(self, letter: Letter, *, again: bool = True) -> str:
         """Hand a letter to the next hop and return its words.
+
+        ``again``: it may have been handed over before, and nobody knows.
 
         Raises
         ------
@@ -108,6 +110,8 @@ class Outbox:
         self._spool = spool
         self._courier = courier
         self._busy: set[int] = set()
+        # Up to this one they may have been tried, and it was not noted.
+        self._older = 0
         self._tries: set[asyncio.Task[None]] = set()
         self._away = 0.0
         self._away_until = 0.0
@@ -120,6 +124,7 @@ class Outbox:
     async def run(self) -> None:
         """Deliver until cancelled."""
         self._busy.clear()
+        self._older = letters.newest(self._spool.view)
         self._count()
         async with asyncio.TaskGroup() as group:
             while True:
@@ -220,7 +225,8 @@ class Outbox:
             return has_left
         began = asyncio.get_running_loop().time()
         try:
-            words = await self._courier.deliver(letter)
+            again = letter.id <= self._older or letter.tries > 0
+            words = await self._courier.deliver(letter, again=again)
         except Unreachable as error:
             await self._unreachable(letter, error, began)
             return has_left

@@ -52,7 +52,12 @@ class SmtpCourier:
         self._threads = Threads("smtp", most=self.at_once, longest=relay.timeout)
         self._disk = Threads("smtp-disk", most=self.at_once, longest=relay.timeout)
 
-    async def deliver(self, letter: Letter) -> str:
+    async def deliver(
+        self,
+        letter: Letter,
+        *,
+        again: bool = True,  # noqa: ARG002 - a relay cannot be asked
+    ) -> str:
         """Hand the letter over, and return the relay's last words.
 
         A connection that is lost after the final dot and before the answer counts as unreachable:

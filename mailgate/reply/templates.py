@@ -57,6 +57,8 @@ class Templates:
         self._environment = Environment(
             loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
             undefined=StrictUndefined,
+            # Read at the start, as the configuration is: one daemon says a thing in one way.
+            auto_reload=False,
             autoescape=False,  # noqa: S701 - see above
             trim_blocks=True,
             lstrip_blocks=True,

@@ -44,6 +44,7 @@ class Twins:
         self._environment = Environment(
             loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
             undefined=StrictUndefined,
+            auto_reload=False,
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,

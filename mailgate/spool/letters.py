@@ -159,6 +159,11 @@ def _message_id(tx: Tx, name: str) -> str:
 # --- composing ------------------------------------------------------------------------------------
 
 
+def newest(view: View) -> int:
+    """Return the highest number that a letter has; 0 where there is none."""
+    return view.count("SELECT MAX(id) FROM letter")
+
+
 def planned(view: View, *, besides: Collection[int], limit: int) -> list[Planned]:
     """Return letters that wait for their words, oldest first, without ``besides``."""
     rows = view.all(

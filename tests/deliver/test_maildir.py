@@ -164,6 +164,15 @@ async def test_what_a_crash_left_in_tmp_is_cleaned(path: Path):
     assert len(files(path)) == 2
 
 
+async def test_a_first_try_does_not_read_what_is_in_the_mailbox(path: Path):
+    courier = Maildir(path)
+    await courier.deliver(letter(number=1))
+    (path / "ann@mg.test" / "tmp" / f"{file_name(letter())}.4711").write_bytes(b"half")
+    await courier.deliver(letter(), again=False)
+    assert len(files(path)) == 2
+    assert len(files(path, "tmp")) == 1
+
+
 # --- what cannot be written -------------------------------------------------------------------------
 
 
