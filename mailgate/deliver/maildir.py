@@ -56,7 +56,8 @@ class Maildir:
 
     Line ends become LF, as local delivery on Unix has it (mutt, Dovecot and procmail expect it). A
     letter that is there already, unread in new/ or moved to cur/ with whatever flags, is delivered;
-    finding out reads the names in cur/, and is left out at a first try. Nothing in ``path`` is reached through a symbolic link.
+    finding out reads the names in cur/, and is left out at a first try. Nothing in ``path`` is
+    reached through a symbolic link.
     """
 
     at_once = 8
@@ -105,7 +106,7 @@ class Maildir:
                     _clean(tmp, file_name(letter))
                 if not (again and _delivered(file_name(letter), new, cur)):
                     _write(letter, tmp, new)
-                # Also where it was there already: a crash may have come between its rename and this.
+                # Also where it was there: a crash may have come between its rename and this.
                 os.fsync(new)
         except OSError as error:
             reason = error.strerror or str(error)
