@@ -69,31 +69,35 @@ class Folder:
     @property
     def root(self) -> Path:
         """The job's own folder."""
-        return self.jobs / self.job[:2] / self.job
+        return self._within()
 
     @property
     def inputs(self) -> Path:
         """The command's inputs."""
-        return self.root / "in"
+        return self._within("in")
 
     @property
     def work(self) -> Path:
         """The command's working directory."""
-        return self.root / "work"
+        return self._within("work")
 
     @property
     def out(self) -> Path:
         """Standard output and error, and the named outputs."""
-        return self.root / "out"
+        return self._within("out")
 
     @property
     def named(self) -> Path:
         """What the command knows as $MAILGATE_OUTPUTS."""
-        return self.out / "named"
+        return self._within("out", "named")
 
     def attempt(self, number: int) -> Path:
         """Return the folder of attempt ``number``, counted from 1."""
-        return self.root / "run" / str(number)
+        return self._within("run", str(number))
+
+    def _within(self, *parts: str) -> Path:
+        # In one step: pathlib is slow, and a job's paths are made a dozen times.
+        return self.jobs.joinpath(self.job[:2], self.job, *parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from mailgate.run.files import read_little
 RECORD_READ = 4096
 """So many bytes of a record are read: more than any has."""
 
+_SIGNALS = frozenset(signal.valid_signals())
+
 # The year 9000: other times are still added to it.
 _LAST_TIME = 221_845_392_000.0
 
@@ -63,7 +65,7 @@ def _status(status: int) -> Exit:
     # POSIX sh tells a death by signal N only as 128 + N, and so does bwrap. A command that exits
     # so by itself nearly always passes on the signal that killed a child of its own; the status
     # itself is told too.
-    if status - 128 in signal.valid_signals():
+    if status - 128 in _SIGNALS:
         words = f"exit status {status}"
         return Exit(reason=Reason.SIGNAL, signal=status - 128, words=words)
     return Exit(reason=Reason.EXIT, code=status)
