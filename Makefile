@@ -11,6 +11,9 @@ CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs
 export UV_SYSTEM_CERTS ?= $(if $(CERTIFICATES),1,0)
 UV := env -u VIRTUAL_ENV .uv/bin/uv
 
+# Every program would compile all that it imports anew, the gateway's reading processes included.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Test processes: more than cores, for much of a test is waiting for servers.
 WORKERS ?= 4
 

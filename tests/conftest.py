@@ -6,6 +6,7 @@ The run's last lines name them all; with ``MAILGATE_REQUIRE_REAL`` set such a sk
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from hypothesis import settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOT_FOUND = "not found: "
+
+# Tests start thousands of programs: each would compile all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # No deadline: a machine shared with other runs is sometimes slow, which proves nothing.
 settings.register_profile("short", deadline=None, print_blob=True)
