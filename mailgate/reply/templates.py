@@ -42,27 +42,36 @@ class Page:
     html: str = ""
 
 
+def environment(folder: Path | None, *, escaping: bool) -> Environment:
+    """Return what reads the templates: the operator's in ``folder`` before the shipped ones.
+
+    ``escaping``: what is filled in is no markup, and must not become any.
+    """
+    shipped = FileSystemLoader(share.path("templates"))
+    own = [FileSystemLoader(folder)] if folder else []
+    made = Environment(
+        loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        autoescape=escaping,  # noqa: S701 - texts are none
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["counted"] = said.counted
+    return made
+
+
 class Templates:
     """The templates of one gateway.
 
     A file in ``folder`` takes the place of the shipped one of that name, which it can still extend
-    as ``shipped/NAME``. Changed files are read anew.
+    as ``shipped/NAME``. Files are read once: a daemon says a thing in one way while it runs.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        shipped = FileSystemLoader(share.path("templates"))
-        own = [FileSystemLoader(folder)] if folder else []
         # These are plain texts: nothing in them is markup, so nothing is escaped.
-        self._environment = Environment(
-            loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
-            undefined=StrictUndefined,
-            # Read at the start, as the configuration is: one daemon says a thing in one way.
-            auto_reload=False,
-            autoescape=False,  # noqa: S701 - see above
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = environment(folder, escaping=False)
         self._environment.filters["table"] = table
         self._environment.filters["narrow_table"] = partial(table, columns=COLUMNS - _INDENT)
         self._environment.filters["size"] = said.size
@@ -70,7 +79,6 @@ class Templates:
         # A fact that is a sentence is broken between its words.
         self._environment.filters["words"] = shown
         self._environment.globals["say"] = self.say
-        self._environment.globals["counted"] = said.counted
 
     def page(self, kind: LetterKind, facts: Mapping[str, object]) -> Page:
         """Fill in the template of ``kind``.

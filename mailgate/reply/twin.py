@@ -10,22 +10,15 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import (
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PrefixLoader,
-    StrictUndefined,
-    Template,
-)
+from jinja2 import Template
 from markupsafe import Markup
 
-from mailgate import log, said, share
+from mailgate import log
 from mailgate.model import LetterKind
 from mailgate.reply import mime
 from mailgate.reply.draft import Draft
 from mailgate.reply.layout import shown
-from mailgate.reply.templates import Page
+from mailgate.reply.templates import Page, environment
 
 _PAGE = "_page.html.j2"
 _SUFFIX = ".html.j2"
@@ -39,17 +32,7 @@ class Twins:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        shipped = FileSystemLoader(share.path("templates"))
-        own = [FileSystemLoader(folder)] if folder else []
-        self._environment = Environment(
-            loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
-            undefined=StrictUndefined,
-            auto_reload=False,
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals["counted"] = said.counted
+        self._environment = environment(folder, escaping=True)
 
     def written(self, page: Page, kind: LetterKind, facts: Mapping[str, object] | None) -> str:
         """Return the HTML of a page, "" where a template of it fails: the text says all.
