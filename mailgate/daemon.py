@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ from mailgate.run.place import Place
 from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
-from mailgate.spool import appointments, attempts
+from mailgate.spool import appointments, attempts, denied
 from mailgate.spool.database import MISPLACED, Site
 from mailgate.spool.store import Folder, Spool, sole
 from mailgate.spool.turns import Turns
@@ -106,6 +107,8 @@ async def _served(
 ) -> None:
     place = Place(config.run.folder, spool, min_free=config.gateway.min_free)
     await place.take()
+    for letter in denied.letters_to(spool.view, services):
+        await spool.write(partial(denied.withdraw, letter=letter))
     desk = Desk(config, services, spool.folder, lambda: spool.view)
     counter = Counter(desk, spool)
     courier = courier_of(config)

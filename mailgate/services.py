@@ -161,6 +161,7 @@ def plan(service: Service, request: Request, folder: Path) -> Plan:
         disk=service.limits.disk,
         retry_times=service.retry.times,
         retry_on=frozenset(service.retry.on),
+        require=service.access.require,
     )
 
 

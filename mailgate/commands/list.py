@@ -34,6 +34,9 @@ def execute(tx: Tx, call: Call) -> Answer:
     wanted = _wanted(call.words)
     if wanted is None:
         return unfit(call, _TAKES)
+    if call.who is not None:
+        who = call.who.address
+        wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
     found = owned.listed(tx, call.who, wanted)
     rows = [_row(job) for job in found[: wanted.limit]]
     return Answer(kind="list", facts={"jobs": rows, "more": len(found) > wanted.limit})

@@ -8,7 +8,7 @@ from mailgate.config import Config
 from mailgate.errors import OverQuota
 from mailgate.model import Exit, Identity, JobId, Reason
 from mailgate.services import Service
-from mailgate.spool import attempts, confirmations, quotas, watching
+from mailgate.spool import attempts, confirmations, jobs, quotas, watching
 from mailgate.spool.database import Tx
 
 
@@ -36,8 +36,8 @@ def confirm(tx: Tx, by: Confirming) -> str:
         return "confirmed-before"
     confirmations.answered(tx, found)
     if found.job is not None:
-        watching.agreed(tx, found.job, found.address)
-        return "agreed"
+        rule = watching.rule(by.config, by.services, jobs.service_of(tx, found.job))
+        return "agreed" if watching.agreed(tx, found.job, found.address, rule) else "denied"
     confirmations.believe(tx, found.message)
     receipt_after = by.config.deliver.receipt_after
     for job, service in confirmations.waiting_jobs(tx, found.message):

@@ -12,6 +12,7 @@ from mailgate.parse.commands import Grammar
 from mailgate.spool import jobs, owned
 from mailgate.spool.codec import tagged
 from mailgate.spool.database import Tx, View
+from mailgate.spool.denied import is_denied
 
 _ID = re.compile(r"[a-z][a-z2-7]{3,11}")
 _WHOLE = 12
@@ -116,7 +117,13 @@ class Dialogue:
         named = [one.jobs[0] for one in self._named.values() if len(one.jobs) == 1]
         about = set(self.found.places.values()) | set(named)
         job = JobId(about.pop()) if len(about) == 1 else None
-        return job if job and owned.may_act(tx, self.who, job) else None
+        return job if job and self._may_act(tx, job) else None
+
+    def _may_act(self, tx: Tx, job: JobId) -> bool:
+        """Tell whether the job is theirs to ask about; whom its service denies has none."""
+        if not owned.may_act(tx, self.who, job):
+            return False
+        return not is_denied(self.desk.services, jobs.service_of(tx, job), self.who.address)
 
     def _name(self, tx: Tx, line: ScriptLine) -> _Named:
         """Find the job that a line names by its first or last word."""
@@ -130,7 +137,7 @@ class Dialogue:
             rest = line.words[:at] + line.words[at + 1 :]
             if (job := self.found.job) and len(word) >= owned.SHORTEST and job.startswith(word):
                 return _Named(words=rest, word=word, jobs=(job,))
-            theirs = owned.alike(tx, self.who, word)
+            theirs = [one for one in owned.alike(tx, self.who, word) if self._may_act(tx, one)]
             if theirs or (len(word) == _WHOLE and job is None):
                 return _Named(words=rest, word=word, jobs=theirs)
         return _Named(words=line.words)
@@ -164,7 +171,7 @@ class Dialogue:
         job = named.jobs[0] if named.jobs else None if named.word else self.found.job
         if job is None and not named.word:
             return Answer(kind="which-job", facts={"command": line.name}, wrong=True)
-        if job is None or not owned.may_act(tx, self.who, job):
+        if job is None or not self._may_act(tx, job):
             # The same words, whether there is one or not.
             return Answer(kind="no-job", facts={"word": named.word or str(job)}, wrong=True)
         if command.by_owner_alone and not owned.is_owner(tx, self.who, job):
@@ -221,9 +228,14 @@ class Dialogue:
 
 
 def least_how(view: View, desk: Desk, job: JobId) -> How:
-    """Return the weakest way to be known that is enough to act on a job."""
-    service = desk.services.get(jobs.service_of(view, job)) if jobs.exists(view, job) else None
-    return service.access.require if service else How.NETWORK
+    """Return the weakest way to be known that is enough to act on a job.
+
+    That is what its service requires; of a service that is gone, what it did when the job was made.
+    """
+    if not jobs.exists(view, job):
+        return How.NETWORK
+    service = desk.services.get(jobs.service_of(view, job))
+    return service.access.require if service else jobs.plan_of(view, job)[0].require
 
 
 def said(answer: Answer) -> dict[str, object]:

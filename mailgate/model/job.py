@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from mailgate.model.request import Notify, Reply
-from mailgate.model.who import Identity
+from mailgate.model.who import How, Identity
 from mailgate.phases import Phase
 
 JobId = NewType("JobId", str)
@@ -152,12 +152,13 @@ No word of a mail holds NUL.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an engine needs to know of a job, fixed when the job is made.
+    """What an engine needs to know of a job, and what outlasts its service; fixed when it is made.
 
     ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file
     name in ``in/`` or None for an empty standard input; ``memory`` and ``disk`` in bytes; ``files``
     are glob patterns below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in
-    the reply.
+    the reply. ``require`` is the weakest way to be known that was enough for it then; where nothing
+    tells, the strongest.
     """
 
     argv: tuple[str, ...]
@@ -171,6 +172,7 @@ class Plan:
     disk: int | None = None
     retry_times: int = 0
     retry_on: frozenset[Reason] = frozenset()
+    require: How = How.SMTP_AUTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from mailgate.spool import codec, files, jobs, letters, shipments
 from mailgate.spool.addresses import reply_address
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Site, Tx
+from mailgate.spool.denied import is_denied, withdraw
 from mailgate.spool.letters import Planned
 from mailgate.spool.store import Spool
 
@@ -127,6 +128,9 @@ class Composer:
         # An answer about a job tells what came of a mail; the job may have moved since.
         has_job = plan.job and plan.kind is not LetterKind.COMMANDS
         job = jobs.fetch(self._spool.view, plan.job) if plan.job and has_job else None
+        if job is not None and is_denied(self._services, job.service, plan.recipient):
+            await self._spool.write(lambda tx: withdraw(tx, plan.id))
+            return
         made = await self._made(plan, job)
         if isinstance(made, _Bytes):
             crash.point("reply:written")

@@ -149,7 +149,7 @@ class Lists:
     deny: tuple[str, ...] = key(
         listed(lower(text('an address or pattern such as "*@example.org"', _is_denied))),
         [],
-        doc="addresses that may not use it, whatever `allow` says",
+        doc="addresses that may not use it, whatever `allow` says, and hear nothing of its jobs",
     )
 
     def admits(self, address: str) -> bool:
@@ -160,9 +160,16 @@ class Lists:
         ``@`` is within no pattern of ``allow``, and denied by any ``deny``.
         """
         word = address.lower()
-        if self.deny and (not _is_simple(word) or any(_matches(word, p) for p in self.deny)):
+        if self.denies(word):
             return False
         return any(pattern == "*" or _matches(word, pattern) for pattern in self.allow)
+
+    def denies(self, address: str) -> bool:
+        """Tell whether ``deny`` names a bare address: it gets nothing, old jobs included."""
+        word = address.lower()
+        return bool(self.deny) and (
+            not _is_simple(word) or any(_matches(word, p) for p in self.deny)
+        )
 
     def lists(self, address: str) -> bool:
         """Tell whether a bare address is admitted by more than ``*``: the operator knows it."""

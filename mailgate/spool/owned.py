@@ -1,6 +1,6 @@
 """A person's jobs: found by the beginning of an id, by letters about them, and listed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -64,10 +64,14 @@ _NEWEST = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class Wanted:
-    """Which jobs are listed: at most ``limit``; each other field narrows it down."""
+    """Which jobs are listed: at most ``limit``; each other field narrows it down.
+
+    ``besides``: none of these services.
+    """
 
     limit: int
     active: bool = False
+    besides: Collection[str] = ()
     phases: set[Phase] = field(default_factory=set)
     service: str | None = None
     label: str | None = None
@@ -83,12 +87,16 @@ def listed(view: View, who: Identity | None, wanted: Wanted) -> list[Job]:
     newest = f"SELECT created FROM job WHERE {whose} ORDER BY created DESC LIMIT 1 OFFSET ?"
     phases = {*wanted.phases, *(ACTIVE if wanted.active else ())}
     among = f"phase IN ({', '.join(repr(str(p)) for p in sorted(phases))})" if phases else "1"
+    others = (
+        f"AND service NOT IN ({', '.join('?' * len(wanted.besides))})" if wanted.besides else ""
+    )
     rows = view.all(
-        f"SELECT * FROM job WHERE {whose} AND created >= MAX(?, COALESCE(({newest}), 0))"
+        f"SELECT * FROM job WHERE {whose} {others} AND created >= MAX(?, COALESCE(({newest}), 0))"
         # Found by their age: those of a phase may be a million.
         f" AND +{among} AND (? IS NULL OR service = ?) AND (? IS NULL OR instr(lower(label), ?))"
         " ORDER BY created DESC LIMIT ?",
         *of,
+        *wanted.besides,
         wanted.after.timestamp() if wanted.after else 0.0,
         *of,
         _NEWEST,

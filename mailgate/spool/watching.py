@@ -25,6 +25,7 @@ class Named(StrEnum):
     LATER = "later"
     OWNER = "owner"
     OURS = "ours"
+    DENIED = "denied"
     MANY = "many"
 
 
@@ -39,6 +40,10 @@ class Rule:
     def lists(self, address: str) -> bool:
         """Whether the operator's list names the address: by more than "anybody"."""
         return self.service is not None and self.service.access.lists(address)
+
+    def denies(self, address: str) -> bool:
+        """Whether the operator's list names the address as one that gets nothing."""
+        return self.service is not None and self.service.access.denies(address)
 
 
 def rule(config: Config, services: Mapping[str, Service], name: str) -> Rule:
@@ -71,8 +76,19 @@ def settle(tx: Tx, job: JobId, by: Rule) -> None:
             _settled(tx, found, recipient, by)
 
 
-def agreed(tx: Tx, job: JobId, address: str) -> None:
-    """Tell somebody who was asked, and has agreed; of a job that has ended, its result."""
+def agreed(tx: Tx, job: JobId, address: str, by: Rule) -> bool:
+    """Tell somebody who was asked, and has agreed; of a job that has ended, its result.
+
+    False for whom the operator denies by now: he is told nothing.
+    """
+    if by.denies(address):
+        watchers.remove(tx, job, address)
+        return False
+    _tell(tx, job, address)
+    return True
+
+
+def _tell(tx: Tx, job: JobId, address: str) -> None:
     found = jobs.fetch(tx, job)
     goes = found.destruction is not None and found.destruction <= tx.now
     if watchers.tell(tx, job, address) and found.phase in ENDED and not goes:
@@ -81,12 +97,16 @@ def agreed(tx: Tx, job: JobId, address: str) -> None:
 
 
 def _settled(tx: Tx, job: Job, recipient: str, by: Rule) -> Named:
+    if by.denies(recipient):
+        watchers.remove(tx, job.id, recipient)
+        tx.note("watched", job=job.id, detail=f"{recipient} is denied")
+        return Named.DENIED
     if watchers.is_told(tx, job.id, recipient):
         return Named.TOLD
     if job.owner.how is How.CLAIMED:
         return Named.LATER
     if by.lists(recipient):
-        agreed(tx, job.id, recipient.lower())
+        _tell(tx, job.id, recipient.lower())
         return Named.TOLD
     confirmations.ask(tx, by.terms, message=job.message, recipient=recipient, job=job.id)
     tx.note("watched", job=job.id, detail=f"{recipient} is asked")

@@ -10,8 +10,8 @@ from mailgate.commands import registry
 from mailgate.commands.call import Origin
 from mailgate.config import load
 from mailgate.desk import Desk, grammar
-from mailgate.desk.dialogue import Dialogue, Thread, find
-from mailgate.model import Answer
+from mailgate.desk.dialogue import Dialogue, Thread, find, least_how
+from mailgate.model import Answer, How, Plan
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.reply.templates import Templates
@@ -78,3 +78,19 @@ def test_any_commands_are_answered_in_words(tmp_path: Path, lines: list[str], ab
         for entry in entries:
             said = Answer(kind=entry["say"], facts=untagged(entry["facts"]))  # type: ignore[arg-type]
             assert templates.said(say_of(said)).strip()
+
+
+def test_a_job_whose_service_is_gone_wants_its_people_known_as_when_it_was_made(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "mailgate.toml").write_text(CONFIG)
+    config = load(tmp_path / "mailgate.toml")
+    with direct(Folder(config.gateway.spool), Site.of(config.gateway.address)) as spool:
+        desk = Desk(config, {}, Folder(config.gateway.spool), lambda: spool.view)
+        for plan, least in (
+            (Plan(argv=("true",), require=How.REPLY), How.REPLY),
+            # Made before that was written down.
+            (Plan(argv=("true",)), How.SMTP_AUTH),
+        ):
+            assert least_how(spool.view, desk, a_job(spool, plan=plan)) is least

@@ -1,5 +1,6 @@
 """Who else is told of a job: named, asked, told, and told no more."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,11 @@ def test_only_whom_the_operators_list_names_is_told_without_being_asked(
     job = jobs.fetch(spool.view, a_job(spool))
     assert name(spool, job, BOB, by) is Named.TOLD
     assert name(spool, job, EVE, by) is Named.ASKED
-    assert name(spool, job, "mallory@example.org", by) is Named.ASKED
+    assert name(spool, job, "Mallory@example.org", by) is Named.DENIED
     assert name(spool, job, "Ada@Example.org", by) is Named.OWNER
     for ours in ("align@gate.example.org", "jobs+job.x@gate.example.org"):
         assert name(spool, job, ours, by) is Named.OURS
-    assert watchers.named(spool.view, job.id) == {
-        BOB: True,
-        EVE: False,
-        "mallory@example.org": False,
-    }
+    assert watchers.named(spool.view, job.id) == {BOB: True, EVE: False}
     ended(spool, job.id)
     told = [one for one in planned(spool) if one[0] is LetterKind.RESULT]
     assert told == [(LetterKind.RESULT, "ada@example.org"), (LetterKind.RESULT, BOB)]
@@ -79,11 +76,21 @@ def test_who_agrees_after_the_end_gets_the_result_and_who_left_gets_nothing(
         assert not watchers.remove(tx, job.id, "bob@example.org")
     ended(spool, job.id)
     with spool.transaction() as tx:
-        watching.agreed(tx, job.id, EVE)
-        watching.agreed(tx, job.id, EVE)
-        watching.agreed(tx, job.id, "bob@example.org")
+        watching.agreed(tx, job.id, EVE, by)
+        watching.agreed(tx, job.id, EVE, by)
+        watching.agreed(tx, job.id, "bob@example.org", by)
     told = [who for kind, who in planned(spool) if kind is LetterKind.RESULT]
     assert told == ["ada@example.org", EVE]
+
+
+def test_who_is_denied_before_he_agrees_is_told_nothing(spool: Connection, by: Rule) -> None:
+    job = jobs.fetch(spool.view, a_job(spool))
+    assert name(spool, job, EVE, by) is Named.ASKED
+    lists = replace(by.service.access, deny=("eve@*",))  # type: ignore[union-attr]
+    wary = replace(by, service=replace(by.service, access=lists))  # type: ignore[type-var]
+    with spool.transaction() as tx:
+        assert not watching.agreed(tx, job.id, EVE, wary)
+    assert watchers.named(spool.view, job.id) == {}
 
 
 def test_who_agrees_once_the_job_is_destroyed_gets_nothing(spool: Connection, by: Rule) -> None:
@@ -92,7 +99,7 @@ def test_who_agrees_once_the_job_is_destroyed_gets_nothing(spool: Connection, by
     ended(spool, job.id)
     with spool.transaction() as tx:
         wishes.destroy(tx, jobs.fetch(tx, job.id), by=job.owner.address)
-        watching.agreed(tx, job.id, EVE)
+        watching.agreed(tx, job.id, EVE, by)
     assert (LetterKind.RESULT, EVE) not in planned(spool)
 
 

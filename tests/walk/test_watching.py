@@ -79,3 +79,26 @@ def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gatew
     assert len(gateway.letters()) == 2 + 4
     with pytest.raises(smtplib.SMTPDataError, match="automatic"):
         gateway.send(reply(latest, ADA, notice, Auto_Submitted="auto-replied"))
+
+
+def test_whom_a_service_denies_hears_nothing_of_jobs_that_are_older(gateway: Gateway) -> None:
+    gateway.send(request("wait", f"notify: start\nwatch: {BOB}\n"))
+    (letter,) = gateway.await_letters(1)
+    job = str(letter["Mailgate-Job"])
+    gateway.await_letters(1, BOB)
+    told = flat(answer(gateway, write(f"watch {BOB} carol@example.org {job}\n")))
+    assert "carol@example.org is told" in told
+    gateway.stop()
+    text = (gateway.folder / "services" / "wait.toml").read_text()
+    gateway.service("wait", f'{text}deny = ["{ADA}", "bob@*", "x@example.org"]\n')
+    gateway.start()
+    for who in (ADA, BOB):
+        about = answer(gateway, write(f"status {job}\ncancel {job}\n", sender=who), who)
+        assert "[job" not in str(about["Subject"])
+        assert flat(about).count("there is no job") == 2
+    assert job not in flat(answer(gateway, write("list\n")))
+    (gateway.folder / "go").touch()
+    gateway.await_results(1, "carol@example.org")
+    eventually(lambda: not gateway.unsent())
+    assert gateway.results(ADA) == gateway.results(BOB) == []
+    assert "withdrawn" in gateway.run("job", job).stdout.decode()
