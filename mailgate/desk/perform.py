@@ -127,8 +127,17 @@ def _confirmed(
             services=desk.services,
         )
         word = confirm(tx, who)
+    word = _UNANSWERED.get(word, word)
     mail.settle(tx, errand, reason=word)
     return Outcome(recipient="confirm", word=word)
+
+
+# Nobody hears of these: the log and `mailgate explain` tell the operator.
+_UNANSWERED = {
+    "no-confirmation": 'unanswered: no line of its writer\'s own is the word "confirm" alone',
+    "too-late": "unanswered: what waited for it is gone",
+    "confirmed-before": "unanswered: it was confirmed before",
+}
 
 
 def _answer(tx: Tx, waiting: mail.Waiting, reading: Reading, answers: Sequence[Answer]) -> None:

@@ -35,7 +35,7 @@ MOST_LINES = 200
 LONGEST = 500
 """Characters of a line; a longer one is no command."""
 
-QUIT = "quit"
+QUIT, CONFIRM = "quit", "confirm"
 
 # Quotation marks and bullets around a line; a full stop at its end.
 _AROUND = " \t\u200b\u200e\u200f\ufeff\"'`“”‘’„«»"
@@ -112,11 +112,21 @@ def read_commands(message: Message, grammar: Grammar) -> Script:
 
 
 def confirms(message: Message, grammar: Grammar) -> bool:
-    """Whether a line of the person's own is the word "confirm" alone, and no quote is above it."""
-    if not any(line.strip().lower() == "confirm" for line in message.lines):
+    """Whether a line of the person's own is the word "confirm" alone, and no quote is above it.
+
+    Its case, quotation marks around it and a mark at its end do not matter.
+    """
+    if not any(map(_says_confirm, message.lines)):
         return False
     script = read_commands(message, grammar)
-    return any(line.quoted.strip().lower() == "confirm" for line in script.lines)
+    return any(_says_confirm(line.quoted) for line in script.lines)
+
+
+def _says_confirm(line: str) -> bool:
+    # A single » is how some mark what they quote.
+    if len(line) > LONGEST or (line.lstrip()[:1] == "»" and line.rstrip()[-1:] != "«"):
+        return False
+    return _plain(line) == CONFIRM
 
 
 def _own(message: Message) -> tuple[list[str], int, Stop | None]:

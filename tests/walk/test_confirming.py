@@ -82,6 +82,19 @@ def test_what_is_not_the_line_alone_starts_nothing(
     assert len(gate.letters(who)) == 1
 
 
+def test_the_operator_sees_why_an_answer_did_not_confirm(gate: Gateway, who: str) -> None:
+    send(gate, asked_by(who))
+    letter = letter_to(gate, who)
+    missed = answer(letter, who, "yes please\n")
+    send(gate, missed)
+    read_all(gate)
+    why = 'unanswered: no line of its writer\'s own is the word "confirm" alone'
+    assert why in gate.run("explain", str(missed["Message-ID"])).stdout.decode()
+    eventually(lambda: why.replace('"', '\\"') in gate.logged("read"))
+    assert phases(gate, who) == ["PENDING"]
+    assert len(gate.letters(who)) == 1
+
+
 def test_only_whom_the_letter_went_to_can_confirm_and_no_machine(gate: Gateway, who: str) -> None:
     send(gate, asked_by(who))
     letter = letter_to(gate, who)
