@@ -60,6 +60,16 @@ _EMPTY = (
 )
 _EMPTY_WORDS = frozenset(_EMPTY.split())
 
+# So many words beside a key may be its value; people write small numbers out.
+_NEAR = 6
+_MARKS = " \t\"'“”‘’„«».,;:!?()=<>"
+_COUNTS = {
+    word: str(count)
+    for count, word in enumerate(
+        "one two three four five six seven eight nine ten eleven twelve".split(), 1
+    )
+}
+
 # Words that services may have among their choices, and people in every second sentence.
 _COMMON = frozenset(
     "a all am an and any as at be best both by can do fast few first for from full get go good he"
@@ -93,9 +103,10 @@ _SIGN = re.compile(
 class _Setting:
     """A word that means a setting, how a sentence may spell it, and the line that would say so.
 
-    What the pattern's group holds, if it has one, is the value where that suits the setting.
+    Its value is what the pattern's group holds, if it has one, else what stands beside the word.
     """
 
+    name: str
     word: str
     pattern: re.Pattern[str]
     line: str
@@ -158,7 +169,7 @@ def _begins_with_key(line: str, service: Service) -> Finding | None:
     for word, rest in _beginnings(line):
         name = _key_meant(word, rest, service)
         if name is not None:
-            right = shown(f"{name}: {rest or 'yes'}")
+            right = shown(f"{name}: {_value_in('', rest, name, service) or rest or 'yes'}")
             meaning = f'is no "key: value" line; did you mean "{right}"?'
             return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
     return None
@@ -196,8 +207,10 @@ def _holds_key(line: str, service: Service) -> Finding | None:
         words = [word for word in found.groups() if word]
         name = known.get(folded(" ".join(words))) or known.get(folded(words[-1]))
         if name is not None:
+            value = _value_in("", line[found.end() :], name, service)
+            right = shown(f"{name}: {value}") if value else name
             meaning = f'"{name}" is read only where it begins a line'
-            return wrong(line, meaning, f'"{name}" at the beginning of a line of its own')
+            return wrong(line, meaning, f'"{right}" at the beginning of a line of its own')
     return None
 
 
@@ -207,11 +220,31 @@ def _mentions(line: str, settings: Iterable[_Setting], service: Service) -> Find
         found = setting.pattern.search(line)
         if found is not None:
             said, right = setting.word, setting.line
-            if found.re.groups and suits(said, found[1], service):
-                right = f"{said}: {found[1]}"
+            near = ("", found[1]) if found.re.groups else (line[: found.start()], line[found.end() :])
+            if value := _value_in(*near, setting.name, service):
+                right = f"{setting.name}: {value}"
             meaning = f'sounds like a setting: "{said}" is read only in a line "{right}"'
             mend = f'a line "{right}" if that is meant, and without "{said}" in the text'
             return wrong(line, meaning, mend)
+    return None
+
+
+def _value_in(before: str, after: str, name: str, service: Service) -> str | None:
+    """Return the words beside a key in a sentence that are plainly a value for it, None if none.
+
+    Right before it (``50 rounds``), else soon after it (``rounds should be 50``), else before.
+    """
+    if suits(name, whole := after.strip(), service):
+        return whole
+    left, right = before.split()[-_NEAR:], after.split()[:_NEAR]
+    runs = [left[-2:], left[-1:]]
+    runs += [right[at : at + count] for at in range(len(right)) for count in (2, 1)]
+    runs += [left[at : at + count] for at in reversed(range(len(left))) for count in (2, 1)]
+    for run in runs:
+        counts = {**_COUNTS, "a": "1", "an": "1"} if run[1:] else _COUNTS
+        value = " ".join(counts.get(word.lower(), word) for word in run).strip(_MARKS)
+        if value and suits(name, value, service):
+            return value
     return None
 
 
@@ -221,7 +254,7 @@ def _settings(service: Service, asked: Asked) -> Iterator[_Setting]:
         if isinstance(parameter, Choice):
             for choice in parameter.choices:
                 if choice.lower() not in _COMMON | set_so and re.search(r"[^\W\d_]{2}", choice):
-                    yield _setting(choice, re.escape(choice), f"{name}: {choice}")
+                    yield _setting(name, choice, re.escape(choice), f"{name}: {choice}")
         elif folded(name) not in asked.seen and len(name) > 1:
             yield _named(name, service)
     for name in _PLAIN:
@@ -229,15 +262,17 @@ def _settings(service: Service, asked: Asked) -> Iterator[_Setting]:
             yield _named(name, service)
     for name, spelled in _VALUED.items():
         if name not in asked.seen:
-            yield _setting(name, spelled, f"{name}: {sample(name, service)}")
+            yield _setting(name, name, spelled, f"{name}: {sample(name, service)}")
 
 
 def _named(name: str, service: Service) -> _Setting:
     spelled = r"[\s_-]+".join(re.escape(part) for part in folded(name).split("-"))
-    return _setting(name, spelled, f"{name}: {sample(name, service)}")
+    # Who mentions a flag wants it.
+    value = "yes" if isinstance(service.parameters.get(name), Flag) else sample(name, service)
+    return _setting(name, name, spelled, f"{name}: {value}")
 
 
-def _setting(word: str, spelled: str, line: str) -> _Setting:
+def _setting(name: str, word: str, spelled: str, line: str) -> _Setting:
     # Neither within a longer word, nor as a part of a file's name.
     pattern = re.compile(rf"(?<![\w.-]){spelled}(?![\w-]|\.\w)", re.IGNORECASE)
-    return _Setting(word=word, pattern=pattern, line=line)
+    return _Setting(name=name, word=word, pattern=pattern, line=line)

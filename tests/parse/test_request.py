@@ -472,7 +472,7 @@ def test_keys_are_read_wherever_the_sentences_stand(align: Service) -> None:
         ("Bitte mit UPGMA rechnen.", 'only in a line "tree: upgma"'),
         ("tre upgma", 'did you mean "tree: upgma"?'),
         ("tree wpgma", 'did you mean "tree: wpgma"?'),
-        ("tree should be upgma", 'did you mean "tree: should be upgma"?'),
+        ("tree should be upgma", 'did you mean "tree: upgma"?'),
         ("--tree upgma", 'did you mean "tree: upgma"?'),
         ("--tree=wpgma", 'expected "sl" or "upgma"'),
         ("# tree: wpgma", 'did you mean "tree: wpgma"?'),
@@ -483,7 +483,7 @@ def test_keys_are_read_wherever_the_sentences_stand(align: Service) -> None:
         ("keep 30 days", 'did you mean "keep: 30 days"?'),
         ("reply brief", 'did you mean "reply: brief"?'),
         ("please keep 30 days and count for me.", 'only in a line "keep: 30 days"'),
-        ("Could you keep the results for two weeks?", 'only in a line "keep: 30 days"'),
+        ("Could you keep the results for two weeks?", 'only in a line "keep: 2 weeks"'),
         ("with a limit of 20 min please", 'only in a line "work-limit: 20 min"'),
         ("and notify me at the start", 'only in a line "notify: start"'),
         ("please reply brief", 'only in a line "reply: brief"'),
@@ -522,9 +522,35 @@ def test_a_parameter_in_a_sentence_is_asked_about_unless_a_line_sets_it(tmp_path
     answer = unclear(fold, "Use a gap cost of 10.")
     assert faults(answer) == [
         'Use a gap cost of 10. | sounds like a setting: "gap-cost" is read only in a line'
-        ' "gap-cost: 3"'
+        ' "gap-cost: 10"'
     ]
     assert clear(fold, "The gap cost is high:", "gap-cost: 10").parameters == {"gap-cost": "10"}
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("please use 50 rounds", "rounds: 50"),
+        ("with ten rounds and 3 seeds, please", "rounds: 10"),
+        ("rounds should be 50 for 3 runs", "rounds: 50"),
+        ("Set the number of rounds to 50.", "rounds: 50"),
+        ("please set rounds=50, thanks", "rounds: 50"),
+        ("this many rounds: 50", "rounds: 50"),
+        ("Do a few rounds.", "rounds: 60"),
+        ("the work limit should be 90 min", "work-limit: 90 min"),
+        ("please limit it to an hour", "work-limit: 1 hour"),
+        ("please make it fast", "fast: yes"),
+    ],
+)
+def test_the_line_that_is_shown_has_the_value_that_the_sentence_has(
+    tmp_path: Path, line: str, right: str
+) -> None:
+    words = (
+        'command = ["x", "{rounds}", "{fast}"]\n'
+        '[parameter.rounds]\ntype = "integer"\nmax = 100\ndefault = 60\n'
+        '[parameter.fast]\ntype = "flag"'
+    )
+    assert f'"{right}"' in unclear(service(tmp_path, words, "fold"), line).mend
 
 
 def test_a_value_that_may_go_on_below_is_asked_about(tmp_path: Path, align: Service) -> None:
