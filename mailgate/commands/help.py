@@ -4,7 +4,7 @@ from mailgate.commands import registry
 from mailgate.commands.call import Call
 from mailgate.model import Answer, Identity
 from mailgate.services import Service, takes
-from mailgate.settings.kinds import nearest
+from mailgate.settings.kinds import mistyped, nearest
 from mailgate.spool.database import Tx
 
 usage = ("help", "help COMMAND", "help SERVICE")
@@ -27,7 +27,7 @@ def execute(_: Tx, call: Call) -> Answer:
     theirs = {n: s for n, s in call.services.items() if may_use(s, call.who)}
     if name in theirs:
         return Answer(kind="help-service", facts=_service(theirs[name], call))
-    near = nearest(name, [*registry.names(), *theirs]) or ""
+    near = mistyped(name, registry.names()) or nearest(name, list(theirs)) or ""
     return Answer(kind="help-unknown", facts={"word": name, "near": near}, wrong=True)
 
 

@@ -21,7 +21,7 @@ from mailgate.model import Message, Script, ScriptLine, Stop
 from mailgate.parse.keys import key_line, shown
 from mailgate.parse.prose import is_closing, is_greeting
 from mailgate.parse.quotes import header_field, may_begin_quote
-from mailgate.settings.kinds import nearest
+from mailgate.settings.kinds import mistyped
 
 MOST_UNKNOWN = 5
 """Lines that nobody knows; at the last of them reading stops."""
@@ -69,7 +69,7 @@ class Grammar:
         for name, others in self.names.items():
             if any(word == name or word in others for word in spoken):
                 return name
-        return (nearest(spoken[0], list(self.names)) if spoken else None) or ""
+        return (mistyped(spoken[0], self.names) if spoken else None) or ""
 
 
 @dataclass(slots=True)

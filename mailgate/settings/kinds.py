@@ -196,6 +196,9 @@ def listed(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
 
 # --- words ---
 
+# A shorter word is one slip away from too many others.
+_SLIPPED = 4
+
 
 def said(value: object) -> str:
     """Write a TOML value as it stands in a file, at most 60 characters of it."""
@@ -234,3 +237,20 @@ def nearest(given: str, known: Sequence[str]) -> str | None:
     # A stranger's word may be very long, and difflib's time grows with its square.
     near = difflib.get_close_matches(given.lower()[:64], list(folded), n=1)
     return folded[near[0]] if near else None
+
+
+def mistyped(given: str, known: Iterable[str]) -> str | None:
+    """Return the known word, in lower case, that ``given`` is but for one slip of the finger.
+
+    A letter too many, too few or wrong, or two exchanged: "relase" is "release", "please" is not.
+    """
+    return next((word for word in known if _is_one_slip(given.lower(), word)), None)
+
+
+def _is_one_slip(given: str, word: str) -> bool:
+    if abs(len(given) - len(word)) > 1 or len(word) < _SLIPPED:
+        return False
+    same = next((n for n, (a, b) in enumerate(zip(given, word, strict=False)) if a != b), len(word))
+    end, other = given[same:], word[same:]
+    exchanged = end[:2] == other[1::-1] and end[2:] == other[2:]
+    return exchanged or end[1:] in (other, other[1:]) or end == other[1:]

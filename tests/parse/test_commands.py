@@ -20,6 +20,7 @@ GRAMMAR = Grammar(
         "destroy": (),
         "results": (),
         "rerun": (),
+        "release": (),
         "keep": (),
         "extend": (),
         "notify": (),
@@ -81,7 +82,16 @@ def test_lines_below_a_command_that_takes_them_are_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("line", "near"),
-    [("pause", "hold"), ("statsu", "status"), ("please stop it", "cancel"), ("xyzzy", "")],
+    [
+        ("pause", "hold"),
+        ("statsu", "status"),
+        ("statuss", "status"),
+        ("reslts", "results"),
+        ("hild", "hold"),
+        ("please stop it", "cancel"),
+        ("please, how is my job?", ""),
+        ("xyzzy", ""),
+    ],
 )
 def test_an_unknown_line_is_asked_about_and_does_nothing(line: str, near: str) -> None:
     (found,) = script(f"{line}\n").lines
