@@ -6,6 +6,7 @@ from mailgate.model.command import (
     Stop,
 )
 from mailgate.model.job import (
+    DISK_FULL,
     INPUTS,
     MARK,
     Attempt,
@@ -64,6 +65,7 @@ from mailgate.model.who import (
 )
 
 __all__ = [
+    "DISK_FULL",
     "INPUTS",
     "MARK",
     "Answer",

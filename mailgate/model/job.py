@@ -140,6 +140,9 @@ class Stream:
     sha256: str
 
 
+DISK_FULL = "perhaps some of it: the disk was full while it ran, so its outputs may be cut off"
+"""Stands in ``left_out`` of a job whose outputs may be short for want of room."""
+
 MARK = "gateway"
 """A file of this name in the folder of all jobs says whose they are."""
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar, assert_never
 
 from mailgate import said
 from mailgate.model import (
+    DISK_FULL,
     Exit,
     Job,
     LetterKind,
@@ -190,6 +191,7 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "kept_size": fact(said.size(kept_bytes)) if kept_bytes else "",
         "wrote_nothing": not (wrote or files or job.left_out),
         "all_empty": not wrote,
+        "disk_full": DISK_FULL in job.left_out,
         "left_out": _listing(job.left_out, lambda line: fact(line, 200)),
         "stdout": excerpts.stdout,
         "stdout_name": fact(_name_of(job, StreamRole.STDOUT)),

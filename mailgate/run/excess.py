@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailgate.model import Exit, Plan, Reason, Stream
+from mailgate.model import DISK_FULL, Exit, Plan, Reason, Stream
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder
 from mailgate.settings.units import said_size
@@ -23,7 +23,7 @@ def doubts(streams: Sequence[Stream], plan: Plan, *, full: bool) -> list[str]:
     ``full``: the disk was seen full while the command ran.
     """
     if full:
-        return ["perhaps some of it: the disk was full while it ran, so its outputs may be cut off"]
+        return [DISK_FULL]
     if plan.disk is None:
         return []
     # The system counts blocks of 512 bytes.

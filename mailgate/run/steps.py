@@ -175,22 +175,23 @@ def collected(
         The disk or the machine failed, or the folder of jobs is not there: nothing is known yet.
     """
     found = collect(folder, plan, number)
-    more = doubts(found.streams, plan, full=full)
+    last = told(end, plan)
+    full_now = last.phase is not Phase.COMPLETED and not last.words and _is_full(folder)
+    more = doubts(found.streams, plan, full=full or full_now)
     if is_over(end, plan) and was_cleared(folder):
         more = [CLEARED]
     found = replace(found, left_out=(*found.left_out, *more))
     # What is missing is so only where the folder itself is there.
     mark.check()
-    return found, _judged(folder, told(end, plan))
+    return found, replace(last, words=_FULL) if full_now else last
 
 
-def _judged(folder: Folder, end: Exit) -> Exit:
-    """Return the end of a job that failed, with the words that the disk is full if it is."""
-    if end.phase is Phase.COMPLETED or end.words:
-        return end
+_FULL = "The disk was full when it ended."
+
+
+def _is_full(folder: Folder) -> bool:
     try:
         disk = os.statvfs(folder.jobs)
     except OSError:
-        return end
-    full = disk.f_bavail * disk.f_frsize < FULL
-    return replace(end, words="The disk was full when it ended.") if full else end
+        return False
+    return disk.f_bavail * disk.f_frsize < FULL

@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailgate import log
-from mailgate.model import Exit, LetterKind, Mistake, Reason, Reply, StreamRole, Unclear, Understood
+from mailgate.model import (
+    DISK_FULL,
+    Exit,
+    LetterKind,
+    Mistake,
+    Reason,
+    Reply,
+    StreamRole,
+    Unclear,
+    Understood,
+)
 from mailgate.phases import Phase
 from mailgate.reply.compose import Changed, Writer
 from tests.reply.letters import (
@@ -531,6 +541,14 @@ def test_a_letter_with_outputs_left_out_does_not_claim_that_all_is_attached():
     assert "What is here of its outputs is empty; the rest is named below." in said
     said = text(read(result(DONE, left_out=left_out).composed()))
     assert "No output of it is here; what there was is named below." in said
+
+
+def test_the_first_line_says_that_outputs_are_missing_because_the_disk_was_full():
+    letter = read(result(DONE, out(b"1\n"), err(b""), left_out=(DISK_FULL,)).composed())
+    assert text(letter).startswith("The gateway's disk was full while your job ran: outputs are")
+    assert "completed, but the disk was full" in letter["Subject"]
+    assert text(letter).count("\n  rerun\n") == 1
+    assert "disk" not in text(read(result(DONE, out(b"1\n"), err(b"")).composed()))
 
 
 def test_a_file_with_the_name_of_another_output_is_said_to_be_attached_under_another():
