@@ -220,7 +220,9 @@ def _mentions(line: str, settings: Iterable[_Setting], service: Service) -> Find
         found = setting.pattern.search(line)
         if found is not None:
             said, right = setting.word, setting.line
-            near = ("", found[1]) if found.re.groups else (line[: found.start()], line[found.end() :])
+            near = (
+                ("", found[1]) if found.re.groups else (line[: found.start()], line[found.end() :])
+            )
             if value := _value_in(*near, setting.name, service):
                 right = f"{setting.name}: {value}"
             meaning = f'sounds like a setting: "{said}" is read only in a line "{right}"'
