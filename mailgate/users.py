@@ -30,7 +30,9 @@ _HEAD = "# Made by 'mailgate password': user, hash, and the addresses that the u
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Login:
+    """A user's line in the file."""
+
     user: User
     hash: str
 
@@ -38,7 +40,7 @@ class _Entry:
 class Users:
     """Who may log in. `check` takes as long for a name that nobody has as for a wrong password."""
 
-    def __init__(self, entries: Mapping[str, _Entry]) -> None:
+    def __init__(self, entries: Mapping[str, Login]) -> None:
         self._entries = entries
 
     @classmethod
@@ -55,15 +57,19 @@ class Users:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def check(self, name: str, password: str) -> User | None:
-        """Return the user, if the password is right. Blocks: hashing takes its time."""
+    def check(self, name: str, password: str) -> Login | None:
+        """Return the user's line, if the password is right. Blocks: hashing takes its time."""
         entry = self._entries.get(name.lower())
         hashed = entry.hash if entry else _NOBODY
         try:
             _HASHER.verify(hashed, _plain(password[:LONGEST]))
         except VerificationError:
             return None
-        return entry.user if entry else None
+        return entry
+
+    def holds(self, login: Login) -> bool:
+        """Tell whether a line still stands here as it was: same password, same addresses."""
+        return self._entries.get(login.user.name.lower()) == login
 
 
 def addresses(file: Path, name: str) -> tuple[str, ...]:
@@ -86,7 +92,7 @@ def put(file: Path, user: User, password: str, *, owner: Path) -> None:
         It cannot be written.
     """
     with _changing(file, owner) as entries:
-        entries[user.name.lower()] = _Entry(user, _HASHER.hash(_plain(password)))
+        entries[user.name.lower()] = Login(user, _HASHER.hash(_plain(password)))
 
 
 def remove(file: Path, name: str, *, owner: Path) -> bool:
@@ -103,7 +109,7 @@ def _plain(password: str) -> bytes:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _entries(file: Path) -> dict[str, _Entry]:
+def _entries(file: Path) -> dict[str, Login]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -112,7 +118,7 @@ def _entries(file: Path) -> dict[str, _Entry]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"{file}: the users cannot be read: {reason}"
         raise BadConfig(message) from error
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, Login] = {}
     mistakes: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -123,13 +129,13 @@ def _entries(file: Path) -> dict[str, _Entry]:
             mistakes.append(f"{file}:{number}: {fault}; expected a line of 'mailgate password'")
         else:
             user = User(name=words[0], addresses=tuple(words[2:]))
-            entries[words[0].lower()] = _Entry(user, words[1])
+            entries[words[0].lower()] = Login(user, words[1])
     if mistakes:
         raise BadConfig("\n".join(mistakes))
     return entries
 
 
-def _fault(words: list[str], known: Mapping[str, _Entry]) -> str:
+def _fault(words: list[str], known: Mapping[str, Login]) -> str:
     if words[0].lower() in known:
         return f"the user {words[0]} has a line already"
     if len(words) < 3:
@@ -142,7 +148,7 @@ def _fault(words: list[str], known: Mapping[str, _Entry]) -> str:
 
 
 @contextmanager
-def _changing(file: Path, owner: Path) -> Iterator[dict[str, _Entry]]:
+def _changing(file: Path, owner: Path) -> Iterator[dict[str, Login]]:
     """Lock the file's folder, give its entries, and write what became of them."""
     folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -156,7 +162,7 @@ def _changing(file: Path, owner: Path) -> Iterator[dict[str, _Entry]]:
         os.close(folder)
 
 
-def _line(entry: _Entry) -> str:
+def _line(entry: Login) -> str:
     return f"{' '.join([entry.user.name, entry.hash, *entry.user.addresses])}\n"
 
 

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from mailgate import log
+from mailgate.receive.clients import Address, Client, address_of, client_of
 from mailgate.receive.connection import Connection
 from mailgate.receive.session import Session
 from mailgate.receive.terms import Terms
-
-_Address = IPv4Address | IPv6Address
 
 # A client whose network is not trusted may have this part of all sessions.
 _SHARE = 4
@@ -58,7 +57,7 @@ class Door:
         self._trusted = trusted
         self._max_sessions = max_sessions
         self._sessions: set[Connection] = set()
-        self._clients: Counter[_Address | IPv6Network] = Counter()
+        self._clients: Counter[Client] = Counter()
         self._listeners: list[_Listener] = []
         self._entering: set[asyncio.Task[None]] = set()
         self._told_at: float | None = None
@@ -160,8 +159,8 @@ class Door:
             connection.close()
 
     def _admit(self, session: Connection) -> str | None:
-        address = _address(session.peer)
-        client = _client(address)
+        address = address_of(session.peer)
+        client = client_of(address)
         if self._stopping:
             return "the gateway is shutting down"
         if len(self._sessions) >= self._max_sessions:
@@ -174,7 +173,7 @@ class Door:
         self._clients[client] += 1
         return None
 
-    def _is_near(self, address: _Address) -> bool:
+    def _is_near(self, address: Address) -> bool:
         # Whoever hands over by LMTP has taken the mail for the site.
         if self.terms.lmtp:
             return True
@@ -184,20 +183,7 @@ class Door:
         if session not in self._sessions:
             return
         self._sessions.discard(session)
-        client = _client(_address(session.peer))
+        client = client_of(address_of(session.peer))
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
-
-
-def _address(peer: str | None) -> _Address:
-    address = ip_address(peer or "::")
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _client(address: _Address) -> _Address | IPv6Network:
-    """Return what one client is told from another by: of IPv6 64 bits, which are one site's."""
-    if isinstance(address, IPv6Address):
-        return IPv6Network((int(address), 64), strict=False)
-    return address

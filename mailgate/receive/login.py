@@ -3,11 +3,15 @@
 import asyncio
 import base64
 import binascii
+import math
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
-from mailgate.model import User
-from mailgate.users import Users
+from mailgate.receive.clients import Client, address_of, client_of
+from mailgate.receive.guesses import Guesses
+from mailgate.users import Login, Users
 
 MECHANISMS = ("PLAIN", "LOGIN")
 
@@ -21,6 +25,10 @@ class BadExchangeError(Exception):
     def __init__(self, reply: str) -> None:
         super().__init__(reply)
         self.reply = reply
+
+
+class TooManyError(Exception):
+    """A client has tried too many wrong passwords; its words are for that client."""
 
 
 async def exchange(
@@ -90,11 +98,35 @@ class Logins:
     def __init__(self, users: Users) -> None:
         self.users = users
         self._threads = ThreadPoolExecutor(_AT_ONCE, "login")
+        self._guesses = Guesses()
+        # Of one client one password is checked after the other.
+        self._turns = WeakValueDictionary[Client, asyncio.Lock]()
 
-    async def check(self, name: str, password: str) -> User | None:
-        """Return the user of that name and password; None takes as long."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.users.check, name, password)
+    async def check(self, name: str, password: str, peer: str | None) -> Login | None:
+        """Return the user of that name and password; None takes as long.
+
+        Raises
+        ------
+        TooManyError
+            Too many were wrong that came from there: this one is not looked at.
+        """
+        client = client_of(address_of(peer))
+        await asyncio.sleep(self._guesses.slow(client, name, time.monotonic()))
+        turn = self._turns.setdefault(client, asyncio.Lock())
+        async with turn:
+            if wait := self._guesses.shut(client, name, time.monotonic()):
+                raise TooManyError(f"too many failed logins, try again in {math.ceil(wait)} s")
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._threads, self.users.check, name, password)
+            if found is None:
+                self._guesses.wrong(client, name, time.monotonic())
+            else:
+                self._guesses.right(client, name)
+        return found
+
+    def holds(self, login: Login) -> bool:
+        """Tell whether who has logged in could do so still, with the same rights."""
+        return self.users.holds(login)
 
     def close(self) -> None:
         """End the threads."""

@@ -8,12 +8,13 @@ from typing import Final
 
 from mailgate import log
 from mailgate.errors import MailgateError, Refusal
-from mailgate.model import Envelope, User
+from mailgate.model import Envelope
 from mailgate.receive.connection import LINE, Connection
 from mailgate.receive.data import Body, Taking, has_more, put_back
-from mailgate.receive.login import MECHANISMS, BadExchangeError, exchange
+from mailgate.receive.login import MECHANISMS, BadExchangeError, TooManyError, exchange
 from mailgate.receive.path import read_path, wrong_recipient, wrong_sender
 from mailgate.receive.terms import Logins, Receipt, Terms, too_big
+from mailgate.users import Login
 
 _PATIENCE: Final = 100
 _REFUSED: Final = 1
@@ -55,7 +56,7 @@ class Session(Connection):
         self._greeted = False
         self._sender: str | None = None
         self._recipients: list[str] = []
-        self._user: User | None = None
+        self._login: Login | None = None
         self._failures = 0
         self._patience = _PATIENCE
         # RFC 2033, 4.1: LMTP has a greeting of its own, and neither of the others.
@@ -207,8 +208,13 @@ class Session(Connection):
             self._scold(bad.reply)
             return
         with self._answering("auth", cost=_NONSENSE):
-            self._user = await logins.check(name, password)
-            self._judge_login(name)
+            try:
+                self._login = await logins.check(name, password, self.peer)
+            except TooManyError as error:
+                self._log_refusal("auth", str(error))
+                self._goodbye("421 4.7.0", str(error))
+            else:
+                self._judge_login(name)
 
     def _wrong_auth(self) -> str | None:
         """Return the reply to AUTH where there can be none."""
@@ -216,7 +222,7 @@ class Session(Connection):
             return "538 5.7.11 a password is taken behind TLS only: say STARTTLS first"
         if not self._greeted:
             return "503 5.5.1 say EHLO first"
-        if self._user is not None:
+        if self._login is not None:
             return "503 5.5.1 you have logged in already"
         if self._sender is not None:
             return "503 5.5.1 not in the middle of a mail"
@@ -227,7 +233,7 @@ class Session(Connection):
         return await self._next_line()
 
     def _judge_login(self, name: str) -> None:
-        if self._user is not None:
+        if self._login is not None:
             self._say("235 2.7.0 welcome")
             return
         self._log_refusal("auth", f"no user {name[:64]!r} with that password")
@@ -242,6 +248,10 @@ class Session(Connection):
             return
         if self._sender is not None:
             self._scold("503 5.5.1 a sender was named already")
+            return
+        if self._login and self._terms.logins and not self._terms.logins.holds(self._login):
+            self._log_refusal("mail", "the user may not log in any more as then")
+            self._goodbye("421 4.7.0", "log in again")
             return
         path = read_path(argument, keyword=b"FROM:")
         if path is None:
@@ -282,7 +292,7 @@ class Session(Connection):
             recipients=tuple(self._recipients),
             door=self._terms.door,
             peer=self.peer,
-            user=self._user,
+            user=self._login.user if self._login else None,
         )
 
     async def _data(self, argument: bytes) -> None:

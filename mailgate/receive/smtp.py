@@ -1,7 +1,7 @@
 """The SMTP door: for relays, and behind TLS for users who log in."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
@@ -111,16 +111,31 @@ class SmtpDoor(Door):
     def reload(self) -> None:
         """Read certificate and users again, for new sessions and logins.
 
-        Where one cannot be used the old one stays, and the log says so.
+        Where one cannot be used the old one stays, and the log says so; the other counts.
         """
-        try:
-            self.terms = replace(self.terms, tls=_context(self._listen))
-            if self._logins is not None and self._listen.users is not None:
-                self._logins.users = Users.read(self._listen.users)
-        except BadConfig as error:
-            log.event("failed", what="reload", door=self.terms.door, reason=str(error))
-        else:
+        wrong = [
+            reason for reason in map(_reason, (self._read_users, self._read_certificate)) if reason
+        ]
+        for reason in wrong:
+            log.event("failed", what="reload", door=self.terms.door, reason=reason)
+        if not wrong:
             log.event("reloaded", door=self.terms.door)
+
+    def _read_certificate(self) -> None:
+        self.terms = replace(self.terms, tls=_context(self._listen))
+
+    def _read_users(self) -> None:
+        if self._logins is not None and self._listen.users is not None:
+            self._logins.users = Users.read(self._listen.users)
+
+
+def _reason(reading: Callable[[], None]) -> str:
+    """Read something, and return why it cannot be used; "" where it can."""
+    try:
+        reading()
+    except BadConfig as error:
+        return str(error)
+    return ""
 
 
 def context(cert: Path, key: Path) -> ssl.SSLContext:

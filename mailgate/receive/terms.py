@@ -8,7 +8,8 @@ from typing import Protocol
 
 from mailgate import said
 from mailgate.errors import Refusal, TooBig
-from mailgate.model import Envelope, User
+from mailgate.model import Envelope
+from mailgate.users import Login
 
 
 class Receipt(Protocol):
@@ -56,8 +57,12 @@ class Desk(Protocol):
 class Logins(Protocol):
     """Knows who may log in."""
 
-    async def check(self, name: str, password: str) -> User | None:
-        """Return the user of that name and password; None takes as long. Raises Transient."""
+    async def check(self, name: str, password: str, peer: str | None) -> Login | None:
+        """Return the user of that name and password; None takes as long. Raises TooManyError."""
+        ...
+
+    def holds(self, login: Login) -> bool:
+        """Tell whether who has logged in could do so still, with the same rights."""
         ...
 
 

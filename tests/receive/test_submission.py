@@ -29,6 +29,7 @@ from tests.servers import certificate, require
 ANN = User(name="ann", addresses=("ann@mg.test", "lab@mg.test"))
 BOB = User(name="bob", addresses=("bob@mg.test",))
 MAIL = b"From: ann@mg.test\r\n\r\ntree: upgma\r\n"
+HASHED = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("another")
 PLAIN = base64.b64encode(b"\0ann\0s\xc3\xa9cret")
 
 
@@ -213,6 +214,10 @@ def word(text: bytes) -> bytes:
     return base64.b64encode(text)
 
 
+def login(name: str, password: str) -> bytes:
+    return b"AUTH PLAIN " + word(f"\0{name}\0{password}".encode())
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -315,6 +320,30 @@ async def test_three_wrong_passwords_end_the_session(counter: Counter, files: Pa
             assert (await talk.ask(wrong))[:3] == "535"
         assert await talk.reply() == "421 4.7.0 localhost too many failed logins"
         assert await talk.reply() == ""
+
+
+async def test_whoever_guesses_is_sent_away_and_who_logged_in_from_there_is_not(
+    counter: Counter, files: Path
+):
+    async def said(name: str, password: str) -> list[str]:
+        async with client(opened, files) as talk:
+            replies = [await talk.ask(login(name, password))]
+            while len(replies) < 3 and replies[-1][:3] == "535":
+                replies.append(await talk.ask(login(name, password)))
+            return replies
+
+    async with door(counter, files) as opened:
+        assert (await said("ann", "sécret"))[0][:3] == "235"
+        for name in ("bob", "eve"):
+            first, second = await said(name, "guess"), await said(name, "guess")
+            assert [reply[:3] for reply in first + second] == ["535"] * 5 + ["421"]
+            assert "try again in" in second[2]
+        # The right password is not even looked at.
+        assert (await said("bob", "other"))[0][:3] == "421"
+        rest = [await said(f"u{number}", "guess") for number in range(4)]
+        assert [reply[:3] for replies in rest for reply in replies].count("535") == 10
+        assert (await said("u9", "guess"))[0][:3] == "421"
+        assert (await said("ann", "sécret"))[0][:3] == "235"
 
 
 async def test_no_password_is_taken_in_the_clear(counter: Counter, files: Path):
@@ -423,6 +452,26 @@ async def test_a_new_certificate_and_new_users_count_without_a_restart(
             assert (await before.ask(b"NOOP"))[:3] == "250"
 
 
+@pytest.mark.parametrize("line", ["", "ann {} lab@mg.test", "ann {} ann@mg.test lab@mg.test"])
+async def test_who_logged_in_and_may_not_any_more_hands_no_further_mail_over(
+    counter: Counter, files: Path, tmp_path: Path, line: str
+):
+    for file in files.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    kept = (files / "users").read_text().split()[1]
+    async with door(counter, tmp_path) as opened, client(opened, files) as talk:
+        assert (await talk.ask(b"AUTH PLAIN " + PLAIN))[:3] == "235"
+        opened.reload()
+        await talk.begin()
+        assert (await talk.ask(MAIL + b"."))[:3] == "250"
+        # Removed; other addresses; another password.
+        (tmp_path / "users").write_text(line.format(HASHED if "ann@" in line else kept))
+        opened.reload()
+        assert await talk.ask(b"MAIL FROM:<ann@mg.test>") == "421 4.7.0 localhost log in again"
+        assert await talk.reply() == ""
+    assert len(counter.messages) == 1
+
+
 async def test_a_file_that_cannot_be_used_leaves_the_old_one(
     counter: Counter, files: Path, tmp_path: Path
 ):
@@ -434,6 +483,11 @@ async def test_a_file_that_cannot_be_used_leaves_the_old_one(
         opened.reload()
         async with client(opened, files) as talk:
             assert (await talk.ask(b"AUTH PLAIN " + PLAIN))[:3] == "235"
+        # What can be used of two counts.
+        (tmp_path / "users").write_text("")
+        opened.reload()
+        async with client(opened, files) as talk:
+            assert (await talk.ask(b"AUTH PLAIN " + PLAIN))[:3] == "535"
 
 
 def test_a_locked_key_is_refused_instead_of_waiting_at_the_terminal(files: Path, tmp_path: Path):
