@@ -94,8 +94,9 @@ class Shipment:
         lines = self.missing
         if not lines:
             return Damaged(f"{shown(stream.name)} is not whole: attachments were taken out of it")
-        count = f"{len(lines)} of {self.parts} parts are missing"
-        return Missing(f"{shown(stream.name)} is not whole: {count}", lines)
+        missing = f"{len(lines)} of {self.parts} parts are missing"
+        how = f"reply to another of the {self.parts} mails"
+        return Missing(f"{shown(stream.name)} is not whole: {missing}; {how}", lines)
 
     def pour(self, wanted: Sequence[tuple[Stream, Opens]]) -> None:
         """Give each stream, unpacked, to what its ``Opens`` gives; each parcel is read once.

@@ -11,12 +11,16 @@ from mailgate.spool import wishes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The mail that a command came by: what letters about it are threaded to."""
+    """The mail that a command came by: what letters about it are threaded to.
+
+    ``answered`` are the Message-IDs of the letters that it answers, the nearest first.
+    """
 
     message: int
     message_id: str | None
     references: str | None
     subject: str | None
+    answered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

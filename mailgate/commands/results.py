@@ -1,11 +1,13 @@
 """Mail me the job's outputs again: all, one by its name, or a part that has not come.
 
 They come to whom asks, as the request asked for them, or as this line does. `results head 50` shows
-the first lines of standard output and attaches nothing.
+the first lines of standard output and attaches nothing. A missing part is best asked for in a reply
+to one of the parts that came.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
@@ -43,8 +45,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     if job.phase not in ENDED:
         return _not("running", phase=job.phase)
     match [word.lower() for word in call.words]:
-        case ["part", number] if number.isdecimal() and len(number) < 6:
-            return _part(tx, call, int(number))
+        case ["part", number, *which] if _is_number(number) and _is_cut(which):
+            return _part(tx, call, int(number), which)
         case ["head", number] if number.isdecimal() and 0 < int(number[:9]) <= _MOST_LINES:
             return _planned(tx, call, Wanted(reply=Reply.BRIEF, head=int(number)))
         case ["head" | "part", *_]:
@@ -73,28 +75,65 @@ def _chosen(tx: Tx, call: Call) -> Answer:
     return _planned(tx, call, Wanted(reply=reply, part=part))
 
 
-def _part(tx: Tx, call: Call, number: int) -> Answer:
-    found = shipments.newest(tx, call.job.id, _asker(call))
-    if found is None:
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 6
+
+
+def _is_cut(words: Sequence[str]) -> bool:
+    """Whether words name the mails that a part is one of: nothing, ``of 7``, ``of mailing 2``."""
+    match words:
+        case [] | ["of", _] | ["of", "mailing", _]:
+            return not words or _is_number(words[-1])
+        case _:
+            return False
+
+
+def _part(tx: Tx, call: Call, number: int, which: Sequence[str]) -> Answer:
+    """Mail a part again of the mails that are named, else answered, else of the only ones."""
+    cuts = shipments.cuts(tx, call.job.id, _asker(call))
+    if not cuts:
         return _not("whole")
-    shipment, parts = found
-    if not 1 <= number <= parts:
+    named = [cut for cut in cuts if _is_named(cut, which)]
+    if call.origin and not which:
+        thread = call.origin.answered
+        replied = shipments.answered(tx, call.job.id, _asker(call), thread)
+        named = [replied] if replied else named
+    found = [cut for cut in named if 1 <= number <= cut.parts]
+    if len(found) > 1:
+        rows = [{"number": cut.number, "parts": cut.parts, "made": cut.made} for cut in found]
+        return _not("which", number=number, mailings=rows[-_MOST_NAMED:])
+    if not found:
+        parts = max((cut.parts for cut in named or cuts), default=0)
         return _not("part", number=number, parts=parts)
-    pieces = shipments.pieces_of(tx, shipment, number)
+    return _part_of(tx, call, number, found[0])
+
+
+def _is_named(cut: shipments.Cut, which: Sequence[str]) -> bool:
+    match which:
+        case ["of", parts]:
+            return cut.parts == int(parts)
+        case ["of", "mailing", number]:
+            return cut.number == int(number)
+        case _:
+            return True
+
+
+def _part_of(tx: Tx, call: Call, number: int, cut: shipments.Cut) -> Answer:
+    pieces = shipments.pieces_of(tx, cut.id, number)
     if not pieces:
-        return _not("big", number=number, parts=parts)
+        return _not("big", number=number, parts=cut.parts)
     cause = _cause(tx, call)
-    wanted = shipments.wanted_of(tx, shipment)
+    wanted = shipments.wanted_of(tx, cut.id)
     letters.plan(tx, call.job, LetterKind.RESULT, cause=cause, facts=wanted, only=_asker(call))
-    shipments.again(tx, call.job.id, cause, shipment=shipment, part=number, pieces=pieces)
-    return Answer(kind="results", facts={"to": _asker(call), "part": number})
+    shipments.again(tx, call.job.id, cause, shipment=cut.id, part=number, pieces=pieces)
+    return Answer(kind="results", facts={"to": _asker(call), "part": number, "parts": cut.parts})
 
 
 def _planned(tx: Tx, call: Call, wanted: Wanted) -> Answer:
     facts: Mapping[str, object] = {"wanted": wanted}
     cause = _cause(tx, call)
     letters.plan(tx, call.job, LetterKind.RESULT, cause=cause, facts=facts, only=_asker(call))
-    return Answer(kind="results", facts={"to": _asker(call), "part": 0})
+    return Answer(kind="results", facts={"to": _asker(call), "part": 0, "parts": 0})
 
 
 def _asker(call: Call) -> str:
@@ -109,17 +148,25 @@ def _cause(tx: Tx, call: Call) -> str:
 
 def _not(why: str, **facts: object) -> Answer:
     bare: dict[str, object] = {
-        "name": "", "names": [], "more": False, "number": 0, "parts": 0, "phase": ""
+        "name": "", "names": [], "more": False, "number": 0, "parts": 0, "phase": "", "mailings": []
     }  # fmt: skip
     return Answer(kind="results-not", facts={**bare, **facts, "why": why}, wrong=True)
 
 
 samples = (
-    Answer(kind="results", facts={"to": "ada@example.org", "part": 0}),
-    Answer(kind="results", facts={"to": "ada@example.org", "part": 3}),
+    Answer(kind="results", facts={"to": "ada@example.org", "part": 0, "parts": 0}),
+    Answer(kind="results", facts={"to": "ada@example.org", "part": 3, "parts": 7}),
     *map(_not, ("gone", "running", "whole")),
     _not("part", number=9, parts=7),
     _not("big", number=3, parts=7),
+    _not(
+        "which",
+        number=3,
+        mailings=[
+            {"number": 1, "parts": 7, "made": datetime(2026, 11, 21, 14, tzinfo=UTC)},
+            {"number": 2, "parts": 7, "made": datetime(2026, 11, 22, 9, tzinfo=UTC)},
+        ],
+    ),
     _not("name", name="x.nwk", names=["stdout.txt", "y.nwk"], more=True),
     _not("name", name="x.nwk"),
 )

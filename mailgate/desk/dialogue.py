@@ -30,6 +30,11 @@ class Thread:
     in_reply_to: str | None
     references: str | None
 
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The Message-IDs in both, the nearest letter's first."""
+        return (*reversed(_ids(self.in_reply_to)), *reversed(_ids(self.references)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

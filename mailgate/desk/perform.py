@@ -226,13 +226,8 @@ def _commands(
     tx: Tx, desk: Desk, waiting: mail.Waiting, reading: Reading, errand: _Errand
 ) -> Answer | Outcome:
     script = reading.script or Script()
-    found = find(
-        tx,
-        waiting.identity,
-        errand.recipient,
-        script,
-        Thread(in_reply_to=reading.in_reply_to, references=reading.references),
-    )
+    thread = Thread(in_reply_to=reading.in_reply_to, references=reading.references)
+    found = find(tx, waiting.identity, errand.recipient, script, thread)
     # The same mail to the gateway and to the job that it is about acts once.
     name = f"job.{found.job}" if found.job else OWN
     least = least_how(tx, desk, found.job) if found.job else waiting.identity.how
@@ -256,6 +251,7 @@ def _commands(
             message_id=reading.message_id,
             references=reading.references,
             subject=reading.subject,
+            answered=thread.answered,
         ),
     )
     answer = dialogue.perform(tx)

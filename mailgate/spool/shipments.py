@@ -2,15 +2,19 @@
 
 import secrets
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from mailgate.model import Carried, JobId, LetterKind, Parcel, Piece, Shipment
 from mailgate.model.parcel import Pieces
 from mailgate.spool import codec
-from mailgate.spool.database import Row, Tx, View
+from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.letters import Planned
 
 NONE: Pieces = ()
 """What a letter carries that says that some cannot be mailed."""
+
+_MOST_IDS = 40
 
 
 def make(tx: Tx, letter: int, shipment: Shipment, parts: Sequence[Pieces]) -> bool:
@@ -140,15 +144,51 @@ def _plan(tx: Tx, like: Row, shipment: int, part: int, pieces: Pieces) -> None:
 # --- again ----------------------------------------------------------------------------------------
 
 
-def newest(view: View, job: JobId, recipient: str) -> tuple[int, int] | None:
-    """Return the number of the last shipment of a job to somebody, and its parts; None if none."""
-    row = view.one(
-        "SELECT id, parts FROM shipment WHERE job = ? AND lower(recipient) = ?"
-        " ORDER BY id DESC LIMIT 1",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One way in which a job's outputs came to somebody in parts; ``id`` is its last shipment.
+
+    ``number`` counts the ways from 1 on, in the order in which they came first.
+    """
+
+    id: int
+    number: int
+    parts: int
+    made: datetime
+
+
+def cuts(view: View, job: JobId, recipient: str) -> list[Cut]:
+    """Return the ways in which a job's outputs came to somebody in parts: each fits itself alone.
+
+    The same outputs cut once more for the same size are no other way.
+    """
+    rows = view.all(
+        "SELECT id, code, parts, made FROM shipment WHERE job = ? AND lower(recipient) = ?"
+        " ORDER BY id",
         job,
         recipient.lower(),
     )
-    return (row["id"], row["parts"]) if row else None
+    found = {row["code"]: row for row in rows}
+    return [
+        Cut(id=row["id"], number=number, parts=row["parts"], made=moment(row["made"]))
+        for number, row in enumerate(found.values(), 1)
+    ]
+
+
+def answered(view: View, job: JobId, recipient: str, message_ids: Sequence[str]) -> Cut | None:
+    """Return the shipment of the first of these letters that is of one of a job to somebody."""
+    for message_id in message_ids[:_MOST_IDS]:
+        row = view.one(
+            "SELECT shipment.id, parts, made FROM letter JOIN shipment"
+            " ON shipment.id = letter.shipment WHERE message_id = ? AND letter.job = ?"
+            " AND lower(letter.recipient) = ?",
+            message_id,
+            job,
+            recipient.lower(),
+        )
+        if row is not None:
+            return Cut(id=row["id"], number=0, parts=row["parts"], made=moment(row["made"]))
+    return None
 
 
 def pieces_of(view: View, shipment: int, part: int) -> Pieces:

@@ -1,6 +1,7 @@
 """Commands that come at the moment when something else happens to their job, on a real spool."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,11 +40,14 @@ class Place:
     spool: Connection
     desk: Desk
 
-    def told(self, body: str) -> list[str]:
-        """What each line of a mail gets."""
+    def told(self, body: str, *, answers: str | None = None) -> list[str]:
+        """What each line of a mail gets; ``answers`` is its In-Reply-To."""
         message = read_message(io.BytesIO(f"From: ada@example.org\n\n{body}".encode()))
         script = read_commands(message, grammar())
-        thread = Thread(in_reply_to=None, references=None)
+        thread = Thread(in_reply_to=answers, references=None)
+        origin = Origin(
+            message=1, message_id="<1@b.c>", references=None, subject="", answered=thread.answered
+        )
         with self.spool.transaction() as tx:
             answer = Dialogue(
                 desk=self.desk,
@@ -51,7 +55,7 @@ class Place:
                 recipient="jobs",
                 script=script,
                 found=find(tx, ADA, "jobs", script, thread),
-                origin=Origin(message=1, message_id="<1@b.c>", references=None, subject=""),
+                origin=origin,
             ).perform(tx)
         entries = answer.facts["entries"]
         assert isinstance(entries, list)
@@ -134,13 +138,63 @@ def test_a_letter_that_was_written_goes_with_its_destroyed_job(place: Place) -> 
 def test_a_part_comes_again_to_its_owner_however_the_address_is_spelled(place: Place) -> None:
     job = a_job(place.spool, owner=replace(ADA, address="Ada@example.org"))
     ended(place.spool, job)
-    parcel = Parcel(name="x", size=2, sha256="0" * 64, members=())
-    pieces = [(Piece(parcel=0, offset=n, size=1, sha256="0" * 64),) for n in range(2)]
+    shipped(place, code="0" * 16, parts=2)
+    assert "Part 2 of 2 comes again" in place.told(f"results part 2 {job}")[0]
+
+
+def shipped(place: Place, *, code: str, parts: int) -> str:
+    """Make a shipment of the result that waits for its words; the Message-ID of one of its mails.
+
+    A byte each, so that what a letter carries tells of how many it is one.
+    """
+    parcel = Parcel(name="x", size=parts, sha256="0" * 64, members=())
+    pieces = [(Piece(parcel=0, offset=n, size=parts, sha256="0" * 64),) for n in range(parts)]
     with place.spool.transaction() as tx:
         (plan,) = letters.planned(tx, besides=(), limit=9)
-        shipment = Shipment(code="0" * 16, limit=9, most=20, parcels=(parcel,))
+        shipment = Shipment(code=code, limit=9, most=20, parcels=(parcel,))
         shipments.make(tx, plan.id, shipment, pieces)
-    assert "Part 2 comes again" in place.told(f"results part 2 {job}")[0]
+        found = tx.all("SELECT id, message_id FROM letter WHERE state = 'PLANNED'")
+        for row in found:
+            letters.composed(tx, row["id"], size=9, body=b"", file=None)
+    return str(found[-1]["message_id"])
+
+
+def again(place: Place) -> list[int]:
+    """Of how many parts those are one that come again; they are composed."""
+    with place.spool.transaction() as tx:
+        plans = letters.planned(tx, besides=(), limit=99)
+        for plan in plans:
+            letters.composed(tx, plan.id, size=9, body=b"", file=None)
+    return [json.loads(str(plan.pieces))[0]["size"] for plan in plans]
+
+
+def test_the_part_comes_again_that_fits_the_mails_that_are_answered(place: Place) -> None:
+    job = a_job(place.spool)
+    ended(place.spool, job)
+    seven = shipped(place, code="7" * 16, parts=7)
+    place.told(f"results {job}")
+    twelve = shipped(place, code="c" * 16, parts=12)
+    for answers, parts in ((seven, 7), (twelve, 12)):
+        place.told(f"results part {parts - 4} {job}", answers=answers)
+        assert again(place) == [parts]
+    assert "there are 7" in place.told(f"results part 9 {job}", answers=seven)[0]
+
+
+def test_a_part_of_which_mails_is_asked_where_nothing_tells(place: Place) -> None:
+    job = a_job(place.spool)
+    ended(place.spool, job)
+    shipped(place, code="7" * 16, parts=7)
+    place.told(f"results {job}")
+    shipped(place, code="c" * 16, parts=12)
+    (asked,) = place.told(f"results part 3 {job}")
+    assert "results part 3 of mailing 2" in asked
+    assert again(place) == []
+    place.told(f"results part 3 of mailing 1 {job}\nresults part 3 of 12 {job}")
+    assert again(place) == [7, 12]
+    # Only one of them has so many.
+    assert "Part 9 of 12" in place.told(f"results part 9 {job}")[0]
+    assert "there is no part 3" in place.told(f"results part 3 of 8 {job}")[0]
+    assert "there is no part 3" in place.told(f"results part 3 of mailing 3 {job}")[0]
 
 
 def test_a_job_that_is_to_be_destroyed_promises_no_result_when_cancelled(place: Place) -> None:

@@ -142,7 +142,8 @@ def test_a_missing_part_is_named_with_the_reply_that_fetches_it(tmp_path):
     assert done.stderr.decode().splitlines() == [
         f'part 3 of {of} is missing: reply "results part 3"',
         f'part 5 of {of} is missing: reply "results part 5"',
-        f"accat: stdout.txt is not whole: 2 of {of} parts are missing",
+        f"accat: stdout.txt is not whole: 2 of {of} parts are missing;"
+        f" reply to another of the {of} mails",
     ]
     # What is whole is to be had all the same.
     assert within("--name", "stderr", *box).stdout == b"e"
