@@ -184,8 +184,9 @@ def release(tx: Tx, job: JobId, *, receipt_after: timedelta) -> bool:
 def _acts(tx: Tx, job: JobId) -> bool:
     """Claim the right to act as somebody who is confirmed, for the errand that became the job."""
     row = tx.one(
-        "SELECT act.* FROM errand JOIN act ON act.errand = errand.id WHERE errand.job = ?"
-        " AND act.how = ?",
+        "SELECT act.* FROM errand CROSS JOIN act ON act.errand = errand.id WHERE errand.message ="
+        " (SELECT message FROM job WHERE id = ?) AND errand.job = ? AND act.how = ?",
+        job,
         job,
         How.CLAIMED,
     )
@@ -241,7 +242,8 @@ def expire(tx: Tx, terms: Terms) -> Gone:
 def _unsent(tx: Tx) -> None:
     """Let letters go that have asked in vain whether somebody wants to be told of a job."""
     of = (
-        "SELECT letter.id FROM confirmation AS c JOIN letter ON letter.job IS NULL"
+        # Few wait for a word; the letters that were ever sent are many.
+        "SELECT letter.id FROM confirmation AS c CROSS JOIN letter ON letter.job IS NULL"
         " AND letter.message = c.message AND letter.recipient = c.recipient"
         " WHERE c.until <= ? AND cause LIKE 'confirm %' AND state <> 'SENT'"
     )

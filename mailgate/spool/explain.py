@@ -45,8 +45,21 @@ def _message(view: View, message: Row) -> Iterator[Decision]:
     for job in view.all("SELECT id FROM job WHERE message = ?", message["id"]):
         for row in view.all("SELECT * FROM event WHERE job = ? ORDER BY id", job["id"]):
             yield moment(row["at"]), f"job {job['id']} {row['verb']} {row['detail']}".rstrip()
-    for letter in view.all("SELECT * FROM letter WHERE message = ? ORDER BY id", message["id"]):
-        yield from _letter(view, letter)
+    for letter in _letters(view, message["id"]):
+        yield from _letter(view, letter, message["key"])
+
+
+def _letters(view: View, message: int) -> list[Row]:
+    """Return the letters that a message caused: its answer, and those about its jobs."""
+    return view.all(
+        "SELECT * FROM letter WHERE job IS NULL AND message = ? UNION"
+        " SELECT * FROM letter WHERE kind = 'commands' AND message = ? UNION"
+        " SELECT letter.* FROM job CROSS JOIN letter ON letter.job = job.id AND"
+        " letter.message = job.message WHERE job.message = ? ORDER BY id",
+        message,
+        message,
+        message,
+    )
 
 
 def _known(message: Row) -> str:
@@ -56,15 +69,17 @@ def _known(message: Row) -> str:
     return "the trusted pipe" if message["door"] == "pipe" else str(message["how"])
 
 
-def _letter(view: View, letter: Row) -> Iterator[Decision]:
+def _letter(view: View, letter: Row, key: str) -> Iterator[Decision]:
     name = f"letter {letter['id']} ({letter['kind']}) to {letter['recipient']}"
     yield moment(letter["planned"]), f"{name} planned as {letter['message_id']}"
     if letter["sent"] is not None:
         yield moment(letter["sent"]), f"{name} sent: {letter['last_words'] or 'delivered'}"
     elif letter["tries"]:
+        of, value = ("job", letter["job"]) if letter["job"] else ("key", key)
         last = view.one(
-            "SELECT MAX(at) AS at FROM event WHERE verb IN ('deferred', 'held', 'shortened')"
-            " AND detail GLOB ?",
+            f"SELECT MAX(at) AS at FROM event WHERE {of} = ?"
+            " AND verb IN ('deferred', 'held', 'shortened') AND detail GLOB ?",
+            value,
             f"letter={letter['id']} *",
         )
         at = (last and last["at"]) or letter["composed"] or letter["planned"]

@@ -58,5 +58,6 @@ def needs_folder(view: View) -> bool:
 
 def live_jobs(view: View) -> list[str]:
     """Return the jobs of which an attempt is known to have begun."""
-    rows = view.all("SELECT job FROM attempt WHERE state = 'STARTED' LIMIT 100")
+    open_ = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+    rows = view.all(f"SELECT job FROM attempt WHERE {open_} AND state = 'STARTED' LIMIT 100")
     return [row["job"] for row in rows]

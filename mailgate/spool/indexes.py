@@ -6,6 +6,7 @@ URGENCY = "kind IN ('receipt', 'started', 'progress'), kind NOT IN ('result', 'p
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
 INDEXES = (
     "CREATE INDEX message_purge ON message (purge) WHERE purge IS NOT NULL",
+    "CREATE INDEX message_file ON message (file) WHERE file IS NOT NULL",
     "CREATE INDEX message_claimed ON message (taken) WHERE how = 'claimed' AND gone = 0",
     "CREATE INDEX errand_waiting ON errand (later, message) WHERE state = 'WAITING'",
     "CREATE INDEX errand_pending ON errand (message) WHERE state = 'PENDING'",
@@ -42,6 +43,8 @@ INDEXES = (
     "CREATE INDEX letter_waiting ON letter (next_try) WHERE state = 'WAITING'",
     f"CREATE INDEX letter_urgent ON letter ({URGENCY}, next_try) WHERE state = 'WAITING'",
     "CREATE INDEX letter_held ON letter (id) WHERE state = 'HELD'",
+    "CREATE INDEX letter_bounced ON letter (id) WHERE state = 'BOUNCED'",
+    "CREATE INDEX letter_told ON letter (message) WHERE kind = 'commands'",
     "CREATE INDEX letter_sent ON letter (sent) WHERE sent IS NOT NULL",
     "CREATE INDEX tally_of ON tally (subject, at)",
     "CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL",

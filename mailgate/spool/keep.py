@@ -28,6 +28,7 @@ _UNSENT = (
     " AND letter.kind NOT IN ('commands', 'destroyed', 'notice')"
     " AND letter.state NOT IN ('SENT', 'BOUNCED', 'WITHDRAWN')"
 )
+_STAGED = "SELECT 1 FROM job CROSS JOIN input ON job = id WHERE message = ? AND path = ?"
 _EXPIRED = "SELECT 1 FROM job WHERE id = ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
 _OF_LETTERS = "letter IN (SELECT id FROM letter WHERE"
 _NEEDED = (
@@ -189,9 +190,8 @@ def unknown_mail(view: View, names: Collection[str]) -> list[str]:
 
 
 def unknown_staged(view: View, paths: Collection[str]) -> list[str]:
-    """Return those staged files that no job waits for."""
-    known = {row["path"] for row in view.all("SELECT path FROM input WHERE path IS NOT NULL")}
-    return [path for path in paths if path not in known]
+    """Return those staged files, each ``MESSAGE-SERVICE-N``, that no job waits for."""
+    return [path for path in paths if not view.one(_STAGED, path.partition("-")[0], path)]
 
 
 def unknown_letters(view: View, numbers: Collection[int]) -> list[int]:
