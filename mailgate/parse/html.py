@@ -14,8 +14,8 @@ _TANGLED = "the HTML text is nested too deeply to be read"
 _LEFT_OUT = frozenset({"script", "style", "head", "title", "template", "noscript", "blockquote"})
 _PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "table"})
 _BLOCKS = _PARAGRAPHS | frozenset(
-    """address article aside body center dd details dialog dir div dt fieldset figcaption figure
-    footer form header hr html legend li main menu nav section summary tbody tfoot thead tr
+    """address article aside blockquote body center dd details dialog dir div dt fieldset figcaption
+    figure footer form header hr html legend li main menu nav section summary tbody tfoot thead tr
     """.split()
 )
 _MARKED = frozenset({"div", "span", "p", "table", "td", "section", "hr", "article", "footer"})

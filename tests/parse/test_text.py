@@ -310,6 +310,7 @@ def test_delsp_drops_the_blank_that_only_marks_the_break():
         ("<style>x</style><script>y</script><title>z</title>a<!-- b -->", "a"),
         ('a<div style="display:none">b</div><span hidden>c</span>', "a"),
         ("yes<blockquote>no</blockquote>", "yes"),
+        ("status<blockquote>no</blockquote>cancel", "status\ncancel"),
         ('yes<div class="gmail_quote">On x wrote:<blockquote>no</blockquote></div>', "yes"),
         ('yes<div class="moz-cite-prefix">On x wrote:</div><blockquote>no</blockquote>', "yes"),
         ('yes<hr><div id="divRplyFwdMsg"><b>From:</b> B</div><div>no</div>', "yes"),
