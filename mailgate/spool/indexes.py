@@ -29,7 +29,7 @@ INDEXES = (
     " ('COMPLETED', 'ERROR', 'ABORTED')",
     "CREATE INDEX job_doomed ON job (destruction) WHERE destruction IS NOT NULL AND phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
-    "CREATE INDEX job_tombstone ON job (ended) WHERE phase = 'ARCHIVED'",
+    "CREATE INDEX job_tombstone ON job (destruction) WHERE phase = 'ARCHIVED'",
     "CREATE INDEX attempt_open ON attempt (token) WHERE state IN"
     " ('INTENDED', 'SUBMITTED', 'STARTED')",
     "CREATE INDEX attempt_wanted ON attempt (token) WHERE wanted IS NOT NULL AND state IN"

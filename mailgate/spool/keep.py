@@ -77,6 +77,8 @@ def archive(tx: Tx, expired: Sequence[JobId]) -> int:
     left = [job for job in expired if tx.one(_EXPIRED, job)]
     for job in left:
         jobs.advance(tx, job, Event.ARCHIVE)
+        # A letter may have kept it beyond its date: a tombstone's year begins when it is one.
+        tx.execute("UPDATE job SET destruction = ? WHERE id = ?", tx.at, job)
         letters.outlived(tx, job)
         tx.execute("DELETE FROM input WHERE job = ?", job)
         tx.execute("DELETE FROM shipment WHERE job = ?", job)
@@ -87,7 +89,7 @@ def bury(tx: Tx) -> int:
     """Forget tombstones that are a year old, and messages as old. Returns how many."""
     before = tx.at - TOMBSTONE.total_seconds()
     old = tx.all(
-        "SELECT id FROM job WHERE phase = 'ARCHIVED' AND ended <= ? LIMIT ?", before, BATCH
+        "SELECT id FROM job WHERE phase = 'ARCHIVED' AND destruction <= ? LIMIT ?", before, BATCH
     )
     for row in old:
         tx.execute(f"DELETE FROM letter_body WHERE {_OF_LETTERS} job = ?)", row["id"])

@@ -51,6 +51,21 @@ def test_an_expired_job_leaves_a_tombstone_for_a_year(spool: Connection) -> None
     assert spool.view.count("SELECT COUNT(*) FROM letter") == 0
 
 
+def test_a_tombstone_stays_a_year_from_when_it_is_one_however_long_the_job_was_kept(
+    spool: Connection,
+) -> None:
+    job = a_job(spool, keep=timedelta(days=500))
+    ended(spool, job)
+    sent(spool)
+    archived = datetime.now(UTC) + timedelta(days=600)
+    for days, buried in ((0, 0), (364, 0), (366, 1)):
+        with spool.transaction() as tx:
+            tx.now = archived + timedelta(days=days)
+            if not days:
+                assert keep.archive(tx, keep.expired_jobs(tx, now=tx.at)) == 1
+            assert keep.bury(tx) == buried
+
+
 def test_raw_mail_stays_while_its_job_is_active(spool: Connection) -> None:
     job = a_job(spool)
     assert keep.raw_mail(spool.view, now=LATER) == []
