@@ -188,6 +188,9 @@ def warnings(service: Service) -> Iterator[str]:
         yield '[retry] on: the engine local never tells "memory"; there it is an exit or a signal'
     for name in sorted(service.parameters.keys() - set(service.used)):
         yield f"parameter.{name}: the command does not use it"
+    for name, parameter in service.parameters.items():
+        if parameter.fault(parameter.sample()):
+            yield f"parameter.{name}: no value was found that fits its pattern: give it an example"
     for option, element in argv.left_behind(service.command, _droppable(service)):
         yield (
             f'command: "{option}" stays where "{element}" drops out; written as'
@@ -303,9 +306,12 @@ def _input(sheet: Sheet, name: str) -> InputRule:
 
 
 def _check_name(sheet: Sheet, service: Service) -> None:
-    if not _NAME.fullmatch(service.name) or service.name in _TAKEN:
-        expected = "a name of at most 32 lower-case letters, digits or -"
-        sheet.wrong((), f'the file names the service "{service.name}"', expected)
+    expected = "a name of at most 32 lower-case letters, digits or -, the first no -"
+    if service.name in _TAKEN:
+        expected = "another name: mail to that address is the operator's"
+    elif _NAME.fullmatch(service.name):
+        return
+    sheet.wrong((), f'the file names the service "{service.name}"', expected)
 
 
 def _check_names(sheet: Sheet, service: Service) -> None:

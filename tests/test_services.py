@@ -356,8 +356,8 @@ def test_who_is_known_too_weakly_hears_how_he_is_and_what_is_needed(tmp_path: Pa
 def test_what_is_often_not_meant_is_warned_about(tmp_path: Path) -> None:
     service = written(
         tmp_path,
-        """
-        command = ["tool", "--guide", "{input:tree}", "-n", "{quiet}"]
+        r"""
+        command = ["tool", "--guide", "{input:tree}", "-n", "{quiet}", "{odd}", "{mended}"]
         [input.tree]
         required = false
         [parameter.quiet]
@@ -365,6 +365,13 @@ def test_what_is_often_not_meant_is_warned_about(tmp_path: Path) -> None:
         argument = "-q"
         [parameter.unused]
         type = "integer"
+        [parameter.odd]
+        type = "text"
+        pattern = "-[0-9]"
+        [parameter.mended]
+        type = "text"
+        pattern = '[a-z]\b[a-z.]{2}'
+        example = "a.b"
         """,
     )
     together = 'written as ["--guide", "{input:tree}"], the two go together'
@@ -372,8 +379,17 @@ def test_what_is_often_not_meant_is_warned_about(tmp_path: Path) -> None:
         "[access] allow is empty: nobody may use it",
         "[limits] work is not set: a job may run for ever",
         "parameter.unused: the command does not use it",
+        "parameter.odd: no value was found that fits its pattern: give it an example",
         f'command: "--guide" stays where "{{input:tree}}" drops out; {together}',
     ]
+
+
+@pytest.mark.parametrize("longest", [1, 2, 4, 5])
+def test_a_value_that_is_made_up_is_no_longer_than_it_may_be(tmp_path: Path, longest: int) -> None:
+    parameter = f'[parameter.a]\ntype = "text"\nmax_length = {longest}\n'
+    service = written(tmp_path, f'command = ["tool", "{{a}}"]\n{parameter}')
+    made = service.parameters["a"]
+    assert made.fault(made.sample()) is None
 
 
 def test_a_retry_for_want_of_memory_is_warned_about_as_the_local_engine_never_tells_it(

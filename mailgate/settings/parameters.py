@@ -132,7 +132,7 @@ class Text(Parameter):
         return None
 
     def _sample(self) -> str:
-        words = patterns.sample(self.pattern) if self.pattern else "words"
+        words = patterns.sample(self.pattern) if self.pattern else "words"[: self.max_length]
         return words if words and self.fault(words) is None else "..."
 
 
@@ -282,9 +282,13 @@ def read_parameter(sheet: Sheet, name: str) -> Parameter:
 
 
 def _check_range(sheet: Sheet, place: Place, parameter: Parameter) -> None:
-    if not isinstance(parameter, Integer | Number):
+    if not isinstance(parameter, Integer | Number) or parameter.max is None:
         return
-    if None not in (parameter.min, parameter.max) and (parameter.min or 0) > (parameter.max or 0):
+    if parameter.min is None:
+        if parameter.max < 0:
+            what = f"{parameter.max} is under 0, and values below 0 are taken only with a min"
+            sheet.wrong((*place, "max"), what, "a min beside it, or at least 0")
+    elif parameter.min > parameter.max:
         sheet.wrong((*place, "min"), f"{parameter.min} is over max", f"at most {parameter.max}")
 
 
@@ -310,11 +314,9 @@ def _choice_fault(choice: str, earlier: Sequence[str]) -> tuple[str, str] | None
 
 
 def _check_values(sheet: Sheet, place: Place, parameter: Parameter) -> None:
-    if (
-        isinstance(parameter, Text)
-        and parameter.pattern
-        and patterns.fault(parameter.pattern, parameter.max_length)
-    ):
+    judges = {(*place, name) for name in ("pattern", "choices")}
+    # What is wrong itself judges nothing; what stands in for it would judge by no word of the file.
+    if sheet.mistakes_at(lambda at: at[: len(place) + 1] in judges):
         return
     for name, value in (("default", parameter.default), ("example", parameter.example)):
         if value is not None and (fault := parameter.fault(value)):
