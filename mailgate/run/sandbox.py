@@ -22,7 +22,8 @@ from mailgate.run.jobdir import Folder, Start
 
 # What other programs keep for themselves while they run. /tmp and /var/tmp the job may write.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
-_PRIVATE = (*_SCRATCH, Path("/run"))
+# A backup of the spool belongs to the jobs' own user, and is as private as the spool.
+_PRIVATE = (*_SCRATCH, Path("/run"), Path("/var/backups"))
 _SHM = Path("/dev/shm")  # noqa: S108 - hidden, not used
 # What may be written there lies in memory (bytes): as much as the plan says, else this.
 _MEMORY = 1 << 30

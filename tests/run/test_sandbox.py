@@ -135,6 +135,13 @@ async def test_secret_files_read_as_nothing(open_yard: Opened, tmp_path: Path) -
     assert secret.read_text() not in said
 
 
+async def test_backups_are_hidden(open_yard: Opened) -> None:
+    if not Path("/var/backups").is_dir():
+        pytest.skip("this system has no folder for them")
+    mounted = await shell(open_yard(boxed()), "grep ' /var/backups ' /proc/self/mounts")
+    assert mounted.split()[2] == "tmpfs"
+
+
 async def test_sockets_of_the_systems_services_are_out_of_reach(open_yard: Opened) -> None:
     assert await shell(open_yard(boxed()), "ls -A /run") == ""
 
@@ -372,7 +379,7 @@ def test_no_mount_is_made_twice(tmp_path: Path) -> None:
     prepare(Folder(jobs, job.folder.job), job.plan, ())
     words = box.wrap(job.folder, job.start)
     assert words.count("--tmpfs") == sum(
-        Path(p).exists() for p in ("/dev/shm", "/tmp", "/var/tmp", "/run")
+        Path(p).exists() for p in ("/dev/shm", "/tmp", "/var/tmp", "/run", "/var/backups")
     ) + (not tmp_path.is_relative_to("/tmp"))
 
 
