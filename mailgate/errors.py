@@ -8,7 +8,8 @@
     │   ├── NotAllowed          550 5.7.1   77
     │   ├── TooBig              552 5.3.4   65
     │   ├── OverQuota           552 5.2.2   77
-    │   └── Automatic           550 5.7.1   65
+    │   ├── Automatic           550 5.7.1   65
+    │   └── Apart               each recipient for a reason of its own
     ├── Transient           we (or the sender's server) try again    451 4.3.0   75
     │   ├── NoSpace             452 4.3.1   75
     │   ├── Crowded             452 4.3.1   75
@@ -26,6 +27,7 @@ and holds no path, secret or stack. ``detail`` is for the operator's log alone.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     # accat needs these errors too, and would pay for it as for all the rest of a small run.
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -95,6 +97,14 @@ class Automatic(Refusal):
 
     smtp_code = 550
     smtp_status = "5.7.1"
+
+
+class Apart(Refusal):
+    """No recipient is taken, each for a reason of its own: ``each``, by recipient as written."""
+
+    def __init__(self, each: "Mapping[str, MailgateError]") -> None:
+        super().__init__("; ".join(dict.fromkeys(map(str, each.values()))))
+        self.each = each
 
 
 class Transient(MailgateError):

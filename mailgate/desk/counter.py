@@ -9,6 +9,7 @@ from mailgate import crash, log
 from mailgate.desk.desk import Desk
 from mailgate.desk.intake import Intake
 from mailgate.errors import (
+    Apart,
     MailgateError,
     Refusal,
     UnknownRecipient,
@@ -24,7 +25,7 @@ class Receipt:
     """The message is durable, under this number, for all recipients but the ``refused``."""
 
     id: int
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, MailgateError] = field(default_factory=dict)
 
 
 class Sink:
@@ -59,6 +60,11 @@ class Sink:
             raise
         except MailgateError as error:
             self._intake.discard()
+            if apart := self._intake.refused:
+                # Who is refused for good hears that, and not that it may work later.
+                each = {a: apart.get(a, error) for a in self._envelope.recipients}
+                await self._refused(Apart(each))
+                raise Apart(each) from error
             log.event(
                 "delayed",
                 what="mail",
@@ -90,7 +96,11 @@ class Sink:
 
     async def _refused(self, error: Refusal) -> None:
         key = self._intake.message_id()
-        refused(self._envelope, error, key)
+        each = error.each if isinstance(error, Apart) else {}
+        for address, why in each.items():
+            refused(replace(self._envelope, recipients=(address,)), why, key)
+        if not each:
+            refused(self._envelope, error, key)
         if key is None:
             return
         try:

@@ -3,14 +3,16 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from mailgate import said
 from mailgate.config import Config
 from mailgate.errors import (
+    Apart,
     Automatic,
+    MailgateError,
     NoSpace,
     NotAllowed,
     Refusal,
@@ -166,13 +168,49 @@ class Desk:
     def judge(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
         """Decide from envelope and header alone what is to be done with a message.
 
+        Over LMTP each recipient has an answer of its own: those that are refused stand in the
+        verdict, and the others get it.
+
         Raises
         ------
-        Refusal
-            It is not taken; the sentence says why.
+        Refusal, Transient
+            It is not taken; the sentence says why. Over LMTP with several recipients: Apart.
         """
-        found = {address: self.place(envelope, address) for address in envelope.recipients}
-        places = list(found.values())
+        if envelope.door != "lmtp" or len(envelope.recipients) < 2:
+            return self._judged(envelope, header, size)
+        try:
+            return self._judged(envelope, header, size)
+        except MailgateError:
+            return self._judged_apart(envelope, header, size)
+
+    def _judged_apart(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+        """Judge a message for as many of its recipients as go together, the first ones first."""
+        taken: tuple[str, ...] = ()
+        refused: dict[str, MailgateError] = {}
+        verdict: Verdict | None = None
+        for address in dict.fromkeys(envelope.recipients):
+            try:
+                together = replace(envelope, recipients=(*taken, address))
+                verdict = self._judged(together, header, size)
+                taken = together.recipients
+            except MailgateError as error:
+                alone = replace(envelope, recipients=(address,))
+                refused[address] = self._fault(alone, header, size) if taken else error
+        if verdict is None:
+            raise Apart(refused)
+        return replace(verdict, refused=refused)
+
+    def _fault(self, envelope: Envelope, header: Header, size: int) -> MailgateError:
+        """Say why one recipient does not get a message, or not together with the others."""
+        try:
+            self._judged(envelope, header, size)
+        except MailgateError as error:
+            return error
+        message = f"{envelope.recipients[0]} takes this mail by itself alone: hand it over again"
+        return Transient(message)
+
+    def _judged(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+        places = [self.place(envelope, address) for address in envelope.recipients]
         tokens = [p.name for p in places if p.purpose is Purpose.CONFIRM]
         if tokens and len(places) > 1:
             message = "write to the address of a confirmation alone"
@@ -192,12 +230,11 @@ class Desk:
             message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
             raise Refusal(message)
         denials = self._denials(vouched.identity, dict.fromkeys(names))
-        # Over LMTP each recipient has an answer of its own: what is denied is told there at once.
-        told = {name: why for name, why in denials.items() if why and envelope.door == "lmtp"}
+        # Where nobody can be told by himself, a letter says what was denied beside the rest.
+        if denials and (all if envelope.door != "lmtp" else any)(denials.values()):
+            raise NotAllowed("; ".join(filter(None, denials.values())))
         errands += [
-            (Errand.DENIED if why else Errand.REQUEST, name)
-            for name, why in denials.items()
-            if name not in told
+            (Errand.DENIED if why else Errand.REQUEST, name) for name, why in denials.items()
         ]
         wanted = [self.services[name] for kind, name in errands if kind is Errand.REQUEST]
         # Whoever has used up his quota can still cancel his jobs.
@@ -213,11 +250,6 @@ class Desk:
             by=vouched.by,
             room=self._unconfirmed() if claimed else None,
             counted=quotas.counted_mail(rules),
-            refused={
-                address: NotAllowed(told[place.name])
-                for address, place in found.items()
-                if place.purpose is Purpose.SERVICE and place.name in told
-            },
         )
 
     def _to_the_postmaster(self, places: Sequence[Place], size: int) -> list[tuple[Errand, str]]:
@@ -316,14 +348,11 @@ class Desk:
         return is_ours(self.site, self.services, address)
 
     def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, str]:
-        """Map services to why the sender may not use them, "" where that is allowed; not all."""
+        """Map services to why the sender may not use them, "" where that is allowed."""
         if identity.how is How.CLAIMED:
             # What he may do is asked of whom he will be once he has confirmed.
             identity = Identity(address=identity.address, how=How.CONFIRMED)
-        denials = {name: self.services[name].refusal(identity) for name in names}
-        if denials and all(denials.values()):
-            raise NotAllowed("; ".join(denials.values()))
-        return denials
+        return {name: self.services[name].refusal(identity) for name in names}
 
     def room(self, more: int = 0) -> None:
         """Check that the disk has room for ``more`` bytes beside what is to stay free.
@@ -360,7 +389,7 @@ class Verdict:
     counted: tuple[str, ...] = ()
     kept: bool = True
     room: Room | None = None
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, MailgateError] = field(default_factory=dict)
 
 
 def _once(names: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ from mailgate import crash
 from mailgate.desk.desk import Desk
 from mailgate.errors import (
     MailgateError,
-    Refusal,
     TooBig,
 )
 from mailgate.model import Envelope
@@ -41,7 +40,7 @@ class Intake:
         self._bytes = files.Growing(desk.folder.mail / secrets.token_hex(12), small=SMALL)
         self._size = 0
         self._trouble: MailgateError | None = None
-        self.refused: Mapping[str, Refusal] = {}
+        self.refused: Mapping[str, MailgateError] = {}
 
     @property
     def big(self) -> bool:

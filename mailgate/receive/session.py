@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from mailgate import log
-from mailgate.errors import MailgateError, Refusal
+from mailgate.errors import Apart, MailgateError, Refusal
 from mailgate.model import Envelope
 from mailgate.receive.connection import LINE, Connection
 from mailgate.receive.data import Body, Taking, has_more, put_back
@@ -328,8 +328,13 @@ class Session(Connection):
         if taking.over:
             self._log_refusal("data", f"over {self._terms.max_size} bytes")
         with self._answering("data", cost=_NONSENSE, say=self._say_each):
-            self._taken(await taking.commit())
-            self._patience = _PATIENCE
+            try:
+                self._taken(await taking.commit())
+            except Apart as error:
+                for address in self._recipients:
+                    self._say(error.each[address].smtp_reply)
+            else:
+                self._patience = _PATIENCE
 
     def _taken(self, receipt: Receipt) -> None:
         """Say so; over LMTP to each recipient, who may have been refused by itself."""

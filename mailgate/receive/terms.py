@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from mailgate import said
-from mailgate.errors import Refusal, TooBig
+from mailgate.errors import MailgateError, TooBig
 from mailgate.model import Envelope
 from mailgate.users import Login
 
@@ -21,7 +21,7 @@ class Receipt(Protocol):
         ...
 
     @property
-    def refused(self) -> Mapping[str, Refusal]:
+    def refused(self) -> Mapping[str, MailgateError]:
         """The recipients, as the client wrote them, that do not get it: for LMTP alone."""
         ...
 
