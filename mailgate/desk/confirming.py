@@ -38,9 +38,13 @@ def confirm(tx: Tx, by: Confirming) -> str:
     if found.job is not None:
         rule = watching.rule(by.config, by.services, jobs.service_of(tx, found.job))
         return "agreed" if watching.agreed(tx, found.job, found.address, rule) else "denied"
-    confirmations.believe(tx, found.message)
+    size = confirmations.believe(tx, found.message)
     receipt_after = by.config.deliver.receipt_after
-    for job, service in confirmations.waiting_jobs(tx, found.message):
+    waiting = confirmations.waiting_jobs(tx, found.message)
+    known = [by.services[name] for _, name in waiting if name in by.services]
+    counted = quotas.counted_mail(quotas.rules(by.config.quota, known, by.identity))
+    quotas.count_mail(tx, counted, by.identity.how, size)
+    for job, service in waiting:
         if by.refused(service) or not confirmations.release(tx, job, receipt_after=receipt_after):
             attempts.cancelled(tx, job, keep_mail=timedelta())
         else:

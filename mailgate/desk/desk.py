@@ -42,6 +42,8 @@ POSTMASTER_MAILS = 1000
 POSTMASTER_SIZE = 1 << 20
 # A word, and the letter that asked for it, in whatever a mail program makes of that.
 CONFIRMATION_SIZE = 1 << 20
+# Commands to a job's own address, with a quoted letter of ours, from whom has used up his quota.
+COMMANDS_SIZE = 64 << 10
 
 
 # A job's reply address, below the gateway's own.
@@ -237,10 +239,10 @@ class Desk:
             (Errand.DENIED if why else Errand.REQUEST, name) for name, why in denials.items()
         ]
         wanted = [self.services[name] for kind, name in errands if kind is Errand.REQUEST]
-        # Whoever has used up his quota can still cancel his jobs.
-        asks = bool(names) or OWN in talk
-        rules = quotas.rules(self.config.quota, wanted, vouched.identity) if asks else []
-        quotas.check_mail(self._view(), rules, size, now=datetime.now(UTC))
+        rules = quotas.rules(self.config.quota, wanted, vouched.identity)
+        # Whoever has used up his quota can still cancel his jobs; what that takes counts, too.
+        if names or OWN in talk or size > COMMANDS_SIZE:
+            quotas.check_mail(self._view(), rules, size, now=datetime.now(UTC))
         errands += [(Errand.COMMANDS, name) for name in talk]
         return Verdict(
             identity=vouched.identity,

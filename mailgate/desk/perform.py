@@ -12,6 +12,7 @@ from mailgate.desk import bounces
 from mailgate.desk.confirming import Confirming, confirm
 from mailgate.desk.desk import OWN, Desk
 from mailgate.desk.dialogue import Dialogue, Thread, find, least_how
+from mailgate.errors import OverQuota
 from mailgate.model import (
     Answer,
     Bounce,
@@ -27,6 +28,7 @@ from mailgate.model import (
 )
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean
+from mailgate.settings.quotas import Quota
 from mailgate.spool import confirmations, letters, mail, quotas, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
@@ -184,11 +186,29 @@ def _errand(
     if refusal or service is None or name not in reading.requests:
         facts = {"service": name, "sentence": refusal, "beside": len(waiting.errands) > 1}
         return Answer(kind=LetterKind.REFUSED, facts=facts)
+    over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else ""
+    if over:
+        facts = {"service": name, "sentence": over, "again": True}
+        return Answer(kind=LetterKind.REFUSED, facts=facts)
     done = submit.execute(tx, _call(desk, waiting, reading, service))
     if isinstance(done, Answer):
         return done
     mail.settle(tx, errand.id, reason="job", job=done)
     return Outcome(recipient=name, word=done, job=done)
+
+
+def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> str:
+    """Count a mail's bytes for the service that it asks for, or say why they are too many.
+
+    At the gateway's own address the door could not know which that would be.
+    """
+    rules = quotas.rules(Quota(), [service], waiting.identity)
+    try:
+        quotas.check_mail(tx, rules, waiting.size, now=tx.now)
+    except OverQuota as over:
+        return str(over)
+    quotas.count_mail(tx, quotas.counted_mail(rules), waiting.identity.how, waiting.size)
+    return ""
 
 
 def _refusal(desk: Desk, who: Identity, errand: _Errand, name: str) -> str:

@@ -150,8 +150,11 @@ def waiting_jobs(view: View, message: int) -> list[tuple[JobId, str]]:
     return [(JobId(row["id"]), row["service"]) for row in rows]
 
 
-def believe(tx: Tx, message: int) -> None:
-    """From now on the sender of a message counts as confirmed; what is to be read again is."""
+def believe(tx: Tx, message: int) -> int:
+    """From now on the sender of a message counts as confirmed; what is to be read again is.
+
+    Returns the message's bytes.
+    """
     tx.execute(
         "UPDATE message SET how = ? WHERE id = ? AND how = ?", How.CONFIRMED, message, How.CLAIMED
     )
@@ -160,9 +163,10 @@ def believe(tx: Tx, message: int) -> None:
         " WHERE message = ? AND state = 'PENDING'",
         message,
     )
-    key = tx.one("SELECT key FROM message WHERE id = ?", message)
-    tx.note("confirmed", key=key["key"] if key else None)
+    row = tx.one("SELECT key, size FROM message WHERE id = ?", message)
+    tx.note("confirmed", key=row["key"] if row else None)
     tx.ring("read")
+    return row["size"] if row else 0
 
 
 def release(tx: Tx, job: JobId, *, receipt_after: timedelta) -> bool:

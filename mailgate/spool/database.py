@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +70,7 @@ class View:
             raise meaning(error) from error
         return row
 
-    def each(self, statement: str, *values: Value) -> Iterator[Row]:
+    def each(self, statement: str, *values: Value) -> Generator[Row, None, None]:
         """Rows as they come; for answers too long to hold."""
         try:
             yield from self._raw.execute(statement, values)

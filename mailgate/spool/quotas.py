@@ -6,6 +6,7 @@ known better is never kept waiting by what came in the same name, known worse.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -123,8 +124,9 @@ def check_mail(view: View, those: Iterable[Rule], size: int, *, now: datetime) -
         where, values = _uses(rule, "bytes", now)
         used = view.count(f"SELECT SUM(bytes) {where}", *values)
         if used + size > most:
-            uses = view.each(f"SELECT at, bytes {where} ORDER BY at", *values)
-            frees = _frees(uses, used + size - most)
+            # Left in the middle it would keep the database open as long as the error lives.
+            with closing(view.each(f"SELECT at, bytes {where} ORDER BY at", *values)) as uses:
+                frees = _frees(uses, used + size - most)
             raise OverQuota(
                 f"{rule.whose} sent {said.size(used)} within 24 hours{rule.there}, and the most is"
                 f" {said.size(most)}; this mail of {said.size(size)} is taken after"

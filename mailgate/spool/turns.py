@@ -64,7 +64,10 @@ class Turns:
                 there = f' at the service "{service}"' if service else ""
                 most = self._most(name)
                 jobs = said.counted(running[name], f"job{of} runs", f"jobs{of} run")
-                return f"{jobs} already{there}, and at most {most} may at once"
+                return (
+                    f"{jobs} already{there}, and at most {most} may at once; this one starts as"
+                    " soon as one of them ends"
+                )
         return ""
 
     def _bounds(self) -> bool:

@@ -138,6 +138,36 @@ def test_the_bytes_of_a_day_are_counted_and_free_the_oldest_first(spool: Connect
     sent(spool, those, 400)
 
 
+def test_each_refusal_says_the_limit_the_use_and_when_it_frees(
+    spool: Connection, tmp_path: Path
+) -> None:
+    align = service(
+        tmp_path,
+        text="[quota]\njobs_a_day = 1\n[quota.all]\nwaiting = 1\njobs_a_day = 2\nbytes_a_day = 1000",
+    )
+    small = service(tmp_path, "small", "[quota]\nbytes_a_day = 1000\n")
+    ended(spool, made(spool, rules(Quota(), [align], ADA)))
+    there = 'at the service "align"'
+    a_day = "within 24 hours"
+    with pytest.raises(OverQuota, match=f"1 job {a_day} {there}, and the most is 1; the next is"):
+        made(spool, rules(Quota(), [align], ADA))
+    made(spool, rules(Quota(), [align], BOB), BOB)
+    eve = Identity(address="eve@example.org", how=How.NETWORK)
+    with pytest.raises(OverQuota, match=f"All together have 1 job waiting {there}, and at most 1"):
+        made(spool, rules(Quota(), [align], eve), eve)
+    for one, where, whose in (
+        (align, "align", "All together have"),
+        (small, "small", f"{ADA.address} has"),
+    ):
+        sent(spool, rules(Quota(), [one], ADA), 900)
+        with pytest.raises(OverQuota) as over:
+            sent(spool, rules(Quota(), [one], ADA), 101)
+        assert str(over.value).startswith(
+            f'{whose} sent 900 bytes {a_day} at the service "{where}", and the most is 1,000 bytes;'
+            " this mail of 101 bytes is taken after"
+        )
+
+
 def test_without_a_quota_nothing_is_counted(spool: Connection, tmp_path: Path) -> None:
     assert rules(Quota(), [service(tmp_path)], ADA) == []
     those = rules(
@@ -219,11 +249,13 @@ def test_a_services_share_is_for_each_and_for_all(spool: Connection, tmp_path: P
     assert not turns.why_not(spool.view, hers[1])
     start(spool, hers[0])
     assert turns.why_not(spool.view, hers[1]) == (
-        '1 job of ada@example.org runs already at the service "align", and at most 1 may at once'
+        '1 job of ada@example.org runs already at the service "align", and at most 1 may at once;'
+        " this one starts as soon as one of them ends"
     )
     start(spool, his[0])
     assert turns.why_not(spool.view, eves) == (
-        '2 jobs run already at the service "align", and at most 2 may at once'
+        '2 jobs run already at the service "align", and at most 2 may at once;'
+        " this one starts as soon as one of them ends"
     )
     assert turn(spool, turns, besides=[hers[0], his[0]]) == [besides]
     assert not turns.why_not(spool.view, besides)

@@ -1,18 +1,32 @@
 """Quotas through a real gateway: what is over them is refused readably, or waits while others run."""
 
 import smtplib
+import sqlite3
+from contextlib import closing
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
 
-from tests.asking import CAT, INSIDE, answer, asked_by, asking, letter_to, send
-from tests.daemon import ADA, TRUE, eventually, request, running, shell, text_of
+from tests.asking import CAT, INSIDE, asked_by, asking, letter_to, send
+from tests.asking import answer as reply
+from tests.daemon import ADA, TRUE, Gateway, eventually, request, running, shell, text_of
+from tests.walk.test_commands import answer, write
 
 QUOTA = """
 [quota]
 jobs_a_day = 3
 bytes_a_day = "40 KiB"
 """
+
+
+def used(gateway: Gateway) -> int:
+    """The bytes that quotas have counted."""
+    with closing(sqlite3.connect(gateway.spool / "spool.db")) as spool:
+        (size,) = spool.execute("SELECT SUM(bytes) FROM tally").fetchone()
+    return int(size)
+
+
 LOCKED = shell("until [ -e GO ]; do sleep 0.05; done", "[quota]\nrunning = 1")
 
 
@@ -20,6 +34,7 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
     with running(tmp_path, slots=4, more=QUOTA) as gateway:
         gateway.service("locked", LOCKED.replace("GO", str(tmp_path / "go")))
         gateway.service("true", TRUE)
+        gateway.service("narrow", f'{TRUE}[quota]\nbytes_a_day = "2 KiB"\n')
         gateway.start()
         gateway.send(request("locked"))
         eventually(lambda: "EXECUTING" in gateway.logged("advanced"), 30, gateway.logged)
@@ -46,6 +61,16 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
             gateway.send(request("true", "x" * 38 * 1024))
         assert refused.value.smtp_code == 552
         assert b"within 24 hours, and the most is 40 KiB" in refused.value.smtp_error
+        # His jobs stay his to command, in few words; those count all the same.
+        reply_to = parseaddr(str(quick["Reply-To"]))[1]
+        with pytest.raises(smtplib.SMTPDataError, match="102 KiB, and at most 40 KiB"):
+            gateway.send(write("status\n" + "x" * 100_000, to=reply_to))
+        before = used(gateway)
+        assert "COMPLETED" in text_of(answer(gateway, write("status\n" * 900, to=reply_to)))
+        assert used(gateway) - before > 900 * 7
+        # What the gateway's own address gets for a service counts there, too.
+        said = text_of(answer(gateway, write("service: narrow\n\n" + "x" * 2000), ADA))
+        assert '2 KiB may come within 24 hours at the service "narrow"' in " ".join(said.split())
         bob = "bob@example.org"
         gateway.send(request("true", sender=bob), sender=bob)
         gateway.await_results(1, bob)
@@ -87,7 +112,8 @@ def test_what_strangers_send_counts_once_it_is_confirmed_and_not_before(tmp_path
     bob = "bob@example.org"
     with asking(tmp_path) as gateway:
         gateway.kill()
-        gateway.service("cat", f"{CAT}[quota.all]\njobs_a_day = 1\n")
+        quota = 'jobs_a_day = 1\nbytes_a_day = "1 MiB"'
+        gateway.service("cat", f"{CAT}[quota.all]\n{quota}\n")
         gateway.start()
         send(gateway, asked_by(ADA))
         send(gateway, asked_by(bob))
@@ -95,8 +121,10 @@ def test_what_strangers_send_counts_once_it_is_confirmed_and_not_before(tmp_path
         # Nobody vouches for the two: whom something vouches for is not kept waiting by them.
         send(gateway, asked_by("cleo@example.org"), source=INSIDE)
         gateway.await_results(1, "cleo@example.org")
-        send(gateway, answer(asked, bob, "confirm"))
+        before = used(gateway)
+        send(gateway, reply(asked, bob, "confirm"))
         (over,) = gateway.await_results(1, bob)
         assert over["Mailgate-Exit"] == "could-not-start"
+        assert used(gateway) > before > 0
         said = " ".join(text_of(over).split())
         assert 'All together have sent 1 job within 24 hours at the service "cat", and the' in said
