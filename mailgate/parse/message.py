@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 from mailgate.model import Attachment, Message, Slice
 from mailgate.parse.address import mailboxes
-from mailgate.parse.automatic import judge, report_inside, words_of_a_machine
+from mailgate.parse.automatic import judge, report_inside
 from mailgate.parse.charset import decode
 from mailgate.parse.header import Header
 from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
+from mailgate.parse.sayings import words_of_a_machine
 from mailgate.parse.text import from_html, from_plain
 from mailgate.parse.transfer import decoded, decoder, decoding
 from mailgate.parse.words import unencoded
@@ -215,7 +216,7 @@ def _automatic(mail: Map, lines: tuple[str, ...]) -> str | None:
     found = judge(mail.header, "")
     if found:
         return found.reason
-    return report_inside(leaf.media_type for leaf in mail.leaves) or words_of_a_machine(lines)
+    return report_inside(leaf.type for leaf in mail.leaves) or words_of_a_machine(lines)
 
 
 def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) -> str:

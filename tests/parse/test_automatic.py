@@ -151,6 +151,78 @@ def test_a_report_inside_another_type_is_known_by_its_part(read):
     assert read(mail).automatic == "it holds a part of type message/delivery-status"
 
 
+def test_a_calendars_answer_to_an_invitation_is_known_by_its_part(read):
+    head = "From: a@b.c\nContent-Type: text/calendar; method="
+    assert read(f"{head}REPLY\n\nBEGIN:VCALENDAR\n").automatic
+    assert read(f"{head}PUBLISH\n\nBEGIN:VCALENDAR\n").automatic is None
+
+
+BODIES = """\
+Thanks for your message. I'm on parental leave until September.
+I am travelling this week and have only intermittent access to email.
+Greetings, I am at a conference this week. I will respond as soon as I can.
+Our office is closed for the holidays and will reopen on 2 January.
+My email address has changed. My new address is ann@b.c.
+Please do not reply to this email. This mailbox is unattended.
+We have received your message and a ticket has been created.
+Thank you for getting in touch. A member of our team will get back to you within 24 hours.
+This message has been automatically generated in response to the creation of a trouble ticket.
+Delivery has failed to these recipients or groups: ann@b.c
+Your message wasn't delivered to ann@b.c because the address couldn't be found.
+Your mail to ann@b.c was rejected: 550 5.7.1 Message rejected as spam.
+<ann@b.c>: host mx.b.c[192.0.2.1] said: 550 5.1.1 User unknown (in reply to RCPT TO command)
+Your message was read on Monday, 3 June 2026 10:00:00.
+You are not allowed to post to this mailing list, and your message has been rejected.
+The message you sent requires that you verify that you are a human being.
+Ich befinde mich in Elternzeit. Meine Vertretung ist Bob Example.
+Vielen Dank für Ihre E-Mail. Wir werden uns so bald wie möglich bei Ihnen melden.
+Ceci est une réponse automatique.|Este es un mensaje automático, por favor no responda.
+Votre message a bien été reçu. Nous vous répondrons dans les meilleurs délais.
+Questo è un messaggio automatico, si prega di non rispondere.|Bu otomatik bir yanıttır.
+Ik ben met vakantie. Voor dringende zaken kunt u contact opnemen met ann@b.c.
+Detta är ett automatiskt svar.|Tämä on automaattinen vastaus.|Toto je automatická odpověď.
+Przebywam poza biurem. To jest automatyczna odpowiedź.|Это автоматический ответ.
+您好，您的邮件已收到，我会尽快回复。|このメールは自動返信です。|이 메일은 자동으로 발송되었습니다."""
+
+
+@pytest.mark.parametrize("body", BODIES.replace("\n", "|").split("|"))
+def test_machines_are_known_by_what_they_say_of_themselves_and_who_they_stand_for(read, body):
+    mail = f"From: a@b.c\nContent-Type: text/plain; charset=utf-8\nSubject: Re: x\n\n{body}\n"
+    assert read(mail).automatic
+
+
+PEOPLE = r"""Hi Bob,\n\nI will be on vacation next week, can you run it before Friday?
+I got this today, what does it mean?\n\nThis is the mail system at host mx.b.c.
+I get the error message "message could not be delivered" since Monday.
+My mail to Carol came back with "550 5.1.1 User unknown".
+The parcel could not be delivered, so I will bring the samples.
+ich bin vom 1. bis 14. Juni im Urlaub, kannst du so lange auf die Jobs achten?
+Bonjour Bob, je suis en vacances à partir de lundi. Peux-tu prolonger mes calculs ?
+Боб, я в отпуске с понедельника. Можешь продлить мои задачи?
+来週休暇を取ります。ジョブを延長してもらえますか?
+extend 14d\n\nI am on vacation from Monday and will look at it when I am back.
+watch bob@b.c\n\nI am out of the office until Monday, Bob looks after it.
+Our office is closed on Friday. Please plan the runs accordingly.
+I was out of the office until Monday, and answer only now.
+This message was scanned automatically for viruses.
+Please turn off the automatic replies.
+Thank you for your message, I received the results.
+my job ran out of memory after three rounds. I will return to the old settings."""
+
+
+@pytest.mark.parametrize("body", [line.replace("\\n", "\n") for line in PEOPLE.split("\n")])
+def test_who_writes_about_machines_and_vacations_is_no_machine(read, body):
+    mail = f"From: a@b.c\nContent-Type: text/plain; charset=utf-8\nSubject: x\n\n{body}\n"
+    assert read(mail).automatic is None
+
+
+@pytest.mark.parametrize(
+    "address", ["delivery.team", "bounce.house", "vacation.rentals", "info", "support", "root"]
+)
+def test_an_office_that_is_no_machine_may_write(read, address):
+    assert read(f"From: {address}@b.c\nSubject: tree\n\ntree: sl\n").automatic is None
+
+
 def test_more_than_twenty_servers_are_a_circle():
     hops = [f"Received: from a by b; {n}" for n in range(21)]
     assert not is_going_in_circles(Header.scan("\r\n".join([*hops[:20], "", ""]).encode()))
@@ -167,7 +239,12 @@ Read receipt: x|Lesebestätigung: x|OOO: x|Re: x (Out of Office)|Abwesend: x|Nic
 Estoy de vacaciones|Sono in ferie|Automatiskt svar: x|Automaattinen vastaus: x
 Automatikus válasz: x|Автоматична відповідь: x|Автоматичен отговор: x|Răspuns automat: x
 Αυτόματη απάντηση: x|休暇中|자동 회신: x|תשובה אוטומטית: x|رد تلقائي: x|Trả lời tự động: x
-ตอบกลับอัตโนมัติ: x|Re: x [auto-reply]|We have received your message|Annual leave: x"""
+ตอบกลับอัตโนมัติ: x|Re: x [auto-reply]|We have received your message|Annual leave: x
+Ann is out of the office.|On annual leave|Your request (4711) has been received|OOF: x|Autoantwort
+[RT #4711] AutoReply: x|Sorry, your message could not be delivered|NOTICE: mail delivery status.
+Your message to LIST has been rejected|Post by non-member to a members-only list|Accusé de réception
+Ihre Nachricht konnte nicht zugestellt werden|Não entregue: x|Niet op kantoor|Lomalla|В отпуске
+我不在办公室|メールを配信できませんでした|מענה אוטומטי: x|خارج المكتب|Нет на месте: x|Read: x|Auto: x"""
 
 
 @pytest.mark.parametrize("subject", SUBJECTS.replace("\n", "|").split("|"))
@@ -192,6 +269,16 @@ def test_machines_are_known_by_their_subjects_in_many_languages(read, subject):
         "Holiday data",
         "Status of my job",
         "Returned samples",
+        "Out of office next week",
+        "Automatic reply feature",
+        "Undelivered mails?",
+        "Delivery problems with the enzymes",
+        "Mailbox full of results",
+        "Failed delivery of plates",
+        "Status of your message",
+        "Challenge 3: structure prediction",
+        "on vacation from Monday",
+        "Urlaub",
     ],
 )
 def test_a_persons_subject_is_no_machines(read, subject):
@@ -205,6 +292,16 @@ def test_a_persons_subject_is_no_machines(read, subject):
         "X-AutoReply-Domain: x",
         "X-FreeMail-Responder: yes",
         "X-Mailer: vacation 1.2",
+        "X-Mailer: osTicket Mailer",
+        "X-JIRA-FingerPrint: x",
+        "X-Listserver: x",
+        "X-MS-Exchange-Message-Is-Ndr:",
+        "X-Boxbe-Notice: x",
+        "X-Zimbra-OOO: x",
+        "From: post_master@b.c",
+        "From: keine-antwort@b.c",
+        "From: dont-reply@b.c",
+        "From: team-bounces@b.c",
         "X-POST-MessageClass: 9; Autoresponder",
         "Preference: auto_reply",
         "From: nicht-antworten@b.c",

@@ -1,0 +1,384 @@
+"""What machines say that mark themselves in no other way, in the languages that they speak.
+
+Sayings stand in tables, a line each: a stem, which is looked for first, and the expression that
+tells. None counts in a question, behind a quotation mark, or below a question: so people speak
+*about* machines. Of absence people speak too; it counts only where nothing else is wanted.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import islice
+from typing import NamedTuple
+
+_LINES = 20  # that are looked at: a machine comes to the point
+_LOOKED_AT = 2000  # characters of them
+_TOPICS_IN = 4
+_FIRST = 8  # sentences in which a machine has said what it is about
+_SENTENCE = 400
+
+_FAILURES = r"""
+deliver     ~ (?<!my )(?:message|e-?mail)s?\b.{0,100}\b(?:could not|cannot|can't|couldn't|was not
+        |wasn't|has not been|were not) (?:be )?delivered
+deliver     ~ (?:failed to|could not|couldn't|cannot|unable to|able to|attempt to) deliver (?:to\b
+        |(?:your |the |this |following )*(?:message|e-?mail|mail)\b)
+deliver     ~ delivery (?:has failed )?to (?:the|these) (?:following )?recipients?\b
+deliver     ~ delivery (?:status notification|subsystem|attempt|software)
+deliver     ~ (?:message|mail) .{0,80}\bundeliverable
+undeliver   ~ (?:recipients?|message) .{0,60}\b(?:was|were|is) undeliverable|undeliverable (?:for
+        |to|message|mail|address)
+not reach   ~ did not reach (?:some|any|all|the)
+the mail sys~ this is the mail system at
+program at  ~ this is the [\w-]+ program at
+transcript  ~ transcript of session
+errors      ~ had (?:permanent|transient) .{0,30}errors
+550         ~ ^(?:<?[^\s<>@]+@[^\s<>]+>?:? )?5[05]\d[ -](?:[45]\.\d\.\d |.{0,40}(?:user|mailbox
+        |recipient|quota|unknown))
+552         ~ ^(?:<?[^\s<>@]+@[^\s<>]+>?:? )?552[ -]
+delivered   ~ has not yet been delivered to
+address     ~ address (?:not found|(?:couldn't|could not|cannot) be found|you entered could)
+original me ~ the original message was received at
+rejected    ~ (?:your|the|this) (?:message|e-?mail|mail)\b.{0,80} (?:was
+        |has been) (?:\w+ )?(?:rejected|returned|blocked|refused|quarantined)
+returned    ~ (?:your|the|this) (?:message|e-?mail|mail) (?:was|has been|is) returned
+rejected    ~ (?:recipient|sender) address rejected
+said:       ~ <[^\s<>]+@[^\s<>]+>:? .{0,100}said: [45]\d\d
+mailbox     ~ (?:user|recipient)(?:['’]s)? (?:mailbox|inbox) (?:is |was )?(?:full|over|unavailable)
+warning mes ~ this is a warning message only
+you sent wi ~ relates to a message you sent with
+was read    ~ (?:^|(?:your )?(?:message|e-?mail|mail)\b.{0,200}\b)was (?:read|displayed) (?:on|at)
+displayed   ~ (?:was|has been) displayed on the recipient
+receipt for ~ (?:is a (?:return )?receipt for (?:the|your) (?:mail|message|e-?mail))
+moderator   ~ (?:being|be|been) held until .{0,30}moderator|awaits? (?:\w+ )?moderator
+to post     ~ you are not (?:allowed|authori[sz]ed|permitted) to post
+report for  ~ (?:abuse|spam) report for an e-?mail
+protected by~ this account is protected by
+verify that ~ verify that you are
+you are a pe~ (?:to )?(?:confirm|prove) that you are a (?:person|human)
+control spam~ to control spam
+so that your~ (?:click|follow) .{0,60}so that your (?:message|mail|e-?mail)
+zugestellt  ~ (?:nicht|konnte.{0,40}) zugestellt (?:werden|worden)
+remis       ~ n['’]a pas pu être (?:remis|transmis)
+distribu    ~ n['’]a pas (?:pu )?(?:être |été )?(?:distribu|délivr|achemin)
+entrega     ~ no (?:pudo|ha podido|se pudo|se ha podido|puede|se puede) (?:ser )?entrega
+consegnat   ~ non .{0,20}consegnat
+recapitat   ~ non .{0,20}recapitat
+entreg      ~ não (?:pôde|pode|foi possível|foi) (?:ser )?entreg
+worden      ~ (?:kon|kan) niet (?:worden )?(?:afgeleverd|bezorgd)
+niet worden ~ niet worden (?:afgeleverd|bezorgd)
+lever       ~ (?:kunde inte|kan inte|kunne ikke|kan ikke) (?:levere|leveras|afleveres)
+toimit      ~ ei (?:voitu|voida) toimittaa
+dostarcz    ~ nie .{0,20}dostarcz
+doruč       ~ (?:nelze|nebylo|nemohla|nemohl) .{0,20}doruč
+kézbesít    ~ (?:nem .{0,20}kézbesít|kézbesíthetetlen)
+доставл     ~ не (?:было |была |может быть |удалось )?доставлен
+teslim      ~ teslim edileme
+παραδ       ~ δεν .{0,30}παραδ
+退信        ~ 退信
+无法        ~ 无法(?:投递|送达|传递)
+配信        ~ 配信(?:でき|不能)
+送信でき    ~ 送信できません
+전송        ~ 전송(?:하지 못|되지|에 실패)
+배달        ~ 배달(?:되지|할 수)
+"""
+
+# What a mail says of itself; a person's says what it was signed or scanned by.
+_ITSELF = r"""
+automat     ~ {this}.{0,60}(?:automat\w*[ -](?:\w+ )?(?:repl|respon|messag|e-?mail|mail|notif
+        |answer|acknow|generat|creat|sent|svar|besked|melding|meddel)|(?:generated|created|sent
+        |issued|rejected|produced) automatically)
+auto        ~ {this}.{0,40}auto(?:-| )?(?:repl|respon|generat|acknow|notif)
+generated   ~ {this}.{0,30}(?:computer|machine|system)[ -]generated
+automatical ~ (?:created|generated|sent) automatically by
+auto        ~ ^\W*(?:an )?auto(?:matic|mated)?[ -]?(?:reply|response|responder|answer
+        |acknowledge?ment)\b(?=\W*$|:| from| to )
+apolog      ~ apologi[sz]e for this auto
+automat     ~ {this}.{0,60}automatis(?:ch|k|t)\w* (?:\w+ )?(?:e-?mail|mail|antwort|nachricht
+        |erstellt|erzeugt|generiert|versandt|versendet|verschickt|gesendet|bericht|antwoord
+        |gegenereerd|verzonden|svar|besked|melding|meddelande|genere|udsendt|sendt)
+automatisch ~ (?:dies|diese (?:mail|e-mail|nachricht)) (?:ist
+        |wurde) (?:eine )?automatisch (?:\w+ )?(?:e-?mail|mail|antwort|nachricht|erstellt|erzeugt
+        |generiert|versandt|versendet|verschickt|gesendet)
+automat     ~ {this}.{0,50}(?:réponse|message|courriel|mail|mensaje|respuesta|correo|messaggio
+        |risposta|mensagem
+        |resposta)\b.{0,20} (?:est |a été |è |ha sido |foi |fue )?(?:\w+ )?autom[aá]ti(?:qu
+        |c[oa]\b)
+autom       ~ {this}.{0,50}(?:réponse|message|courriel|mensaje|respuesta|correo|messaggio|risposta
+        |mensagem|resposta|e-?mail) (?:\w+ )?autom[aá]ti(?:qu|c[oa]\b)
+automa      ~ {this}.{0,30}automaatti\w* (?:vastaus|viesti)|{this}.{0,30}automatyczn\w* (?:odpowied
+        |wiadomo)|{this}.{0,30}automatick\w* (?:odpov|zpráv|správ|e-?mail)
+        |{this}.{0,30}automatikus\w* (?:válasz|üzenet|levél)|{this}.{0,30}automa\w+ (?:odgovor
+        |atsakym|atbild|vastus)
+автомат     ~ {this}.{0,40}автомат\w* (?:\w+ )?(?:ответ|сообщ|письм|уведом|сгенер|создан|відпов
+        |повідомл|отговор)
+otomatik    ~ {this}.{0,30}otomatik
+αυτόματ     ~ {this}.{0,30}αυτόματ|αυτόματη απάντηση
+自动        ~ (?:系统|系統|这是|此|本).{0,10}自动(?:回复|答复|发送|生成)
+自動        ~ (?:この|本|此|這是|こちら).{0,10}自動(?:回覆|返信|応答|送信|配信)
+자동        ~ (?:이|본) .{0,8}자동(?:으로)? ?(?:응답|회신|발송|생성|전송)
+אוטומטי     ~ (?:זו|זוהי|זה|זהו) .{0,20}אוטומטי
+تلقائي      ~ (?:هذه|هذا) .{0,20}تلقائي
+reply to th ~ (?:do not|don't) (?:reply|respond) to this (?:e-?mail|message|mail)
+monitored   ~ (?:mailbox|e-?mail (?:address|account)|account|inbox) is (?:not|un)\s?(?:monitored
+        |attended|read)
+unattended  ~ (?:mailbox|account|inbox) is unattended
+"""
+
+# A desk that took something in, and somebody who is elsewhere or gone for good.
+_AWAY = r"""
+been        ~ your (?:message|e-?mail|request|enquiry|inquiry|ticket|case)\b.{0,60} (?:has been
+        |was) (?:\w+ )?(?:received|registered|recorded|logged|assigned|created|forwarded to)
+received you~ we(?: have|['’]ve)? received your (?:message|e-?mail|mail|request|enquiry|inquiry)
+ticket      ~ (?:ticket|case) .{0,30}(?:has been|was) (?:created|opened|assigned|registered)
+        |(?:ticket|case|request) (?:number|id) is\b
+answered wit~ will be (?:answered|processed|handled) within
+acknowledge ~ (?:this is to|we|i) acknowledge (?:the )?receipt of your
+from now    ~ (?:replies|messages|mails?) (?:sent )?to this (?:address|mailbox) (?:are|is
+        |will be) (?:not|never|deleted|discarded)
+number      ~ (?:ticket|case|reference|request)(?: number| id| no\.?) ?(?:is|:)
+in use      ~ (?:mailbox|e-?mail (?:address|account)|account|address) is no longer (?:in use|valid
+        |active)
+does not exi~ (?:mailbox|e-?mail (?:address|account)|account|inbox) does not exist
+no longer   ~ no longer (?:work\w*|employed) (?:at|for|with|by)|is no longer (?:with|at) \w+
+        |(?:mailbox|e-?mail (?:address|account)|account) is no longer
+i have left ~ i have left (?:\w+ ){0,4}(?:company|university|institute|organi[sz]ation)
+has changed ~ my (?:new )?e-?mail address has changed
+office      ~ (?:am|i['’]m|be|is|are|currently|now|away) (?:\w+ )?(?:out of|away from|not in
+        |out) (?:the |my |our )?office|(?:not|n['’]t) (?:be )?in the office|office (?:is
+        |will be) closed
+vacation    ~ (?:am|i['’]m|be|is|currently|now) (?:\w+ )?on (?:\w+ )?vacation
+holiday     ~ (?:am|i['’]m|be|is|currently|now) (?:\w+ )?on (?:\w+ )?holidays?
+leave       ~ (?:am|i['’]m|be|is|currently
+        |now) (?:\w+ )?on (?:annual |parental |maternity |paternity |sick |study )*leave(?![\w-])
+away        ~ i(?:['’]m| am| will be|['’]ll be) (?:currently )?away (?:from|until|till|on\b|for)
+town        ~ (?:am|i['’]m|be|is|currently) (?:\w+ )?out of (?:town|the country)
+access to   ~ (?:no|limited|intermittent|little|without|restricted|sporadic
+        |infrequent) access to (?:my )?(?:e-?mail|mail)
+unavailable ~ i (?:am|will be) (?:currently |temporarily )?(?:unavailable|not available)\b(?! on)
+delayed     ~ (?:my )?(?:response|reply|answer)s? (?:may|might|will) be delayed
+büro        ~ (?:bin|sind) .{0,60}nicht im (?:büro|hause?)
+urlaub      ~ (?:bin|sind|befinde mich) .{0,60}im urlaub
+nicht im hau~ bin .{0,60}nicht im haus
+im hause    ~ wieder im hause
+erreichbar  ~ (?:bin|sind) .{0,60}(?:wieder|nicht) (?:per e-?mail )?erreichbar
+abwesend    ~ (?:bin|sind) .{0,60}abwesend
+elternzeit  ~ (?:bin|befinde mich) .{0,40}in elternzeit
+ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|erhalten|erfasst
+        |registriert|weitergeleitet)
+nicht mehr g~ (?:adresse|e-?mail|mailadresse) ist nicht mehr gültig
+absent      ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}absente?\b
+congé       ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}en congé
+vacances    ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}en vacances
+déplacement ~ (?:suis|serai) .{0,20}en déplacement
+reçu        ~ votre (?:message|demande|courriel|e-?mail) .{0,30}reçu
+oficina     ~ (?:estoy|estaré|encuentro|estaremos) .{0,20}fuera de (?:la )?oficina
+vacaciones  ~ (?:estoy|estaré|encuentro) .{0,20}de vacaciones
+su mensaje  ~ (?:hemos )?recibido su (?:mensaje|solicitud|correo)
+recibido    ~ hemos recibido su|ha sido recibido
+ufficio     ~ (?:sono|sarò) fuori (?:ufficio|sede)
+assente     ~ (?:sono|sarò) .{0,20}assente
+ferie       ~ (?:(?:sono|sarò) in ferie|(?:er|är) .{0,20}på ferie)
+férias      ~ est(?:ou|arei) (?:de|em) férias
+ausente     ~ est(?:ou|arei|oy|aré) .{0,20}ausente
+escritório  ~ est(?:ou|arei) fora do escritório
+afwezig     ~ ik ben .{0,30}afwezig
+vakantie    ~ ik ben .{0,30}(?:op|met) vakantie
+niet aanwezi~ ik ben .{0,30}niet aanwezig
+semester    ~ jag (?:är|har) .{0,20}semester
+kontoret    ~ (?:är|er) (?:inte|ikke) på kontoret
+til stede   ~ er .{0,20}ikke til stede
+lomalla     ~ olen .{0,20}lomalla
+urlopie     ~ (?:jestem|będę|przebywam) na urlopie
+poza biurem ~ (?:jestem|będę|przebywam) poza biurem
+dovolené    ~ (?:jsem|budu) na dovolené
+szabadság   ~ szabadságon (?:vagyok|leszek)
+отпуск      ~ (?:я|нахожусь|буду) в отпуске
+в офисе     ~ не буд(?:ет|у) в офисе
+izin        ~ izinde(?:yim|yiz)
+ofis        ~ ofis dışında(?:yım)?
+γραφείου    ~ εκτός γραφείου
+休假        ~ (?:正在|目前|我在)休假
+收到        ~ 已(?:经)?收到|(?:邮件|来信)已(?:经)?收到
+休暇        ~ 休暇(?:中|を(?:いただ|頂))
+不在        ~ 不在に(?:して|なり)
+휴가        ~ 휴가 ?(?:중|입니다)
+부재        ~ 부재 ?중
+"""
+
+# What responders come to speak of, in words that vary. Two that belong together tell.
+_TOPICS = {
+    "elsewhere": r"""\bout of (?:the |my )?(?:office|town|country|lab)|\baway\b|vacation|holiday
+        |on leave|sabbatical|at a conference|field ?trip|on business|business trip
+        |travell?ing|absente?\b|urlaub|dienstreise|außer haus|nicht (?:mehr )?(?:im
+        |in) |mutterschutz|elternzeit|en congé|vacances
+        |déplacement|retour au bureau|vacaciones|ausente|oficina|\bferie\b|assente|ufficio|férias
+        |escritório|vakantie
+        |afwezig|niet op kantoor|semester|tjänstledig|(?:inte|ikke) på kontoret|loma(?:lla|n)|urlop
+        |nieobecn|biur[oz]|dovolen|kanceláři
+        |szabadság|irod[aá]|отпуск|рабочем месте|офис|izin|ofis|γραφεί|休假|办公室|出差|休暇|出張
+        |不在|휴가|출장|부재""",
+    "until": r"""\b(?:until|till|back on|return|returning)\b|\bbis (?:zum|zu|ende|\d)|\bab (?:dem
+        |\d|montag)
+        |wieder da|zurück|rückkehr|jusqu|de retour|hasta|regres[oa]|vuelvo|\bfino al?\b|rientr
+        |\baté\b|\btot\b|\bterug\b
+        |till den|tillbaka|tilba[gk]e|\basti\b|palaan|\bdo \d|wracam|вернусь|\bдо \d|kadar|έως|回来
+        |返回|戻り|까지""",
+    "later": r"""\b(?:will|shall|aim to|['’]ll) .{0,30}(?:respond|repl|answer|get back|contact you
+        |be in touch|delayed)
+        |melden|antworte|beantworte|répondr|traiter|contestar|respond[eo]r|risponder
+        |contact (?:met u )?op
+        |\bsvarer|\bsvarar|vastaa|odpowie|отвеч|回复|回覆|返信|折り返し|답변|회신""",
+    "yours": r"""\byour (?:e-?mail|message|mail|enquiry|inquiry|request)|\bfor (?:writing
+        |contacting|getting in)
+        |\bihre (?:e-?mail|mail|nachricht|anfrage)|votre (?:message|demande|courriel|e-?mail)
+        |\buw (?:bericht|e-?mail)
+        |\bsu (?:mensaje|correo|solicitud|consulta)|\b(?:sua|tua) (?:richiesta|e-?mail|mensagem)
+        |din henvendelse
+        |za (?:kontakt|wiadomo)|ваш[ае]? (?:обращ|письм|сообщ|запрос)|您的(?:邮件|来信)
+        |お問い合わせ""",
+    "mail": r"""(?:access|check|checking|read|reading).{0,20}(?:e-?mail|mail|inbox|messages)
+        |no internet|slow to respond
+        |mails?.{0,20}eingeschränkt|zugriff|accès|acceso|accesso|acesso|toegang|tillgång|adgang""",
+    "urgent": r"""urgen|emergenc|in my absence|dringend|vertret|spoed|brådskande|hastesag|kiireel
+        |piln[yae]
+        |naléhav|sürgős|срочн|\bacil\b|επείγον|急|긴급""",
+}
+_TOGETHER = (
+    *(("elsewhere", other) for other in ("until", "later", "mail", "urgent")),
+    ("yours", "later"),
+)
+
+# How a sentence begins in which a mail speaks of itself.
+_THIS = (
+    r"^(?:\W*|.{0,40}[,:;!(\[*-]\s*|.{0,30}\bthat )(?:this|the following|dies|diese?|dieses|ceci"
+    r"|cette|cet?|este|esta|questo|questa|dit|deze|detta|dette|denne|tämä|to jest|toto|tato|ez|это"
+    r"|данное|це|bu|αυτό|αυτή)\b"
+)
+# What was is no reason for not being there now.
+_PAST = re.compile(
+    r"\b(?:was|were|had|(?:has|have) been (?:on|out|away)|war|hatte|étais|estaba|estuve|ero|stato"
+    r"|var|był[ae]?m|была?|while|when you|si vous étiez)\b"
+)
+_DOUBLE = re.compile(r"[\"“”„«»]")
+_SINGLE = re.compile(r"[‘]|(?<!\w)'")
+_ADDRESS = re.compile(r"https?:\S+")
+_SENTENCES = re.compile(r"(?<=[^\d\s][.!?])\s+|(?<=[。！？])|\n\s*")
+# Other things that people want: a setting, a command, a person by name, anything but being asked.
+_SETTING = re.compile(r"[a-z][\w-]{0,20}(?: ?=|:)\s*[^\s/]")
+_BY_NAME = re.compile(
+    r"(?i:hi|hello|hey|hallo|liebe[rs]?|bonjour|salut|chère?|hola|querid[oa]|ciao|car[oa]|olá|hej"
+    r"|hei|beste|dear|lieve|cześć|ahoj|привет|здравствуйте)[ ,]+"
+    r"(?!(?i:all\b|sender|colleague|friend|custom|correspond|every|sir|madam|client|user|kolleg|damen"
+    r"|there|tous|todos|tutti|allemaal))[A-ZÀ-ÞА-Я]\w+ ?[,!:.\n]"
+    r"|[А-ЯЁ]\w+, "
+)
+# What responders ask for is only that one writes or calls elsewhere, or does nothing.
+_WISH = re.compile(
+    r"\b(?:please|kindly) (?!contact|call|e-?mail|mail|write|direct|refer|forward|do not|don['’]t"
+    r"|note|feel|expect|reach|get in|phone|be\b|allow|turn|try|address|ask|resend|use|visit|see"
+    r"|reply|send (?:an?|your|all|any) |copy|consult|excuse|leave|wait|accept|speak|check)"
+    r"|\bbitte (?!an\b|per\b|bei\b|mit\b|unter\b|sich\b|direkt|wenden|kontakt|schreib|ruf|antwort"
+    r"|hab|beacht|senden|nicht|richten|nehmen|geduld|um\b|in\b)"
+)
+
+
+class _Saying(NamedTuple):
+    stem: str
+    pattern: str
+
+
+def _table(lines: str) -> tuple[_Saying, ...]:
+    whole = re.sub(r"\n +", "", lines.strip())
+    rows = (line.partition("~") for line in whole.split("\n"))
+    return tuple(_Saying(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
+
+
+_TABLES = (_table(_FAILURES), _table(_ITSELF), _table(_AWAY))
+_NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
+
+
+_TOPIC_EXPRESSIONS = {
+    name: re.compile(re.sub(r"\s*\n\s*", "", pattern)) for name, pattern in _TOPICS.items()
+}
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    first = pattern.lstrip("(?:")[0]
+    bound = "" if first >= _NO_BLANKS or first == "{" else r"(?<!\w)"
+    return re.compile(f"{bound}(?:{pattern.replace('{this}', _THIS)})")
+
+
+def words_of_a_machine(lines: Iterable[str]) -> str | None:
+    """Find what responders that mark themselves in no other way say in their first twenty lines."""
+    first = list(islice((line for line in lines if line.strip()), _LINES))
+    if not first:
+        return None
+    lower = "\n".join(first)[:_LOOKED_AT].lower()
+    known = [[one for one in table if one.stem in lower] for table in _TABLES]
+    failures, itself, away = known
+    sentences = _sentences(lines)
+    said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
+    if said is None and not _wants_something(first):
+        now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
+        said = _said(now, away) or _topics(now[:_TOPICS_IN])
+    return f'it says "{" ".join(said.split())[:80]}"' if said else None
+
+
+def _sentences(lines: Iterable[str]) -> list[str]:
+    """Return the first lines as sentences, in lower case; what was wrapped is joined."""
+    paragraphs: list[list[str]] = [[]]
+    for line in islice(lines, 2 * _LINES):
+        if line.strip():
+            paragraphs[-1].append(line.strip())
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    text = "\n".join(" ".join(lines) for lines in paragraphs)[:_LOOKED_AT].lower()
+    return [sentence[:_SENTENCE] for sentence in _SENTENCES.split(text) if sentence.strip()]
+
+
+def _said(sentences: Iterable[str], sayings: Sequence[_Saying]) -> str | None:
+    """Return the first saying among the sentences, down to the first question."""
+    for sentence in sentences:
+        if _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟")):
+            return None
+        for one in sayings:
+            found = _expression(one.pattern).search(sentence) if one.stem in sentence else None
+            if found and not _is_quoted(sentence, found):
+                return found[0]
+    return None
+
+
+def _topics(sentences: Sequence[str]) -> str | None:
+    """Return what two topics that belong together have in common with these sentences."""
+    text = " ".join(sentences)
+    found = {name: one.search(text) for name, one in _TOPIC_EXPRESSIONS.items()}
+    for one, other in _TOGETHER:
+        if (first := found[one]) and (second := found[other]) and first[0] != second[0]:
+            return f"{first[0]} ... {second[0]}"
+    return None
+
+
+def _is_quoted(sentence: str, found: re.Match[str]) -> bool:
+    """Whether what was found, or its end, stands between quotation marks."""
+    inside = len(_DOUBLE.findall(sentence[: found.end()])) % 2 == 1
+    return inside or _SINGLE.search(sentence[: found.start()]) is not None
+
+
+def _wants_something(lines: Sequence[str]) -> bool:
+    """Whether a person speaks: asks something, sets something, greets by a name, gives commands."""
+    text = _ADDRESS.sub("", "\n".join(lines))
+    return (
+        "?" in text
+        or "？" in text
+        or any(_SETTING.match(line) for line in lines)
+        or _BY_NAME.match(lines[0] + "\n") is not None
+        or _WISH.search(text.lower()) is not None
+        or any(map(_is_command, lines))
+    )
+
+
+def _is_command(line: str) -> bool:
+    """Whether a line is a few words that are neither a sentence nor a greeting: ``extend 14d``."""
+    words = line.split()
+    return line[:1].islower() and len(words) <= 3 and line.rstrip()[-1].isalnum()

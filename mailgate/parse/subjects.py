@@ -1,0 +1,165 @@
+"""What machines write into Subjects, in the languages in which mail programs and servers speak.
+
+Many of these words are people's, too. Some tell wherever a Subject begins with them; others only
+where nothing of a person's follows: ``Out of office: tree``, and not ``Out of office next week``.
+"""
+
+import re
+
+_LONGEST = 1000
+
+# Titles of reports and answers, whatever follows.
+_TITLES = r"""
+auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
+    (?!\ (?:feature|function|system|setting|template|text|is|was|in|on|for)\b)
+|(?:this|dies)\ is\ an\ auto\w*
+|automated\ (?:message|mail|notification)
+|auto:\ (?!yes|no|true|false|on|off)
+|vacation\ (?:reply|response|message|notice|auto)|out\ of\ office\ auto|away\ message
+|(?:mail\ |e-?mail\ |message\ )?delivery\ (?:status\ notif|has\ failed|subsystem)
+|(?:e-?mail\ |message\ |mail\ )?(?:delivery|transmission)\ (?:fail(?:ure|ed)|error|report|warning
+    |delay|notification|problems?)[ ]*(?:$|[:(\[–—-]|with\ your|notif)
+|mail\ (?:fail(?:ure|ed)|error|blocked|rejected|undelivered)\W*(?:$|:)|rejected:\ |out\ until\b
+|(?:notice:\ )?mail\ delivery\ (?:failed|fail|status|problem:|error|report|notif|delay|warning)
+|delivery\ (?:status|failure\ notif|notification:|report:|reports\ about)
+|(?:permanent|temporary)\ (?:delivery|mail)\ (?:fail|error)
+|transmission\ (?:fail|problem|error|report)
+|mail\ (?:system\ error|could\ not\ be|undeliverable|has\ been\ (?:blocked|rejected|quarantined))
+|message\ (?:undeliverable|not\ delivered|delayed|could\ not\ be|blocked|rejected|quarantined
+    |status\ -
+    |refusé|you\ sent\ (?:blocked|could))
+|e-?mail\ (?:delivery\ (?:fail|error|problem)|undeliverable|feedback\ report)
+|(?:sorry,?\ )?(?:warning:\ )?your\ (?:e-?mail|mail|message|e-?mail\ message|post
+    |posting)\b.{0,60}\ (?:could\ not
+    |cannot|was\ not|wasn't|has\ not|(?:was|has\ been)\ (?:blocked|rejected|received|delayed
+    |returned)
+    |requires|awaits)
+|(?:sorry,?\ )?we\ (?:were|are)\ unable\ to\ deliver
+|your\ (?:request|ticket|case|enquiry|inquiry|message|e-?mail|mail)\b.{0,40}\ (?:has\ been|was)[ ]
+    (?:\w+\ )?(?:received|created|registered|opened|logged|assigned)
+|(?:we(?:\ have|['’]ve)?\ )?received\ your\ (?:message|e-?mail|request)
+|thank(?:s|\ you)\ for\ contacting\b|(?:thank(?:s|\ you)\ for
+    |(?:vielen\ )?dank\ für)\ (?:ihre\ (?:e-?mail|nachricht|anfrage)|your\ (?:e-?mail|message
+    |enquiry|inquiry|request))\W*$
+|[^\]]{1,40}\]\ ?auto-?reply:
+|undeliver(?:able|ed)\ (?:mail|message|e-?mail|report)(?:\ (?:returned|notif|-).*|\W*$)
+|undeliver(?:able|ed):|undeliverable\W*$
+|non.?deliver(?:y|able)\ (?:report|notif|mail|message|receipt)|(?:ndn|ndr)\b\W*(?:$|:)
+|failure\ notice|failure\ delivery\W*$|failed\ (?:mail|message|delivery)(?::|\W*$)
+|returned\ (?:mail|email|message)(?::|\W*$)|returned\ to\ sender
+|warning:\ (?:could\ not\ send|message\ .{0,40}delayed|e?mail|e-mail)|warning\W{1,3}mail\ delayed
+|delayed\ (?:mail|message|delivery)\W|delivery\ delayed|unable\ to\ (?:deliver
+    |send)\ (?:your\ )?(?:message|mail|e-?mail)
+|could\ not\ (?:send|deliver)\ (?:your\ )?(?:message|mail|e-?mail)|error\ sending\ (?:message|mail)
+|(?:notification|report)\ of\ delivery|undelivered\ mail\b(?!\?)
+|bounced?\b\]?(?::|\ (?:message|mail|e-?mail|notif))|bounce\]
+|(?:user\ |recipient\ )?mailbox\ (?:is\ )?(?:full|unavailable)\W*$
+|(?:user|recipient)\ (?:unknown|not\ found)\W*$|(?:unknown|invalid)\ (?:user|recipient)\W*$
+    |(?:over\ quota|quota\ exceeded)\W*$
+|(?:banned\ contents|virus\b.{0,60}in\ mail
+    |(?:considered\ )?unsolicited\b.{0,20}e?mail)\b.{0,12}\ from\ you
+|virus\ found\ in|problems\ found\ in\ message
+|post\ by\ non-member|posting\ to\ .{1,60}(?:not\ allowed|rejected)|rejected\ posting
+|request\ to\ mailing\ list\ .{1,60}rejected|the\ results\ of\ your\ email\ commands
+|welcome\ to\ the\ .{1,60}mailing\ list|you\ have\ been\ (?:un)?subscribed
+|confirm\ (?:subscription|unsubscription)|confirm\ [0-9a-f]{16,}
+|(?:action\ required:\ )?(?:please\ )?(?:verify|confirm)\ your\ (?:e-?mail|message|address
+    |subscription|account)\b
+|your\ message\ requires|please\ reply\ to\ confirm
+|(?:return|read)\ receipt|receipt\ notification|disposition\ notification
+|(?:fw:\ )?complaint\ about\ message|abuse\ report\b
+|(?:new\ )?(?:support\ )?(?:ticket|case)\ \#?[\w-]*\ ?(?:created|received|opened)
+    |new\ (?:support\ )?ticket\b
+|[^\]]{1,40}\]\ .{0,80}(?:auto-?reply|ticket\ (?:created|received|opened))|ticket\ (?:created
+    |received|opened)
+|jira\]|boxbe\b|challenge\ from\ \S+@|cron\ <|logwatch\ for
+|acknowledge?ment\ of\ receipt|confirmation\ of\ receipt|receipt\ of\ your
+|lese-?bestätigung|empfangsbestätigung|eingangsbestätigung|confirmation\ de\ lecture
+    |accusé\ de\ (?:réception|lecture)|acuse\ de\ recibo
+|ihre\ (?:anfrage|nachricht|e-?mail|mail)\ (?:ist|wurde|konnte)
+|(?:\w+\ )?nachricht\ konnte\ nicht|unzustellbar|nachricht\ unzustellbar
+    |\w*zustellung\ fehlgeschlagen
+|fehler\ bei\ der\ zustellung|(?:benachrichtigung\ zum\ )?übermittlungsstatus
+|abwesenheits?(?:notiz|nachricht|meldung|benachrichtigung|assistent)|auto(?:m\.
+    |matische)?\ ?(?:antwort|abwesenheit)
+|notification\ d['’]?(?:état|echec|échec)|[ée]chec\ (?:de|d['’]|du)|non\ (?:remis|distribu)
+    |avis\ de\ non
+|message\ (?:non\ distribu|d['’]absence)|réponse\ auto|reponse\ auto
+|no\ se\ puede\ entregar|(?:mensaje|correo)\ no\ entregado|error\ en\ la\ entrega|respuesta\ auto
+    |auto-?respuesta
+|notificación\ de\ estado|non\ recapitabile|(?:notifica\ di\ )?mancat[oa]\ (?:consegna|recapito)
+    |risposta\ auto
+|não\ é\ possível\ entregar|mensagem\ não\ entregue|não\ entregue|falha\ na\ entrega|resposta\ auto
+|automatisch\ antwoord|onbestelbaar|niet\ bezorgd|afwezigheids
+|auto(?:matis[kc]t?)?\ ?svar\b|svar\ automatis|kan\ ikke\ leveres|oleverbar
+    |går\ inte\ att\ leverera|fraværsmelding
+|automaattinen\ vastaus|toimit(?:us|taminen)\ ep?[äi]\ ?onnistu|sjálfvirkt\ svar
+|automatyczna\ odpowied|odpowied[źz]\ automat|autoodpowied|nie\ można\ dostarczyć
+    |(?:zwrot:\ )?nie\ ?dostarczon
+|automatick[áa]\ odpov|nelze\ doručit|nedoručiteln|automatikus\ válasz|kézbesíthetetlen
+|автоответ|автоматич\w+\ (?:ответ|відповідь|отговор)|автовідповідь|недоставленн|не\ доставлен
+|не\ удается\ доставить|ошибка\ доставки|сообщение\ не\ доставлено|ваша\ заявка
+|automatski\ odgovor|samodejni\ odgovor|răspuns\ automat|automatinis\ atsakymas|auto\w+\ atbilde
+    |automaatvastus
+|otomatik\ (?:yan|cevap)|teslim\ edilemedi|αυτόματη\ απάντηση
+|自动(?:回复|答复)|自動(?:回覆|返信|応答)|(?:无法|未)传递|(?:系统|系統)?退信|(?:邮件)?(?:投递失败
+    |退回)
+|(?:メール)?配信(?:不能|エラー|できません)|メール(?:配信エラー|を配信でき)|エラーメール
+|자동\ ?(?:응답|회신)|부재\ ?중?\ ?자동|배달\ ?(?:되지|실패)|메일\ 전송\ 실패|(?:תשובה
+    |מענה)\ אוטומטי|رد\ تلقائي
+|trả\ lời\ tự\ động|ตอบกลับอัตโนมัติ|balasan\ otomatis
+"""
+
+# What people say too: somebody is elsewhere, or a mail was read. Here nothing else may follow.
+_SHORT = r"""
+(?:[\w.'-]+\ ){0,4}(?:is\ |am\ |i['’]m\ |currently\ |will\ be\ )*(?:out\ of|away\ from
+    |not\ in)\ (?:the\ |my\ )?(?:office|lab)
+    (?:\ (?:auto-?reply|message|notice|notification|reply))?
+|out-of-office|ooo|oof|out\ of\ town
+|(?:i\ am|i['’]m|currently|i\ am\ currently)\ (?:out|away|on\ (?:annual\ )?(?:leave|vacation
+    |holiday))
+|on\ (?:vacation|holiday|(?:annual\ |parental\ |maternity\ )?leave)
+|(?:annual|maternity|paternity|parental|sabbatical)\ leave|away\ from\ (?:my\ )?(?:mail|e-?mail
+    |desk)
+|no\ longer\ (?:with|at)\ .{1,40}|(?:change\ of|new)\ e-?mail\ address
+|abwesend|(?:ich\ bin\ |bin\ )?(?:derzeit\ |zur\ zeit\ )?(?:nicht\ (?:im|in)\ .{0,12}(?:büro|haus)
+    |im\ urlaub|abwesend|nicht\ erreichbar)
+|außer\ haus|urlaub(?=\ (?:bis|vom)\ )|urlaubs(?:vertretung|notiz|meldung)|elternzeit
+|(?:je\ suis\ )?absent(?:e)?\ (?:du|de)\ bureau|absence\ (?:du|de)\ bureau|je\ suis\ (?:absent
+    |en\ (?:congé|vacances))|en\ congé
+|fuera\ de\ (?:la\ )?oficina|ausente|ausencia|estoy\ de\ vacaciones|de\ vacaciones
+|fuori\ (?:sede|ufficio)|assente|sono\ in\ ferie|in\ ferie|ausência(?:\ temporária)?
+    |estou\ de\ férias|fora\ do\ escritório
+|afwezig|niet\ (?:aanwezig|op\ kantoor)|fr[åa]nvaro|frånvaro|fravær|(?:ikke|inte)\ (?:til\ stede
+    |på\ kontoret)
+|poissa|lomalla|nieobecno\w*|poza\ biurem|mimo\ kancelář|nepřítomnost|házon\ kívül
+    |szabadságon\ vagyok
+|вне\ офиса|отсутствую|(?:я\ )?в\ отпуске|нет\ на\ месте|ofis\ dışında(?:yım)?|izindeyim
+    |εκτός\ γραφείου
+|休暇中|休暇の(?:お知らせ|ため)|不在(?:通知|中)|休假(?:中)?|(?:我)?不在办公室|外出|부재\ ?중?
+    |מחוץ\ למשרד|خارج\ المكتب
+"""
+
+# What stands before the Subject of the mail that was read, or that nobody reads for now.
+_BEFORE = r"""
+read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|gelezen|vacation|holiday
+    |away
+|abwesenheit|absence|不在|부재|(?:annual\ |on\ )?leave|my\ e-?mail\ address\ has\ changed
+"""
+
+_MACHINES = re.compile(
+    rf"\W*+(?:{_TITLES})"
+    rf"|\W*+(?:{_BEFORE})\ ?(?::\ |：)(?!\d)"
+    rf"|\W*+(?:{_SHORT})(?:\W*$|\ ?[:：(\[–—.!]|\ -\ |\ re:"
+    r"|\ (?:until|till|bis|jusqu|hasta|fino|até|tot|returning)\b)"
+    r"|.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office)[)\]]",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def is_a_machines(subject: str) -> bool:
+    """Whether a (decoded) Subject is one that a server or a responder writes, and people do not."""
+    text = subject[:_LONGEST]
+    # A title is asked about; a mail that is answered may have asked.
+    asks = text.rstrip().endswith("?") and ":" not in text
+    return not asks and _MACHINES.match(text) is not None
