@@ -50,7 +50,8 @@ def execute(tx: Tx, call: Call) -> Answer | JobId:
     """
     match call.request:
         case Unclear() as unclear:
-            return Answer(kind=LetterKind.UNCLEAR, facts={"unclear": unclear})
+            facts = {"unclear": unclear, "name": call.subject}
+            return Answer(kind=LetterKind.UNCLEAR, facts=facts)
         case Request(dry_run=True) as request:
             return _dry_run(call, request)
         case Request() as request:
@@ -82,7 +83,12 @@ def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
     try:
         quotas.check_jobs(tx, call.rules, now=tx.now)
     except OverQuota as over:
-        facts = {"service": call.service.name, "sentence": str(over), "again": True}
+        facts = {
+            "service": call.service.name,
+            "sentence": str(over),
+            "again": True,
+            "name": request.label or call.subject,
+        }
         return Answer(kind=LetterKind.REFUSED, facts=facts)
     quotas.count_job(tx, call.rules, call.identity.how)
     job = jobs.new_id()

@@ -59,7 +59,7 @@ def _count(tx: Tx, by: Confirming, job: JobId, service: str) -> None:
     try:
         quotas.check_jobs(tx, rules, now=tx.now, besides=1)
     except OverQuota as over:
-        end = Exit(reason=Reason.COULD_NOT_START, words=f"{over}.")
+        end = Exit(reason=Reason.CANCELLED, words=f"{over}.")
         attempts.given_up(tx, job, end, keep_mail=timedelta())
     else:
         quotas.count_job(tx, rules, by.identity.how)

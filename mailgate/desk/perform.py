@@ -184,7 +184,13 @@ def _errand(
     service = desk.services.get(name)
     refusal = _refusal(desk, waiting.identity, errand, name)
     if refusal or service is None or name not in reading.requests:
-        facts = {"service": name, "sentence": refusal, "beside": len(waiting.errands) > 1}
+        asked = reading.requests.get(name)
+        facts = {
+            "service": name,
+            "sentence": refusal,
+            "beside": len(waiting.errands) > 1,
+            "name": (asked.label if isinstance(asked, Request) else None) or reading.subject,
+        }
         return Answer(kind=LetterKind.REFUSED, facts=facts)
     over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else ""
     if over:

@@ -31,11 +31,11 @@ class Draft:
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
     NEWS      [``ahead``, ``run``: int, the jobs that wait before it, and that run]
     NOTICE    [``keep_max``: timedelta, the longest that its service keeps outputs]
-    UNCLEAR   ``unclear``: Unclear
+    UNCLEAR   ``unclear``: Unclear [``name``: str, the request's label, or its mail's Subject]
     DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta,
               ``summary``: str, ``takes``: tuple[Taken, ...]]
     REFUSED   ``service``: str, ``sentence``: str [``again``: bool, it may be sent again later;
-              ``beside``: bool, the mail asked for more]
+              ``beside``: bool, the mail asked for more; ``name``: str, as above]
     DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None
     CONFIRM   ``address``: str, that a confirmation is sent to; ``services``: tuple[str, ...];
               ``until``: datetime; and either ``taken``: datetime, when a mail of his came, or

@@ -91,7 +91,10 @@ _AnswerKind = Literal[
 def _of_request(kind: _AnswerKind, draft: Draft, given: Given) -> Facts:
     match kind:
         case LetterKind.UNCLEAR:
-            return _unclear(given.one("unclear", Unclear), draft.gateway)
+            return {
+                "name": _name(given),
+                **_unclear(given.one("unclear", Unclear), draft.gateway),
+            }
         case LetterKind.DRY_RUN:
             return _dry_run(draft, given)
         case LetterKind.REFUSED:
@@ -323,12 +326,17 @@ def _command(argv: Sequence[object]) -> tuple[str, ...]:
 def _refused(draft: Draft, given: Given) -> Facts:
     service = given.one("service", str)
     return {
+        "name": _name(given),
         "service": fact(service),
         "address": _address(service, draft.gateway),
         "sentence": _sentence(given.one("sentence", str)),
         "again": bool(given.optional("again", bool)),
         "beside": bool(given.optional("beside", bool)),
     }
+
+
+def _name(given: Given) -> str:
+    return fact(given.optional("name", str) or "", 60)
 
 
 def _confirm(given: Given) -> Facts:

@@ -229,10 +229,12 @@ _OVER = (
 def _answers() -> dict[str, Written]:
     refusal = {"service": "blast", "sentence": 'ada@example.org may not use the service "blast"'}
     two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
-    over = {"service": "blast", "again": True, "sentence": _OVER}
+    over = {"service": "blast", "again": True, "sentence": _OVER, "name": "globins, second try"}
     gone = {"service": "blast", "sentence": 'there is no service "blast" here any more'}
     return {
-        "unclear": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear()})),
+        "unclear": Written(
+            draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear(), "name": "globins"})
+        ),
         "unclear-missing": Written(draft=draft(LetterKind.UNCLEAR, facts={"unclear": _missing()})),
         "unclear-and-refused": Written(draft=draft(LetterKind.UNCLEAR, facts=two)),
         "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),

@@ -49,9 +49,11 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
             "EXECUTING",
             "QUEUED",
         ]
-        gateway.send(request("true"))
-        texts = [" ".join(text_of(letter).split()) for letter in gateway.await_letters(2)]
-        (words,) = [text for text in texts if "was not run" in text]
+        gateway.send(request("true", "label: the fourth\n"))
+        letters = gateway.await_letters(2)
+        (refusal,) = [letter for letter in letters if "was not run" in text_of(letter)]
+        assert refusal["Subject"] == 'Not run: your request to true ("the fourth")'
+        words = " ".join(text_of(refusal).split())
         assert f"{ADA} has sent 3 jobs within 24 hours, and the most is 3; the next is" in words
         assert "Send it again then, as a new mail" in words
         # A restart forgets nothing; another person has used nothing.
@@ -124,7 +126,7 @@ def test_what_strangers_send_counts_once_it_is_confirmed_and_not_before(tmp_path
         before = used(gateway)
         send(gateway, reply(asked, bob, "confirm"))
         (over,) = gateway.await_results(1, bob)
-        assert over["Mailgate-Exit"] == "could-not-start"
+        assert over["Mailgate-Exit"] == "cancelled"
         assert used(gateway) > before > 0
         said = " ".join(text_of(over).split())
         assert 'All together have sent 1 job within 24 hours at the service "cat", and the' in said

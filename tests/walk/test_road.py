@@ -142,7 +142,7 @@ def test_a_request_to_a_service_that_is_gone_since_is_told_so(gateway: Gateway) 
     gateway.configure()
     gateway.start()
     (letter,) = gateway.await_letters(1)
-    assert letter["Subject"] == "Not run: your request to brief"
+    assert letter["Subject"] == 'Not run: your request to brief ("please")'
     assert 'there is no service "brief" here any more' in text_of(letter)
     # Nothing else was asked for.
     assert "not affected" not in text_of(letter)
