@@ -7,6 +7,7 @@ from datetime import datetime
 from mailgate.cli.options import complain, text
 from mailgate.config import Config
 from mailgate.model import Job, JobId
+from mailgate.phases import ACTIVE
 from mailgate.spool import jobs
 from mailgate.spool.database import Connection, Site, View
 from mailgate.spool.store import Folder, direct
@@ -60,7 +61,7 @@ def job_facts(job: Job) -> dict[str, object]:
         "exit": job.exit.header if job.exit else None,
         "reason": job.exit.reason if job.exit else None,
         "words": job.exit.words if job.exit else None,
-        "progress": job.progress.percent if job.progress else None,
+        "progress": job.progress.percent if job.progress and job.phase in ACTIVE else None,
         "attempts": job.attempts,
         "held_by": job.held_by,
         "wish": job.wish,

@@ -25,15 +25,18 @@ about_a_job = False
 by_mail_alone = True
 meant_by = ("jobs", "ls", "show")
 
-_TAKES = "a phase, active, service NAME, label WORD, after DATE, last NUMBER"
 _ROWS, _MOST = 20, 100
+_EXPECTED = {
+    "after": 'a date as in "list after 2026-11-30"',
+    "last": f'a number from 1 to {_MOST} as in "list last 50"',
+}
 
 
 def execute(tx: Tx, call: Call) -> Answer:
     """List the jobs of whoever asks; the operator's are everybody's."""
     wanted = _wanted(call.words)
-    if wanted is None:
-        return unfit(call, _TAKES)
+    if isinstance(wanted, str):
+        return unfit(call, wanted)
     if call.who is not None:
         who = call.who.address
         wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
@@ -42,7 +45,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     return Answer(kind="list", facts={"jobs": rows, "more": len(found) > wanted.limit})
 
 
-def _wanted(words: tuple[str, ...]) -> owned.Wanted | None:
+def _wanted(words: tuple[str, ...]) -> owned.Wanted | str:
+    """Return what is wanted, or what is expected instead; "" where that is the whole usage."""
     wanted, left = owned.Wanted(limit=_ROWS), list(words)
     while left:
         word = left.pop(0).lower().rstrip(",:")
@@ -51,7 +55,7 @@ def _wanted(words: tuple[str, ...]) -> owned.Wanted | None:
         elif word.upper() in set(Phase):
             wanted.phases.add(Phase(word.upper()))
         elif not left or not _set(wanted, word, left.pop(0)):
-            return None
+            return _EXPECTED.get("after" if word == "since" else word, "")
     return wanted
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from mailgate import services
 from mailgate.commands import lifetime, submit
 from mailgate.commands.call import Call, Origin, unfit
-from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood
-from mailgate.parse.keys import Asked, Finding, lacking, read_keys, wrong
+from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood, Wish
+from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wrong
 from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
 from mailgate.services import Service
@@ -30,22 +30,26 @@ meant_by = ("restart", "retry", "repeat", "again", "resubmit")
 
 def execute(tx: Tx, call: Call) -> Answer:
     """Make the new job, or say what is in the way; what it cannot have is never guessed."""
-    if call.words:
+    # Who writes "rerun tree: upgma" on one line is understood, too.
+    beside = " ".join(call.words)
+    if beside and key_line(beside) is None:
         return unfit(call)
     job, service = call.job, call.services.get(call.job.service)
     if service is None:
-        return _not("no-service", job)
+        return _not("no-service", call)
     refusal = service.refusal(call.who) if call.who is not None else ""
     if refusal:
-        return _not("refused", job, refusal)
+        return _not("refused", call, sentence=refusal)
     if job.phase is Phase.PENDING:
-        return _not("pending", job)
+        return _not("pending", call)
+    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
+        return _not("over", call)
     staged = [_borrowed(item, job) for item in jobs.inputs(tx, job.id)]
-    if job.phase is Phase.ARCHIVED or not all(_is_there(tx, call, item) for item in staged):
-        return _not("inputs", job)
+    if lost := [i.filename or i.name for i in staged if not _is_there(tx, call, i)]:
+        return _not("inputs", call, lost=lost)
     if not _fits(service, staged):
-        return _not("changed", job)
-    asked = read_keys(call.lines, service)
+        return _not("changed", call)
+    asked = read_keys([*([beside] if beside else []), *call.lines], service)
     findings = [*asked.findings, *_unfit_values(asked, job, service)]
     if any(finding.told.wrong for finding in findings):
         return _unclear(findings, job)
@@ -56,8 +60,14 @@ def execute(tx: Tx, call: Call) -> Answer:
     return _made(tx, call, service, request, staged)
 
 
-def _not(why: str, job: Job, sentence: str = "") -> Answer:
-    facts = {"why": why, "service": job.service, "sentence": sentence}
+def _not(why: str, call: Call, *, sentence: str = "", lost: Sequence[str] = ()) -> Answer:
+    facts = {
+        "why": why,
+        "service": call.job.service,
+        "address": f"{call.job.service}@{call.config.gateway.address.rpartition('@')[2]}",
+        "sentence": sentence,
+        "lost": list(lost),
+    }
     return Answer(kind="rerun-not", facts=facts, wrong=True)
 
 
@@ -202,7 +212,7 @@ def _made(
         ),
     )
     if isinstance(made, Answer):
-        return _not("refused", job, str(made.facts["sentence"]))
+        return _not("refused", call, sentence=str(made.facts["sentence"]))
     tx.note("rerun", job=made, detail=f"of={job.id}")
     return Answer(kind="rerun", facts={"id": made, "phase": jobs.phase_of(tx, made)})
 
@@ -214,10 +224,16 @@ samples = (
     *(
         Answer(
             kind="rerun-not",
-            facts={"why": why, "service": "align", "sentence": "ada@example.org may not use it"},
+            facts={
+                "why": why,
+                "service": "align",
+                "address": "align@gate.example.org",
+                "sentence": "ada@example.org may not use it",
+                "lost": ["globins.fa"],
+            },
             wrong=True,
         )
-        for why in ("no-service", "refused", "pending", "inputs", "changed")
+        for why in ("no-service", "refused", "pending", "over", "inputs", "changed")
     ),
     Answer(
         kind="rerun-unclear",

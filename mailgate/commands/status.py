@@ -6,6 +6,7 @@ that has ended what there is of it.
 
 from datetime import datetime, timedelta
 
+from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ACTIVE, Phase
@@ -57,6 +58,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "outputs": len(job.streams),
         "size": sum(stream.size for stream in job.streams),
         "kept_until": job.destruction,
+        "over": lifetime.is_over(job, tx.now),
     }
 
 
@@ -87,6 +89,7 @@ _SAMPLE: dict[str, object] = {
     "outputs": 0,
     "size": 0,
     "kept_until": None,
+    "over": False,
 }
 _BARE: dict[str, object] = {
     "label": None,
@@ -132,6 +135,10 @@ samples = (
             (Phase.ABORTED, "cancelled", None),
             (Phase.ARCHIVED, "exit", 0),
         )
+    ),
+    Answer(
+        kind="status",
+        facts={**_SAMPLE, **_OVER, "phase": Phase.COMPLETED, "reason": "exit", "over": True},
     ),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),

@@ -4,6 +4,7 @@ Whom the gateway's operator knows is told at once. Others are asked by a letter 
 nothing more unless they agree. `watch` alone names who is told.
 """
 
+from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
 from mailgate.parse.keys import watcher
@@ -27,6 +28,8 @@ def execute(tx: Tx, call: Call) -> Answer:
         known = watchers.named(tx, call.job.id)
         named = {who: Named.TOLD if told else Named.ASKED for who, told in known.items()}
         return Answer(kind="watch", facts={"new": False, "watchers": _facts(named)})
+    if gone := lifetime.gone(call, tx.now):
+        return gone
     by = watching.rule(call.config, call.services, call.job.service)
     named = {who: watching.name(tx, call.job, who, by) for who in found.values() if who}
     done = any(one in {Named.TOLD, Named.ASKED, Named.LATER} for one in named.values())

@@ -274,12 +274,13 @@ _SAMPLES = (
             kind="unfit",
             facts={
                 "command": "status",
-                "words": "at once",
+                "words": words,
                 "expected": expected,
                 "usage": ["status"],
             },
         )
         for expected in ("", "no words")
+        for words in ("", "at once")
     ),
 )
 

@@ -1,12 +1,12 @@
 """What is to be told while jobs run: how far they say they are; receipts and news that fall due."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 
 from mailgate import log
 from mailgate.errors import MailgateError
-from mailgate.model import Attempt, Exit
+from mailgate.model import Attempt, Exit, JobId, Progress
 from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder
@@ -16,6 +16,9 @@ from mailgate.spool.store import Spool
 
 # What jobs say of their progress is read so often (seconds).
 _PROGRESS = 5.0
+# The log has a line at each quarter (per cent), and else one in a quarter of an hour (seconds): a
+# thousand jobs that say something each second must not hide all else.
+_QUARTER, _SELDOM = 25, 900.0
 # So many receipts and news are planned in one operation, of five statements each: it is short.
 _RECEIPTS = 10
 
@@ -23,16 +26,19 @@ _RECEIPTS = 10
 class News:
     """What is told of running jobs. What cannot be written now is read or planned again later."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, *, every: float = _PROGRESS) -> None:
         self._spool = spool
+        self._every = every
         self._progress_at = 0.0
+        # Of each job that runs: how many quarters of it the log has, and since when.
+        self._told: dict[JobId, tuple[int, float]] = {}
 
     async def read_progress(self, running: Sequence[tuple[Folder, Attempt]]) -> None:
         """Note what jobs say of their progress, unless that was just done."""
         now = asyncio.get_running_loop().time()
         if now < self._progress_at or not running:
             return
-        self._progress_at = now + _PROGRESS
+        self._progress_at = now + self._every
         # Reads a small file of each.
         said = await asyncio.to_thread(jobdir.all_progress, running)
         view = self._spool.view
@@ -46,8 +52,18 @@ class News:
             # Read again next time.
             log.delayed("progress", reason=str(error), detail=error.detail)
             return
+        self._tell(news, now, {attempt.job for _, attempt in running})
+
+    def _tell(self, news: Mapping[JobId, Progress], now: float, running: Set[JobId]) -> None:
+        """Log what is worth a line: a further quarter, or what somebody sees after a while."""
+        self._told = {job: told for job, told in self._told.items() if job in running}
         for job, one in news.items():
-            log.event("progressed", job=job, percent=one.percent, words=one.words or None)
+            quarter = int(one.percent // _QUARTER)
+            last, at = self._told.get(job, (0, now))
+            if quarter > last or now >= at + _SELDOM:
+                log.event("progressed", job=job, percent=one.percent, words=one.words or None)
+                at = now
+            self._told[job] = max(quarter, last), at
 
     async def tell_due(self) -> None:
         """Plan the receipts and the news that are due."""

@@ -95,7 +95,44 @@ def test_a_job_whose_files_are_just_being_removed_is_not_run_once_more(place: Pl
     job = with_a_file(place)
     assert "It runs once more" in place.told(f"rerun {job}")[0]
     due(place, job, ago=0)
-    assert "inputs are not kept any more" in place.told(f"rerun {job}")[0]
+    said = " ".join(place.told(f"rerun {job}")[0].split())
+    assert "the job is not kept any more, and its inputs are gone" in said
+    assert "send the request as a new mail to align@gate.example.org, with its inputs" in said
+
+
+def test_who_runs_a_job_once_more_is_told_which_input_is_gone(place: Place) -> None:
+    job = with_a_file(place)
+    (JobFolder(place.desk.config.run.folder, job).inputs / "data").unlink()
+    said = " ".join(place.told(f"rerun {job}")[0].split())
+    assert said.startswith("not done: x is not kept any more. To run the job again, send")
+
+
+def test_a_job_that_was_just_destroyed_takes_no_wish_as_if_it_were_there(place: Place) -> None:
+    job = with_a_file(place)
+    lines = ["destroy", "status", "rerun", "watch bob@example.org", "keep 3d"]
+    _, status, *others = place.told("".join(f"{line} {job}\n" for line in lines))
+    assert "kept until" not in status
+    assert "It is not kept any more: its inputs and outputs are just being" in status
+    for said in others:
+        assert said.strip().startswith("not done: the job")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("list after yesterday", 'It takes a date as in "list after 2026-11-30".'),
+        ("list since", 'It takes a date as in "list after 2026-11-30".'),
+        ("list last 1000", 'It takes a number from 1 to 100 as in "list last 50".'),
+        ("list foo", "It is written list list executing list service NAME"),
+        ("rerun tre: x JOB", 'Give it again with the line "tre: x" left out.'),
+        ("rerun later JOB", 'not done: "rerun" does not take "later".'),
+        ("extend JOB", 'not done: "extend" alone says too little. It takes a time as in "ext'),
+    ],
+)
+def test_what_a_command_does_not_take_is_told_with_what_it_takes(
+    place: Place, line: str, said: str
+) -> None:
+    assert said in " ".join(place.told(line.replace("JOB", with_a_file(place)))[0].split())
 
 
 def test_who_keeps_a_job_longer_at_its_last_moment_has_it_kept(place: Place) -> None:

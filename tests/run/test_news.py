@@ -56,6 +56,23 @@ async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
     assert jobs.fetch(spool.view, attempt.job).progress == Progress(percent=40.0, words="of it")
 
 
+async def test_the_log_has_a_jobs_progress_at_each_quarter_alone(
+    spool: Spool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt = begun(spool.folder)
+    place = JobFolder(tmp_path / "jobs", JobId(attempt.job))
+    place.attempt(1).mkdir(parents=True)
+    news = News(spool, every=0)
+    for percent in (1, 2, 24, 26, 27, 49.5, 76, 80):
+        (place.attempt(1) / "progress").write_text(f"{percent}\n")
+        await news.read_progress([(place, attempt)])
+    said = capsys.readouterr().err
+    assert [x for x in said.split() if x.startswith("percent=")] == ["percent=26", "percent=76"]
+    progress = jobs.fetch(spool.view, attempt.job).progress
+    assert progress is not None
+    assert progress.percent == 80
+
+
 async def test_a_receipt_that_cannot_be_written_is_delayed_and_still_due(
     spool: Spool, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_job_is_kept_as_long_as_is_asked_and_allowed(gateway: Gateway) -> None
     said = told(gateway, "".join(f"{line} {job}\n" for line in lines))
     assert said.count("not done: jobs of this service are kept at most 60 days") == 3
     nonsense = [
-        "extend -7d", "keep", "keep until", "keep until tomorrow", "keep until 20270131", "keep 0s",
+        "extend -7d", "keep until", "keep until tomorrow", "keep until 20270131", "keep 0s",
         "extend 999999999999d", "extend 7", "limit 0", "limit -2h", "limit 1e9h",
     ]  # fmt: skip
     said = told(gateway, "".join(f"{line} {job}\n" for line in nonsense))
@@ -205,8 +205,8 @@ def test_a_destroyed_job_goes_with_all_that_is_left_of_it(gateway: Gateway) -> N
     assert "its inputs and outputs go within a minute" in told(gateway, f"destroy {job}\n")
     reaches(gateway, job, "ARCHIVED")
     assert not folder.exists()
-    assert "not done: the job's lifetime is over" in told(gateway, f"extend 7d {job}\n")
-    assert "not done: the job's inputs are not kept any more" in told(gateway, f"rerun {job}\n")
+    assert "not done: the job is not kept any more" in told(gateway, f"extend 7d {job}\n")
+    assert "its inputs are gone. To run it again" in told(gateway, f"rerun {job}\n")
     said = operator(gateway, "destroy", runs)
     assert b"The job is being ended." in said.stdout
     eventually(lambda: phase(gateway, runs) in {"ABORTED", "ARCHIVED"}, 30, gateway.logged)
