@@ -1,7 +1,7 @@
 """What is to be told while jobs run: how far they say they are; receipts and news that fall due."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from mailgate import log
@@ -54,7 +54,7 @@ class News:
             return
         self._tell(news, now, {attempt.job for _, attempt in running})
 
-    def _tell(self, news: Mapping[JobId, Progress], now: float, running: Set[JobId]) -> None:
+    def _tell(self, news: Mapping[JobId, Progress], now: float, running: Collection[JobId]) -> None:
         """Log what is worth a line: a further quarter, or what somebody sees after a while."""
         self._told = {job: told for job, told in self._told.items() if job in running}
         for job, one in news.items():
