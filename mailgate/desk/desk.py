@@ -3,12 +3,12 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from mailgate import said
 from mailgate.config import Config
+from mailgate.desk.verdict import Place, Purpose, Verdict
 from mailgate.errors import (
     Apart,
     Automatic,
@@ -24,6 +24,7 @@ from mailgate.model import Envelope, How, Identity, Vouched
 from mailgate.parse.automatic import MAX_HOPS, is_going_in_circles, judge
 from mailgate.parse.automatic import Automatic as Automatically
 from mailgate.parse.header import Header
+from mailgate.parse.origin import origin
 from mailgate.parse.sender import sender, vouch
 from mailgate.services import Service
 from mailgate.settings.tree import Unknown
@@ -48,29 +49,6 @@ COMMANDS_SIZE = 64 << 10
 
 # A job's reply address, below the gateway's own.
 _REPLY = re.compile(r"job\.[a-z][a-z2-7]{11}\.[a-z2-7]{16}")
-
-
-class Purpose(StrEnum):
-    """What an address of ours is for."""
-
-    SERVICE = "service"
-    COMMANDS = "commands"
-    POSTMASTER = "postmaster"
-    BOUNCE = "bounce"
-    CONFIRM = "confirm"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """An address of ours.
-
-    ``name`` is the service's; ``bounce.TAG``, with the letter that came back; a token; of commands
-    ``jobs``, or ``job.ID.KEY`` for a job's reply address.
-    """
-
-    purpose: Purpose
-    name: str
-    letter: int = 0
 
 
 class Desk:
@@ -167,7 +145,7 @@ class Desk:
 
     # --- the message ------------------------------------------------------------------------------
 
-    def judge(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+    def judge(self, envelope: Envelope, header: Header, size: int) -> Verdict:
         """Decide from envelope and header alone what is to be done with a message.
 
         Over LMTP each recipient has an answer of its own: those that are refused stand in the
@@ -185,7 +163,7 @@ class Desk:
         except MailgateError:
             return self._judged_apart(envelope, header, size)
 
-    def _judged_apart(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+    def _judged_apart(self, envelope: Envelope, header: Header, size: int) -> Verdict:
         """Judge a message for as many of its recipients as go together, the first ones first."""
         taken: tuple[str, ...] = ()
         refused: dict[str, MailgateError] = {}
@@ -211,7 +189,7 @@ class Desk:
         message = f"{envelope.recipients[0]} takes this mail by itself alone: hand it over again"
         return Transient(message)
 
-    def _judged(self, envelope: Envelope, header: Header, size: int) -> "Verdict":
+    def _judged(self, envelope: Envelope, header: Header, size: int) -> Verdict:
         places = [self.place(envelope, address) for address in envelope.recipients]
         tokens = [p.name for p in places if p.purpose is Purpose.CONFIRM]
         if tokens and len(places) > 1:
@@ -227,7 +205,8 @@ class Desk:
             kept = bool(errands) or self._is_wanted(back, size)
             return Verdict(identity=None, errands=errands, letters=back, held=None, kept=kept)
         vouched, held = self._person(envelope, header, keys=[] if names else talk)
-        claimed = vouched.identity.how is How.CLAIMED
+        who = vouched.identity
+        claimed = who.how is How.CLAIMED
         if claimed and (errands or back or talk):
             message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
             raise Refusal(message)
@@ -250,7 +229,9 @@ class Desk:
             letters=back,
             held=held,
             by=vouched.by,
-            room=self._unconfirmed() if claimed else None,
+            room=self._unconfirmed(origin(envelope, who.address, self.config.trust))
+            if claimed
+            else None,
             counted=quotas.counted_mail(rules),
         )
 
@@ -270,7 +251,7 @@ class Desk:
             if place.purpose is Purpose.BOUNCE and returned.is_read(self._view(), place.letter)
         ]
 
-    def _confirming(self, header: Header, size: int, *, token: str) -> "Verdict":
+    def _confirming(self, header: Header, size: int, *, token: str) -> Verdict:
         """Judge a mail to a confirmation's address: whether its words confirm is seen later."""
         if size > CONFIRMATION_SIZE:
             message = f"a confirmation may have at most {said.size(CONFIRMATION_SIZE)}"
@@ -289,9 +270,9 @@ class Desk:
         by = "the token of a confirmation"
         return Verdict(identity=identity, errands=errands, letters=(), held=None, by=by)
 
-    def _unconfirmed(self) -> Room:
+    def _unconfirmed(self, whence: str) -> Room:
         trust = self.config.trust
-        return Room(mails=trust.confirm_mails, size=trust.confirm_size)
+        return Room(mails=trust.confirm_mails, size=trust.confirm_size, origin=whence)
 
     def _is_wanted(self, back: Sequence[int], size: int) -> bool:
         now = time.time()
@@ -371,27 +352,6 @@ class Desk:
         if self._free - more < self.config.gateway.min_free:
             message = "the gateway's disk is nearly full; try again later"
             raise NoSpace(message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """A message is taken: on whose behalf, to what end, and whether it waits for the operator.
-
-    ``by`` says what vouches for the identity, ``counted`` which quotas count its bytes. Where it is
-    not ``kept``, only that it came is.
-    ``refused``: recipients, as the client wrote them, that do not get it, which the door tells.
-    ``room`` is set where nothing vouches for it: what mail that waits for a confirmation may take.
-    """
-
-    identity: Identity | None
-    errands: Sequence[tuple[Errand, str]]
-    letters: Sequence[int]
-    held: str | None
-    by: str = ""
-    counted: tuple[str, ...] = ()
-    kept: bool = True
-    room: Room | None = None
-    refused: Mapping[str, MailgateError] = field(default_factory=dict)
 
 
 def _once(names: Sequence[str]) -> list[str]:

@@ -52,7 +52,7 @@ def outside(trace: Sequence[str], networks: Sequence[Network]) -> str:
 
 def is_inside(peer: str | None, networks: Sequence[Network]) -> bool:
     """Tell whether an IP address, as text, is in one of the networks; what is none is not."""
-    address = _address(peer or "")
+    address = address_of(peer or "")
     return address is not None and _is_inside(address, networks)
 
 
@@ -69,7 +69,7 @@ def _outside(received: str, below: str, networks: Sequence[Network]) -> str:
         named = _from_clause(below.rpartition(";")[0] or below)
         return "" if list(_addresses(named)) else _unreadable(words)
     clause = _from_clause(trace)
-    if any(_address(text) is None for text in _BRACKETED.findall(clause)):
+    if any(address_of(text) is None for text in _BRACKETED.findall(clause)):
         return _unreadable(words)
     clients = list(_addresses(clause))
     if not clients:
@@ -102,12 +102,12 @@ def _from_clause(trace: str) -> str:
 
 def _addresses(text: str) -> Iterator[Address]:
     for found in _NUMBERS.finditer(text):
-        address = _address(found["ip"])
+        address = address_of(found["ip"])
         if address is not None:
             yield address
 
 
-def _address(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
     """Read ``1.2.3.4``, ``IPv6:::1``, ``fe80::1%eth0``, ``[::ffff:1.2.3.4]``; else None."""
     bare = text.strip().strip("[]").partition("%")[0]
     if bare[:5].lower() == "ipv6:":

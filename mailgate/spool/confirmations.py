@@ -12,7 +12,7 @@ from datetime import timedelta
 from mailgate.config import Config
 from mailgate.model import How, JobId, LetterKind, Notify
 from mailgate.phases import Event, Phase
-from mailgate.spool import attempts, jobs, letters
+from mailgate.spool import attempts, jobs, letters, mail
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.keep import BATCH, Given
 
@@ -86,14 +86,26 @@ def ask_due(tx: Tx, terms: Terms) -> int:
     """Plan the letters that may go out by now. Returns how many."""
     since = tx.at - _DAY
     left = terms.letters - tx.count("SELECT COUNT(*) FROM confirmation WHERE asked > ?", since)
-    # One an address: what waits for its next day keeps nobody else waiting, however much it is.
+    if left <= 0:
+        return 0
+    # One an address, and a part of all for one origin: what waits for its next day keeps nobody
+    # else waiting, however much it is. Whoever has others asked is the origin of that.
     rows = tx.all(
-        "SELECT *, MIN(made) FROM confirmation AS c WHERE asked IS NULL AND answered IS NULL"
-        " AND until > ? AND NOT EXISTS (SELECT 1 FROM confirmation WHERE address = c.address"
-        " AND asked > ?) GROUP BY address ORDER BY made LIMIT ?",
+        "WITH origins AS (SELECT confirmation.*, COALESCE(origin, lower(message.address), '')"
+        "  AS origin FROM confirmation LEFT JOIN message ON message.id = confirmation.message),"
+        " waiting AS (SELECT *, MIN(made) FROM origins AS c WHERE asked IS NULL"
+        "  AND answered IS NULL AND until > ? AND NOT EXISTS (SELECT 1 FROM confirmation"
+        "  WHERE address = c.address AND asked > ?) GROUP BY address),"
+        " ranked AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY origin ORDER BY made) AS place"
+        "  FROM waiting),"
+        " used AS (SELECT origin, COUNT(*) AS letters FROM origins WHERE asked > ? GROUP BY origin)"
+        " SELECT ranked.* FROM ranked LEFT JOIN used ON used.origin = ranked.origin"
+        " WHERE place + COALESCE(letters, 0) <= ? ORDER BY made LIMIT ?",
         tx.at,
         since,
-        max(min(left, BATCH), 0),
+        since,
+        mail.share(terms.letters),
+        min(left, BATCH),
     )
     for row in rows:
         _ask(tx, terms, row)

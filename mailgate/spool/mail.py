@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from mailgate.errors import Crowded, Transient
 from mailgate.model import How, Identity, JobId
 from mailgate.spool import quotas, returned
-from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.keep import TOMBSTONE
 from mailgate.spool.tables import Errand, ErrandState
 
@@ -26,10 +26,11 @@ _OFTEN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How many unconfirmed mails may wait, and of how many bytes in all."""
+    """How many unconfirmed mails may wait, and of how many bytes in all; a part from one origin."""
 
     mails: int
     size: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ def accept(tx: Tx, mail: Accepted) -> int:
         key=mail.key,
         sha256=mail.sha256,
         size=mail.size,
+        origin=mail.room.origin if mail.room else None,
         file=mail.file,
         gone=int(gone),
         purge=None if mail.errands else passed,
@@ -147,19 +149,29 @@ def accept(tx: Tx, mail: Accepted) -> int:
 
 
 def _check_room(view: View, room: Room, size: int) -> None:
-    row = view.one(
-        "SELECT COUNT(*) AS mails, COALESCE(SUM(size), 0) AS size FROM message"
-        " WHERE how = 'claimed' AND gone = 0"
-    )
-    if row is None:
-        return
+    every = "SELECT COUNT(*) AS mails, COALESCE(SUM(size), 0) AS size FROM message WHERE"
+    every += " how = 'claimed' AND gone = 0"
     waiting = "that wait here for their senders to confirm them"
-    if row["mails"] >= room.mails:
-        message = f"there are too many mails {waiting}; try again later"
+    _check_within(view.one(every), room.mails, room.size - size, f"mails {waiting}")
+    row = view.one(f"{every} AND origin = ?", room.origin)
+    if row is not None and row["mails"]:
+        # One alone may be bigger than that.
+        those = f"mails from {room.origin} {waiting}"
+        _check_within(row, share(room.mails), share(room.size) - size, those)
+
+
+def _check_within(row: Row | None, mails: int, size: int, those: str) -> None:
+    if row is not None and row["mails"] >= mails:
+        message = f"there are too many {those}; try again later"
         raise Transient(message)
-    if row["size"] + size > room.size:
-        message = f"the mails {waiting} take too much room; try again later"
+    if row is not None and row["size"] > size:
+        message = f"the {those} take too much room; try again later"
         raise Crowded(message)
+
+
+def share(most: int) -> int:
+    """Return how much of what all strangers may have is one origin's at most: a quarter."""
+    return max(most // 4, 1)
 
 
 def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:

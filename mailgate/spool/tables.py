@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 4
+VERSION = 5
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -54,7 +54,8 @@ class MessageRow(Model):
     """A mail that we answered 250 for; ``file`` names a big one in mail/, small ones lie in body.
 
     ``address`` and ``how`` are the identity, ``vouched`` what vouches for it, in words; none is
-    needed to write to the postmaster or to return a letter of ours.
+    needed to write to the postmaster or to return a letter of ours. ``origin``: where it came from,
+    if nothing vouched for it then.
     """
 
     id = AutoField()
@@ -68,6 +69,7 @@ class MessageRow(Model):
     key = TextField(index=True)
     sha256 = CharField()
     size = IntegerField()
+    origin = TextField(null=True)
     file = TextField(null=True)
     purge = FloatField(null=True)
     gone = IntegerField(default=0)

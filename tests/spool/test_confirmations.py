@@ -1,5 +1,6 @@
 """What waits for a confirmation: how much, how long, and how many letters ask."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mailgate.spool.mail import Room
 from tests.spool.made import accepted
 
 STRANGER = Identity(address="Ada@example.org", how=How.CLAIMED)
-ROOM = Room(mails=3, size=100)
+ROOM = Room(mails=3, size=100, origin="example.org")
 TERMS = Terms(within=timedelta(days=3), letters=10)
 DAY = timedelta(days=1)
 STAGED = Staged(name="data", file="d", filename="d", size=9, sha256="0" * 64, path="1-align-0")
@@ -26,7 +27,9 @@ STAGED = Staged(name="data", file="d", filename="d", size=9, sha256="0" * 64, pa
 
 def claimed(key: str, address: str = STRANGER.address, **changes: object) -> mail.Accepted:
     identity = Identity(address=address, how=How.CLAIMED)
-    return accepted(key, **{"identity": identity, "room": ROOM, **changes})
+    # Each from elsewhere.
+    room = replace(ROOM, origin=jobs.new_id())
+    return accepted(key, **{"identity": identity, "room": room, **changes})
 
 
 def waits(tx: Tx, key: str = "<1@example.org>", address: str = STRANGER.address) -> JobId:
@@ -90,6 +93,43 @@ def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Conne
             mail.accept(tx, claimed("<5@x>"))
         assert raised.value.smtp_reply.startswith("451 ")
         mail.accept(tx, accepted("<6@x>", size=1000))
+
+
+def test_one_stranger_has_a_quarter_of_what_strangers_have(spool: Connection) -> None:
+    room = Room(mails=8, size=100, origin="192.0.2.0/24")
+    with spool.transaction() as tx:
+        mail.accept(tx, claimed("<1>", room=room, size=20))
+        with pytest.raises(Crowded, match=r"from 192.0.2.0/24 that wait .* take too much room"):
+            mail.accept(tx, claimed("<2>", room=room, size=6))
+        mail.accept(tx, claimed("<2>", room=room, size=5))
+        with pytest.raises(Transient, match=r"too many mails from 192.0.2.0/24"):
+            mail.accept(tx, claimed("<3>", room=room, size=0))
+        # One mail of another may be bigger than its share.
+        other = replace(room, origin="198.51.100.0/24")
+        mail.accept(tx, claimed("<4>", room=other, size=60))
+
+
+def test_one_stranger_has_a_quarter_of_the_letters_that_ask(spool: Connection) -> None:
+    flood = Room(mails=99, size=9999, origin="192.0.2.0/24")
+    with spool.transaction() as tx:
+        for number in range(9):
+            who = f"u{number}@example.org"
+            of = {"identity": Identity(address=who, how=How.CLAIMED), "room": flood}
+            message = mail.accept(tx, accepted(f"<{number}>", **of))
+            confirmations.ask(tx, TERMS, message=message, recipient=who)
+        other = mail.accept(tx, claimed("<x>", room=replace(flood, origin="example.org")))
+        confirmations.ask(tx, TERMS, message=other, recipient="eve@example.org")
+        # So has whoever names others to be told of jobs.
+        for number in range(9):
+            mine = mail.accept(tx, accepted(f"<w{number}>"))
+            who = f"w{number}@elsewhere.test"
+            confirmations.ask(tx, TERMS, message=mine, recipient=who, job=jobs.new_id())
+    flooded = ["u0@example.org", "u1@example.org"]
+    named = ["w0@elsewhere.test", "w1@elsewhere.test"]
+    assert asked(spool) == [*flooded, "eve@example.org", *named]
+    with spool.transaction() as tx:
+        tx.now += DAY
+        assert confirmations.ask_due(tx, TERMS) == 4
 
 
 def test_a_strangers_mail_is_read_when_no_other_waits(spool: Connection) -> None:
