@@ -2,23 +2,17 @@
 
 In a thread each of them would hand the interpreter to and fro between that thread and the event
 loop's, which costs several times what the call itself does. A hand does one thing at a time, so it
-gets nothing that can take long. ``python -m mailgate.hands``: frames on standard input and output.
+gets nothing that can take long. What each of them does is ``hand.py``.
 """
 
 import asyncio
-import ctypes
-import os
-import pickle
-import signal
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
-from mailgate import crash, lasting
+from mailgate.companion import Companion
 from mailgate.errors import Transient
-from mailgate.frames import Companion, packed, receive
+from mailgate.frames import packed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,8 +23,6 @@ _ENDED = "a helping process has ended; it is started again"
 _BRIEF = 2.0
 # And what is not, so long: a disk that hangs, or somebody who stopped the process.
 _LONGEST = 30.0
-# prctl(2), PR_SET_PDEATHSIG.
-_DIE_WITH_PARENT = 1
 
 
 class Crew(Protocol):
@@ -49,7 +41,7 @@ class Hands:
     """``count`` processes, each started when it is first needed; in one event loop."""
 
     def __init__(self, count: int) -> None:
-        self._all = [Companion(__name__, None) for _ in range(count)]
+        self._all = [Companion("mailgate.hand", None) for _ in range(count)]
         # The one that was busy last is asked first: the others need not even be started.
         self._idle: asyncio.LifoQueue[Companion] = asyncio.LifoQueue()
         for hand in self._all:
@@ -123,46 +115,3 @@ async def _answer(hand: Companion, frame: bytes, longest: float) -> object:
         raise
     except (OSError, EOFError) as error:
         raise Transient(_ENDED, detail=repr(error)) from error
-
-
-# --- in the process -------------------------------------------------------------------------------
-
-
-def main() -> None:
-    """Do what comes until standard input ends, or the daemon does."""
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    daemon = os.getppid()
-    # What a daemon that is gone had begun, the next one finds as a crash leaves it; nobody goes on.
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever it starts belongs to nobody: its end is seen by others.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    crash.dies_first(daemon)
-    lasting.settle()
-    receive(source)
-    answer: object = (True, None)
-    while os.getppid() == daemon:
-        target.write(packed(answer))
-        target.flush()
-        work = receive(source)
-        if not callable(work):
-            return
-        try:
-            answer = (True, work())
-        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
-            answer = (False, _portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an error that can be told to the other process."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # noqa: BLE001 - an exception may hold anything
-        return RuntimeError(repr(error))
-    return error
-
-
-if __name__ == "__main__":
-    # The daemon was killed: nobody reads the answer.
-    with suppress(BrokenPipeError):
-        main()

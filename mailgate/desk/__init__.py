@@ -4,7 +4,7 @@ from mailgate.desk.counter import Counter, Receipt, Sink, refused, told
 from mailgate.desk.desk import OWN, Desk
 from mailgate.desk.dialogue import answers, grammar
 from mailgate.desk.intake import HEADER, Intake, header_end
-from mailgate.desk.perform import Outcome, Reading, perform
+from mailgate.desk.perform import Outcome, perform
 from mailgate.desk.verdict import Place, Purpose, Verdict
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "Outcome",
     "Place",
     "Purpose",
-    "Reading",
     "Receipt",
     "Sink",
     "Verdict",

@@ -1,7 +1,7 @@
 """What a message asks for, done: each errand becomes a job, or a part of the one answer."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -21,10 +21,9 @@ from mailgate.model import (
     Identity,
     JobId,
     LetterKind,
+    Reading,
     Request,
     Script,
-    Staged,
-    Unclear,
 )
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean
@@ -32,28 +31,6 @@ from mailgate.settings.quotas import Quota
 from mailgate.spool import confirmations, letters, mail, quotas, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.tables import Errand
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a reader made of a message: what it asks of each service, with the inputs it staged.
-
-    ``bounce``: what one says that only came back for a letter of ours. ``confirms``: one of its
-    lines is the word alone. Of commands it made a ``script``, or the request to ``service``, which
-    is among ``requests`` where it is offered.
-    """
-
-    content: str
-    message_id: str | None = None
-    references: str | None = None
-    subject: str | None = None
-    requests: Mapping[str, Request | Unclear] = field(default_factory=dict)
-    staged: Mapping[str, Sequence[Staged]] = field(default_factory=dict)
-    bounce: Bounce | None = None
-    confirms: bool = False
-    in_reply_to: str | None = None
-    script: Script | None = None
-    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ from mailgate.model.parcel import (
     Piece,
     Shipment,
 )
+from mailgate.model.reading import Reading
 from mailgate.model.request import (
     Input,
     Notify,
@@ -95,6 +96,7 @@ __all__ = [
     "Piece",
     "Plan",
     "Progress",
+    "Reading",
     "Reason",
     "Reply",
     "Request",

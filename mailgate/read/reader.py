@@ -5,9 +5,11 @@ import os
 from collections.abc import Sequence
 
 from mailgate import crash, log
-from mailgate.desk import OWN, Desk, Outcome, Reading, grammar, perform
+from mailgate.companion import Companion
+from mailgate.desk import OWN, Desk, Outcome, grammar, perform
 from mailgate.errors import MailgateError, Transient
-from mailgate.frames import Companion, packed
+from mailgate.frames import packed
+from mailgate.model import Reading
 from mailgate.read.orders import Delayed, Order, Setup, Unread
 from mailgate.spool import mail
 from mailgate.spool.mail import Waiting

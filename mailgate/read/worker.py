@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mailgate import lasting
-from mailgate.desk import Reading
 from mailgate.errors import Refusal, Transient
 from mailgate.frames import packed, receive
-from mailgate.model import Input, Request, Staged, Unclear
+from mailgate.model import Input, Reading, Request, Staged, Unclear
 from mailgate.parse.bounce import read_bounce
 from mailgate.parse.commands import confirms, read_commands, service_named
 from mailgate.parse.header import Header
