@@ -140,7 +140,7 @@ def test_a_schedulers_warning_ends_the_command_and_is_recorded(tmp_path: Path, n
     prepare(job.folder, job.plan, ())
     write_attempt(job.folder, job.start, path=PATH, sandbox=())
     # Whoever runs the tests in the background has them ignore INT; a scheduler's script ignores none.
-    words = ["env", "--default-signal=INT,QUIT", "sh", str(job.run / "script")]
+    words = ["env", "--default-signal=INT,QUIT,HUP", "sh", str(job.run / "script")]
     with subprocess.Popen(words) as running:
         until(lambda: job.stdout, "the command never began")
         subprocess.run(["kill", "-s", name, str(running.pid)], check=True)
