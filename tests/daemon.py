@@ -17,6 +17,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeVar
 
+from mailgate.cli import looking
+from mailgate.config import load_places
+from mailgate.spool import jobs
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +70,7 @@ class Gateway:
         self.starts = 0
         self.endings: list[int] = []
         self._at = 0
+        self._read: dict[tuple[Path, int, int], EmailMessage] = {}
         self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "services").mkdir(parents=True, exist_ok=True)
@@ -184,13 +189,16 @@ class Gateway:
         )
 
     def jobs(self) -> list[dict[str, object]]:
-        """Every job, newest first, as `mailgate jobs --json` tells it."""
-        done = self.run("jobs", "--json", "--last", "100000")
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        """Every job, newest first, as `mailgate jobs --json` tells it.
+
+        This and what follows are asked often: a process for each would be most of a test's time.
+        """
+        with looking.spool_of(load_places(self.config)) as spool:
+            found = jobs.newest(spool.view, limit=100_000, active=False)
+            return [looking.job_facts(job) for job in found]
 
     def unsent(self) -> int:
-        """How many letters `mailgate queue` would list: asked often, so no process for it."""
+        """How many letters `mailgate queue` would list."""
         file = f"file:{self.spool / 'spool.db'}?mode=ro"
         with closing(sqlite3.connect(file, uri=True, timeout=30)) as spool:
             (count,) = spool.execute(
@@ -218,8 +226,15 @@ class Gateway:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def letters(self, address: str = ADA) -> list[EmailMessage]:
-        """Every letter that has come."""
-        return [read(path.read_bytes()) for path in self.saved(address)]
+        """Every letter that has come; each file is read once, however often it is asked for."""
+        return [self._letter(path) for path in self.saved(address)]
+
+    def _letter(self, path: Path) -> EmailMessage:
+        stat = path.stat()
+        key = (path, stat.st_ino, stat.st_mtime_ns)
+        if key not in self._read:
+            self._read[key] = read(path.read_bytes())
+        return self._read[key]
 
     def results(self, address: str = ADA) -> list[EmailMessage]:
         return [x for x in self.letters(address) if x["Mailgate-Exit"] is not None]

@@ -66,7 +66,7 @@ def deliver(gateway: Gateway, numbers: Sequence[int]) -> list[Sent]:
 def prove(gateway: Gateway, sent: Sequence[Sent], within: float = 120) -> None:
     """Wait for every result, then check what must hold."""
     eventually(lambda: len(_answered(gateway)) >= len(sent), within, gateway.logged)
-    eventually(lambda: not gateway.run("queue").stdout, within, gateway.logged)
+    eventually(lambda: not gateway.unsent(), within, gateway.logged)
     _check_results(gateway, sent)
     _check_runs(gateway, sent)
     gateway.kill()
