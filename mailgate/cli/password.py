@@ -44,6 +44,8 @@ def run(words: list[str]) -> int:
     return 0
 
 
+# NIST SP 800-63B section 5.1.1.2: what a person chooses.
+_LEAST = 8
 # More than any password has, and its line end.
 _LINE = 1024
 _NEXT = "A running gateway knows after SIGHUP (systemctl reload mailgate)."
@@ -92,8 +94,12 @@ def _password(name: str) -> str:
         if getpass.getpass("Again: ") != password:
             complain("the two are not the same: nothing is changed")
             return ""
-    if not 1 <= len(password.encode("utf-8", "surrogateescape")) <= users.LONGEST:
-        complain(f"a password has 1 to {users.LONGEST} bytes: nothing is changed")
+    if len(password) < _LEAST:
+        why = "a shorter one is soon guessed"
+        complain(f"a password has {_LEAST} characters or more, for {why}: nothing is changed")
+        return ""
+    if len(password.encode("utf-8", "surrogateescape")) > users.LONGEST:
+        complain(f"a password has at most {users.LONGEST} bytes: nothing is changed")
         return ""
     if any("\ud800" <= letter <= "\udfff" for letter in password) or "\0" in password:
         complain("the password is not UTF-8, or has a NUL: nothing is changed")

@@ -47,7 +47,8 @@ def make(tx: Tx, letter: int, shipment: Shipment, parts: Sequence[Pieces]) -> bo
     )
     for part, pieces in enumerate(parts[1:], 2):
         _plan(tx, row, number, part, pieces)
-    detail = f"letter={letter} parts={len(parts)} size={shipment.limit}"
+    size = sum(parcel.size for parcel in shipment.parcels)
+    detail = f"letter={letter} parts={len(parts)} limit={shipment.limit} size={size}"
     tx.note("packed", job=row["job"], detail=detail)
     tx.ring("reply")
     return True

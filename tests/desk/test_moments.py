@@ -177,6 +177,8 @@ def test_a_part_comes_again_to_its_owner_however_the_address_is_spelled(place: P
     ended(place.spool, job)
     shipped(place, code="0" * 16, parts=2)
     assert "Part 2 of 2 comes again" in place.told(f"results part 2 {job}")[0]
+    packed = [detail for _, verb, detail in jobs.history(place.spool.view, job) if verb == "packed"]
+    assert [detail.partition(" ")[2] for detail in packed] == ["parts=2 limit=9 size=2"]
 
 
 def shipped(place: Place, *, code: str, parts: int) -> str:

@@ -179,7 +179,7 @@ def office(tmp_path: Path) -> Iterator[Gateway]:
         a, _, c = text.partition("networks = [")
         gateway.config.write_text(a + "networks = []\n" + c.partition("\n")[2])
         gateway.service("echo", ECHO)
-        made = gateway.run("password", "ada", ADA, stdin=b"secret\n")
+        made = gateway.run("password", "ada", ADA, stdin=b"secret one\n")
         assert made.returncode == 0, made.stderr
         gateway.start()
         yield gateway
@@ -187,7 +187,7 @@ def office(tmp_path: Path) -> Iterator[Gateway]:
 
 @contextmanager
 def logged_in(
-    gateway: Gateway, password: str = "secret", user: str = "ada"
+    gateway: Gateway, password: str = "secret one", user: str = "ada"
 ) -> Iterator[smtplib.SMTP]:
     trusting = ssl.create_default_context(cafile=gateway.folder / "cert.pem")
     with smtplib.SMTP("localhost", gateway.port, timeout=60) as session:
@@ -226,7 +226,7 @@ def test_users_and_certificate_are_read_again_at_a_hangup_and_no_broken_ones(off
         except smtplib.SMTPAuthenticationError:
             return False
 
-    office.run("password", BOB, stdin=b"secret\n")
+    office.run("password", BOB, stdin=b"secret one\n")
     assert not may_log_in(BOB)
     hang_up("reloaded")
     assert may_log_in(BOB)
