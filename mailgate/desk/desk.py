@@ -46,7 +46,6 @@ CONFIRMATION_SIZE = 1 << 20
 # Commands to a job's own address, with a quoted letter of ours, from whom has used up his quota.
 COMMANDS_SIZE = 64 << 10
 
-
 # A job's reply address, below the gateway's own.
 _REPLY = re.compile(r"job\.[a-z][a-z2-7]{11}\.[a-z2-7]{16}")
 
@@ -313,15 +312,16 @@ class Desk:
     def _vouched(self, envelope: Envelope, header: Header, keys: Sequence[str]) -> Vouched:
         """Return who sent it; a KEY was given to one person, and vouches for mail to its job."""
 
-        def fits(address: str) -> str:
-            theirs = bool(keys) and all(self._fits(name, address) for name in keys)
-            return "the KEY of the reply address, given to them alone" if theirs else ""
+        def fits(address: str) -> tuple[str, str]:
+            if not keys or OWN in keys:
+                return "", ""
+            if all(self._fits(name, address) for name in keys):
+                return "the KEY of the reply address, given to them alone", ""
+            return "", "the letter went to another address: answer from there"
 
         return vouch(header, envelope, self.config.trust, fits=fits)
 
     def _fits(self, name: str, address: str) -> bool:
-        if name == OWN:
-            return False
         if self._secret is None:
             self._secret = self.folder.secret.read_bytes()
         _, job, key = name.split(".")

@@ -41,13 +41,17 @@ def sender(header: Header) -> str:
 
 
 def vouch(
-    header: Header, envelope: Envelope, trust: Trust, *, fits: Callable[[str], str] = lambda _: ""
+    header: Header,
+    envelope: Envelope,
+    trust: Trust,
+    *,
+    fits: Callable[[str], tuple[str, str]] = lambda _: ("", ""),
 ) -> Vouched:
     """Return the sender, known by the strongest way that holds; CLAIMED if none does.
 
     Who has logged in is known by that, and may write as nobody else.
     ``fits`` tells what vouches for an address that all of the mail's recipients do: the KEY of a
-    job's address that was given to it; "" if nothing does.
+    job's address that was given to it; "" if nothing does, and then why, where that is known.
 
     Raises
     ------
@@ -80,10 +84,14 @@ def _submitted(address: str, user: User) -> Vouched:
 
 
 def _ways(
-    address: str, header: Header, envelope: Envelope, trust: Trust, fits: Callable[[str], str]
+    address: str,
+    header: Header,
+    envelope: Envelope,
+    trust: Trust,
+    fits: Callable[[str], tuple[str, str]],
 ) -> Iterator[tuple[How, str, str]]:
     """Yield the ways to know a sender, strongest first: what vouches, or why it does not."""
-    yield How.REPLY, fits(address), ""
+    yield (How.REPLY, *fits(address))
     yield (How.AUTHENTICATION_RESULTS, *_by_results(address, header, envelope, trust))
     yield (How.NETWORK, *_by_network(header, envelope, trust))
 

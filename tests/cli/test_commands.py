@@ -14,11 +14,12 @@ import pytest
 
 from mailgate import __version__
 from mailgate.cli import main
-from mailgate.model import LetterKind
-from mailgate.spool import letters
+from mailgate.model import LetterKind, Progress
+from mailgate.spool import jobs, letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
 from tests.daemon import TRUE, eventually
+from tests.spool.made import a_job, ended
 
 CONFIG = """
 [gateway]
@@ -156,6 +157,20 @@ def test_bytes_that_are_no_characters_name_nothing(
         assert told(name, "-c", config, "\udcff") == 1
     assert told("jobs", "-c", "/\udcff") == 78
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_job_that_has_ended_is_not_shown_as_if_it_went_on(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with direct(Folder(config.parent / "spool"), SITE) as spool:
+        job = a_job(spool)
+        with spool.transaction() as tx:
+            jobs.progressed(tx, jobs.fetch(tx, job), Progress(percent=99, words="last"))
+        told("job", "-c", config, job)
+        assert re.search(r"^progress +99", capsys.readouterr().out, re.MULTILINE)
+        ended(spool, job)
+    told("job", "-c", config, job)
+    assert "progress" not in capsys.readouterr().out
 
 
 def test_a_letter_that_cannot_be_tried_or_dropped_is_told_why(

@@ -261,7 +261,7 @@ def test_the_strongest_way_that_holds_is_told_and_by_what():
     by = vouch(GOOD, session, both)
     assert by.identity.how is How.AUTHENTICATION_RESULTS
     assert by.by == f"Authentication-Results of {ID}: dmarc=pass header.from=example.net"
-    key = vouch(GOOD, session, both, fits=lambda address: f"the KEY for {address}")
+    key = vouch(GOOD, session, both, fits=lambda address: (f"the KEY for {address}", ""))
     assert (key.identity.how, key.by) == (How.REPLY, "the KEY for ann@example.net")
     plain = vouch(header(FROM), session, both)
     assert (plain.identity.how, plain.by) == (
