@@ -85,14 +85,18 @@ class Runner:
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
         await self._engine.sweep(lambda tokens: attempts.over(self._spool.view, tokens))
+        # The jobs that ended while nobody looked: of these the result is told, and nothing else.
+        behind: set[JobId] | None = None
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:
                 if await self._place.settle():
                     self._grant_wishes(group)
                     await self._watch(group)
+                    behind = self._working & (self._working if behind is None else behind)
                     self._start(group)
-                await self._news.tell_due()
+                if not behind:
+                    await self._news.tell_due()
                 busy = self._under_way.open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -344,6 +345,26 @@ def test_a_receipt_comes_when_a_job_takes_long_or_when_asked_for(gateway: Gatewa
     gateway.await_letters(4)
     (gateway.folder / "go").touch()
     gateway.await_letters(5)
+
+
+def test_a_job_that_ended_while_the_daemon_was_down_gets_no_receipt(gateway: Gateway) -> None:
+    gateway.service("waits", shell("while [ ! -e ../../../../../go ]; do sleep 0.1; done"))
+    gateway.start()
+    gateway.send(request("waits"))
+    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    assert gateway.stop() == 0
+    with closing(sqlite3.connect(gateway.spool / "spool.db")) as database, database:
+        assert database.execute("UPDATE job SET receipt_due = 0").rowcount == 1
+    (gateway.folder / "go").touch()
+    (ended,) = gateway.spool.glob("jobs/*/*/run/1/exit")
+    eventually(lambda: b"\nend" in ended.read_bytes())
+    gateway.start()
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "0"
+    # Nor was one planned that would have left, had the end been collected a moment later.
+    with closing(sqlite3.connect(gateway.spool / "spool.db")) as database:
+        assert database.execute("SELECT kind FROM letter").fetchall() == [("result",)]
+        assert not database.execute("SELECT * FROM event WHERE verb = 'overtaken'").fetchall()
 
 
 def test_a_job_outlives_the_daemon_and_is_found_again_with_its_exit_code(
