@@ -136,6 +136,7 @@ class Janitor:
             for raw in raws:
                 if raw.file is not None:
                     _unlink(self._folder.mail / raw.file)
+            crash.point("purge:mail-gone")
             write(lambda tx, some=raws: keep.forget(tx, some))  # type: ignore[misc]
             done.mails += len(raws)
 

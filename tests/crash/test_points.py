@@ -16,7 +16,7 @@ from tests.servers import Dovecot, dovecot
 POINT = re.compile(r'crash\.point\(\s*"([^"]+)"')
 # Not on the road of a daemon's mail: proved by tests of their own.
 ELSEWHERE = {
-    "purge:files-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
+    "purge:files-gone", "purge:mail-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
     "imap:moved", "run:claimed", "run:limited", "clean:unconfirmed", "clean:asked",
     "notice:planned",
     "reply:packed", "reply:split",
