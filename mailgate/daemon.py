@@ -122,7 +122,7 @@ async def _served(
     hands = Hands(_HANDS)
     engine = engine_of(config, services, spool.folder, hands)
     loops = _loops(config, desk, spool, post, place)
-    turns = Turns(quota=config.quota, services=services)
+    turns = Turns(quota=config.quota, services=services, paused=config.run.paused)
     loops["run"] = lambda: Runner(config, spool, engine, place, hands, turns).run()
     if under_way := attempts.open_attempts(spool.view):
         log.event("resumed", attempts=len(under_way))

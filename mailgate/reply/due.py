@@ -9,6 +9,8 @@ from mailgate.reply.draft import Draft, Given
 from mailgate.reply.layout import fact
 
 _LONGER = timedelta(days=7)
+# Columns of a clause that names an address and a service.
+_CLAUSE = 600
 # Whatever is less is not worth a mail.
 _LEAST = timedelta(days=1)
 
@@ -19,12 +21,15 @@ def facts_of(draft: Draft, given: Given) -> dict[str, object]:
 
 
 def _news(draft: Draft, given: Given) -> dict[str, object]:
-    """Say why a job waits still: how many are before it, and how many run."""
+    """Say why a job waits still: how many are before it and run, or what keeps it back."""
     job = draft.job
     assert job  # noqa: S101 - checked() has seen it
     return {
         "ahead": given.optional("ahead", int) or 0,
         "run": given.optional("run", int) or 0,
+        "quota": fact(given.optional("quota", str) or "", _CLAUSE),
+        "paused": given.optional("paused", bool) or False,
+        "held_by": fact(job.held_by or ""),
         "waited": fact(said.duration(draft.now - job.created)),
         "every": fact(said.duration(job.every)) if job.every else "",
     }

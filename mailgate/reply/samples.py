@@ -167,6 +167,12 @@ def _on_the_way() -> Iterator[Sample]:
         for ahead in (0, 1, 12):
             told = _draft(LetterKind.NEWS, replace(weekly, phase=phase), ahead=ahead, run=2)
             yield Sample(draft=told)
+    queued = replace(weekly, phase=Phase.QUEUED)
+    yield Sample(draft=_draft(LetterKind.NEWS, queued, paused=True))
+    yield Sample(draft=_draft(LetterKind.NEWS, queued, quota="2 jobs run already"))
+    for holder in ("operator", "bob@example.org"):
+        held = replace(weekly, phase=Phase.HELD, held_by=holder)
+        yield Sample(draft=_draft(LetterKind.NEWS, held))
 
 
 def _notices() -> Iterator[Sample]:

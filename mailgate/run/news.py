@@ -13,6 +13,7 @@ from mailgate.run.jobdir import Folder
 from mailgate.spool import jobs, notices
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
+from mailgate.spool.turns import Turns
 
 # What jobs say of their progress is read so often (seconds).
 _PROGRESS = 5.0
@@ -26,8 +27,9 @@ _RECEIPTS = 10
 class News:
     """What is told of running jobs. What cannot be written now is read or planned again later."""
 
-    def __init__(self, spool: Spool, *, every: float = _PROGRESS) -> None:
+    def __init__(self, spool: Spool, turns: Turns, *, every: float = _PROGRESS) -> None:
         self._spool = spool
+        self._turns = turns
         self._every = every
         self._progress_at = 0.0
         # Of each job that runs: how many quarters of it the log has, and since when.
@@ -73,16 +75,15 @@ class News:
             return
         if due is not None and due <= datetime.now(UTC).timestamp():
             try:
-                while await self._spool.write(_plan_some) == _RECEIPTS:
+                while await self._spool.write(self._plan_some) == _RECEIPTS:
                     # Between two operations others have their turn.
                     pass
             except MailgateError as error:
                 # Still due at the next look.
                 log.delayed("news", reason=str(error), detail=error.detail)
 
-
-def _plan_some(tx: Tx) -> int:
-    return notices.plan_due(tx, limit=_RECEIPTS)
+    def _plan_some(self, tx: Tx) -> int:
+        return notices.plan_due(tx, limit=_RECEIPTS, turns=self._turns)
 
 
 def tell_start(attempt: Attempt) -> None:

@@ -74,7 +74,7 @@ class Runner:
         self._under_way = UnderWay(config, spool, engine)
         self._working: set[JobId] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._news = News(spool)
+        self._news = News(spool, turns)
         self._weights = Weights(spool)
         self._rest_until = 0.0
         self._rests: dict[JobId, float] = {}

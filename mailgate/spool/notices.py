@@ -8,10 +8,11 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from mailgate.model import Job, JobId, LetterKind, Notify
-from mailgate.phases import ACTIVE
+from mailgate.phases import ACTIVE, Phase
 from mailgate.spool import codec, letters, owned
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.jobs import fetch
+from mailgate.spool.turns import Turns
 
 BEFORE = timedelta(hours=24)
 """So long before its outputs are destroyed a job's owner is told."""
@@ -19,6 +20,8 @@ BEFORE = timedelta(hours=24)
 SHORT = timedelta(days=3)
 """Who has them kept for less knows that they go."""
 
+# No quota keeps anybody back.
+_FREE = Turns()
 _FRESH = "state IN ('PLANNED', 'WAITING', 'HELD')"
 
 
@@ -32,12 +35,12 @@ def next_due(view: View) -> float | None:
     return row["due"] if row else None
 
 
-def plan_due(tx: Tx, *, limit: int) -> int:
+def plan_due(tx: Tx, *, limit: int, turns: Turns = _FREE) -> int:
     """Plan receipts and news that are due, ``limit`` of each at most.
 
-    Returns how many of the kind that had more.
+    ``turns`` tell what keeps a job back that is queued. Returns how many of the kind that had more.
     """
-    return max(_plan_receipts(tx, limit), _plan_news(tx, limit))
+    return max(_plan_receipts(tx, limit), _plan_news(tx, limit, turns))
 
 
 def _plan_receipts(tx: Tx, limit: int) -> int:
@@ -69,7 +72,7 @@ def tell(tx: Tx, job: JobId, *, notify: Collection[Notify], every: timedelta | N
 # --- news -----------------------------------------------------------------------------------------
 
 
-def _plan_news(tx: Tx, limit: int) -> int:
+def _plan_news(tx: Tx, limit: int, turns: Turns) -> int:
     rows = tx.all(
         "SELECT id, news_due, news_every FROM job WHERE news_due <= ? ORDER BY news_due LIMIT ?",
         tx.at,
@@ -83,7 +86,7 @@ def _plan_news(tx: Tx, limit: int) -> int:
         tx.execute("UPDATE job SET news_due = ? WHERE id = ?", due, job.id)
         if goes_on and not _has_unsent_news(tx, job):
             cause = f"news {row['news_due']:.0f}"
-            letters.plan(tx, job, LetterKind.NEWS, cause=cause, facts=_place(tx, job))
+            letters.plan(tx, job, LetterKind.NEWS, cause=cause, facts=_why(tx, job, turns))
     return len(rows)
 
 
@@ -99,9 +102,15 @@ def _has_unsent_news(view: View, job: Job) -> bool:
     )
 
 
-def _place(view: View, job: Job) -> dict[str, object]:
-    """Say how many jobs wait before a job, and how many run: why it is queued still."""
-    return {"ahead": owned.ahead(view, job.id), "run": owned.busy(view)}
+def _why(view: View, job: Job, turns: Turns) -> dict[str, object]:
+    """Say why a job is queued still: how many wait before it and run, or what keeps it back."""
+    queued = job.phase is Phase.QUEUED
+    return {
+        "ahead": owned.ahead(view, job.id),
+        "run": owned.busy(view),
+        "quota": turns.why_not(view, job.id) if queued else "",
+        "paused": queued and turns.paused,
+    }
 
 
 # --- notices --------------------------------------------------------------------------------------

@@ -20,10 +20,14 @@ _OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Whose turn it is: the job that waits longest of those whose quota lets one more run."""
+    """Whose turn it is: the job that waits longest of those whose quota lets one more run.
+
+    ``paused``: the operator lets none start, which is the runner's to keep.
+    """
 
     quota: Quota = field(default_factory=Quota)
     services: Mapping[str, Service] = field(default_factory=dict)
+    paused: bool = False
 
     def next(
         self, view: View, *, limit: int, besides: Collection[JobId], starting: Iterable[JobId] = ()

@@ -50,6 +50,10 @@ _RESIDUES = "-VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSA"
 _ALIGNMENT = "".join(f">{name}\n{_RESIDUES}\n" for name in _NAMES).encode()
 _TRACE = b"".join(b"round %d of 50, score %d\n" % (n, n * n) for n in range(1, 41))
 _LAST = b"reading sequences.fa\nround 1 of 50, score 1\n"
+_QUOTA = (
+    "2 jobs of ada@example.org run already, and at most 2 may at once; this one starts as soon as"
+    " one of them ends"
+)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
@@ -209,6 +213,15 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
         "news": Written(draft=draft(LetterKind.NEWS, weekly)),
         "news-watcher": Written(
             draft=draft(LetterKind.NEWS, weekly, recipient="grace@example.org")
+        ),
+        "news-quota": Written(
+            draft=draft(LetterKind.NEWS, queued, facts={"quota": _QUOTA, "ahead": 12, "run": 2})
+        ),
+        "news-paused": Written(draft=draft(LetterKind.NEWS, queued, facts={"paused": True})),
+        "news-held": Written(
+            draft=draft(
+                LetterKind.NEWS, replace(queued, phase=Phase.HELD, held_by="bob@example.org")
+            )
         ),
         "news-queued": Written(draft=draft(LetterKind.NEWS, queued, facts={"ahead": 12, "run": 2})),
         "notice": Written(

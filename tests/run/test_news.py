@@ -13,6 +13,7 @@ from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.news import News
 from mailgate.spool import jobs, notices
 from mailgate.spool.store import Folder, Spool, direct
+from mailgate.spool.turns import Turns
 from tests.spool.conftest import SITE
 from tests.spool.made import begun_attempt
 
@@ -49,10 +50,10 @@ async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
     place.attempt(1).mkdir(parents=True)
     (place.attempt(1) / "progress").write_text("40 of it\n")
     with locked(spool.folder):
-        await News(spool).read_progress([(place, attempt)])
+        await News(spool, Turns()).read_progress([(place, attempt)])
     assert "delayed what=progress" in capsys.readouterr().err
     assert jobs.fetch(spool.view, attempt.job).progress is None
-    await News(spool).read_progress([(place, attempt)])
+    await News(spool, Turns()).read_progress([(place, attempt)])
     assert jobs.fetch(spool.view, attempt.job).progress == Progress(percent=40.0, words="of it")
 
 
@@ -62,7 +63,7 @@ async def test_the_log_has_a_jobs_progress_at_each_quarter_alone(
     attempt = begun(spool.folder)
     place = JobFolder(tmp_path / "jobs", JobId(attempt.job))
     place.attempt(1).mkdir(parents=True)
-    news = News(spool, every=0)
+    news = News(spool, Turns(), every=0)
     for percent in (1, 2, 24, 26, 27, 49.5, 76, 80):
         (place.attempt(1) / "progress").write_text(f"{percent}\n")
         await news.read_progress([(place, attempt)])
@@ -77,7 +78,7 @@ async def test_a_receipt_that_cannot_be_written_is_delayed_and_still_due(
     spool: Spool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun(spool.folder)
-    news = News(spool)
+    news = News(spool, Turns())
     with locked(spool.folder):
         await news.tell_due()
     assert "delayed what=news" in capsys.readouterr().err
@@ -91,7 +92,7 @@ async def test_all_receipts_that_are_due_are_planned_at_one_look_a_few_in_an_ope
 ) -> None:
     for _ in range(25):
         begun(spool.folder)
-    await News(spool).tell_due()
+    await News(spool, Turns()).tell_due()
     assert notices.next_due(spool.view) is None
     operations = spool.view.one("SELECT COUNT(DISTINCT planned) AS n FROM letter")
     assert operations is not None

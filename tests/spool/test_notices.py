@@ -1,16 +1,20 @@
 """What falls due by the clock is told once, to those who want it, and costs nothing else."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from mailgate.model import JobId, LetterKind, Stream, StreamRole
-from mailgate.spool import appointments, jobs, keep, letters, notices
+from mailgate.settings.quotas import Quota
+from mailgate.spool import appointments, jobs, keep, letters, notices, wishes
 from mailgate.spool.database import Connection, Tx
-from tests.spool.made import a_job, ended
+from mailgate.spool.turns import Turns
+from tests.spool.made import a_job, begun_attempt, ended
 
 DAY = 86400.0
 LONG = timedelta(days=14)
+FREE = Turns()
 
 
 def output(tx: Tx, job: JobId, size: int = 3) -> None:
@@ -126,11 +130,12 @@ def a_watched_job(spool: Connection, every: float = 7 * DAY) -> JobId:
     return job
 
 
-def news(spool: Connection) -> list[str]:
+def news(spool: Connection, turns: Turns = FREE) -> list[dict[str, object]]:
+    """The facts of all news so far, when what is due is planned."""
     with spool.transaction() as tx:
-        notices.plan_due(tx, limit=10)
+        notices.plan_due(tx, limit=10, turns=turns)
     rows = spool.view.all("SELECT facts FROM letter WHERE kind = 'news' ORDER BY id")
-    return [row["facts"] for row in rows]
+    return [json.loads(row["facts"]) for row in rows]
 
 
 def due(spool: Connection, job: JobId) -> float | None:
@@ -144,9 +149,25 @@ def test_news_of_a_job_come_as_often_as_was_asked_and_say_why_it_waits(spool):
     with spool.transaction() as tx:
         tx.execute("UPDATE job SET receipt_due = NULL, queued = queued - 5 WHERE id = ?", first)
     before = due(spool, second)
-    assert news(spool) == ['{"ahead":1,"run":0}']
+    assert news(spool) == [{"ahead": 1, "run": 0, "quota": "", "paused": False}]
     assert due(spool, second) == pytest.approx((before or 0) + 7 * DAY)
     assert len(news(spool)) == 1
+
+
+def test_news_of_a_queued_job_say_that_a_quota_or_the_operator_keeps_it_back(spool):
+    begun_attempt(spool)
+    a_watched_job(spool)
+    (told,) = news(spool, Turns(quota=Quota(running=1), paused=True))
+    assert "1 job of ada@example.org runs already" in str(told["quota"])
+    assert told["paused"]
+    with spool.transaction() as tx:
+        tx.execute("UPDATE job SET news_due = NULL")
+        tx.execute("UPDATE letter SET state = 'SENT'")
+    held = a_watched_job(spool)
+    with spool.transaction() as tx:
+        wishes.hold(tx, jobs.fetch(tx, held), by="ada@example.org")
+    told = news(spool, Turns(quota=Quota(running=1), paused=True))[-1]
+    assert (told["quota"], told["paused"]) == ("", False)
 
 
 def test_news_that_nobody_was_there_for_are_not_made_up_for(spool):
