@@ -44,7 +44,8 @@ async def test_a_limit_that_is_raised_lets_the_work_go_on_and_is_lowered_again(b
     assert await bare.engine.limit(job.folder, job.attempt, HOUR)
     until(lambda: job.stdout == "on\nstill\n", "the old limit has ended it")
     assert await bare.engine.limit(job.folder, job.attempt, HOUR / 2)
-    assert await bare.engine.limit(job.folder, job.attempt, SECOND)
+    # The watch that still turns to the one before may read this one at once, and be gone.
+    await bare.engine.limit(job.folder, job.attempt, SECOND)
     assert await bare.end(job) == OVER
     assert under(job.attempt.token) == []
 
