@@ -147,7 +147,8 @@ def watcher(word: str) -> str | None:
     if box is None or box.flaw or not box.address.isascii() or not 3 < len(box.address) <= _ADDRESS:
         return None
     local, _, domain = box.address.rpartition("@")
-    return f"{local}@{domain.lower()}"
+    # Without the dot of the root: two spellings are no two people.
+    return f"{local}@{domain.lower().removesuffix('.')}"
 
 
 def read_keys(lines: Iterable[str], service: Service) -> Asked:

@@ -154,8 +154,10 @@ _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)*[a-z0-9](?:[a-z0-9-]{
 
 def _domain(value: str) -> str:
     """Return the domain of a value that is one, or an address; lower-case; "" if it is neither."""
-    domain = value.rpartition("@")[2].lower()
-    return domain.removesuffix(".") if _DOMAIN.fullmatch(domain) else ""
+    domain = value.rpartition("@")[2]
+    # Some letters are ASCII once they are lower-case.
+    is_one = domain.isascii() and _DOMAIN.fullmatch(domain.lower())
+    return domain.lower().removesuffix(".") if is_one else ""
 
 
 # --- reading one ----------------------------------------------------------------------------------

@@ -149,7 +149,8 @@ class Lists:
     deny: tuple[str, ...] = key(
         listed(lower(text('an address or pattern such as "*@example.org"', _is_denied))),
         [],
-        doc="addresses that may not use it, whatever `allow` says, and hear nothing of its jobs",
+        doc="addresses that may not use it, whatever `allow` says, and hear nothing of its jobs;"
+        " one without `+` is denied with any `+tag`",
     )
 
     def admits(self, address: str) -> bool:
@@ -165,10 +166,16 @@ class Lists:
         return any(pattern == "*" or _matches(word, pattern) for pattern in self.allow)
 
     def denies(self, address: str) -> bool:
-        """Tell whether ``deny`` names a bare address: it gets nothing, old jobs included."""
+        """Tell whether ``deny`` names a bare address: it gets nothing, old jobs included.
+
+        ``ada@`` is ``ada+anything@`` too: at most sites whoever has the one has all the others.
+        """
         word = address.lower()
+        local, _, domain = word.partition("@")
+        whole = f"{local.partition('+')[0]}@{domain}"
         return bool(self.deny) and (
-            not _is_simple(word) or any(_matches(word, p) for p in self.deny)
+            not _is_simple(word)
+            or any(_matches(one, pattern) for pattern in self.deny for one in (word, whole))
         )
 
     def lists(self, address: str) -> bool:

@@ -148,6 +148,6 @@ def test_what_is_no_address_is_told_by_name(service: Service, line: str, fault: 
 
 
 def test_addresses_are_read_as_mail_programs_write_them(service: Service) -> None:
-    asked = read_keys(["Watch: <Bob@EXAMPLE.org>, eve@elsewhere.test;"], service)
+    asked = read_keys(["Watch: <Bob@EXAMPLE.org.>, eve@elsewhere.test;"], service)
     assert asked.general.watch == ("Bob@example.org", EVE)
     assert not asked.findings[0].told.wrong
