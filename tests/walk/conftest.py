@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import Gateway, running
+from tests.daemon import ECHO, TRUE, Gateway, running, shell
 from tests.servers import require
 from tests.walk import hostile
 
@@ -27,6 +27,29 @@ def _boxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         hostile.offer(gateway)
         gateway.start()
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def _plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway for whoever only sends a mail and waits for what comes."""
+    with running(tmp_path_factory.mktemp("plain"), slots=8) as gateway:
+        gateway.service("echo", ECHO)
+        gateway.service("true", TRUE)
+        gateway.service("secret", TRUE.replace("*@example.org", "boss@example.org"))
+        gateway.service("fails", shell("echo so far; echo no such database >&2; exit 3"))
+        gateway.service("killed", shell("kill -9 $$"))
+        gateway.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
+        gateway.service("absent", TRUE.replace('"true"', '"no-such-program"'))
+        gateway.service("waits", shell("sleep 100"))
+        gateway.start()
+        yield gateway
+
+
+@pytest.fixture
+def house(_plain: Gateway) -> Iterator[Gateway]:
+    """The shared gateway, which nothing unforeseen may have happened to."""
+    yield _plain
+    hostile.calm(_plain)
 
 
 @pytest.fixture

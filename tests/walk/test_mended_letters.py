@@ -8,20 +8,22 @@ from tests.daemon import TRUE, attached, eventually, request, running, shell, te
 BOB = "bob@example.org"
 
 # Standard output never comes to rest: a process that outlives the job goes on writing, for as long
-# as the test's folder is there.
-RESTLESS = 'env -i setsid sh -c "while [ -e FOLDER ]; do echo late; done" & sleep 0.1'
+# as the test's file is there.
+RESTLESS = 'env -i setsid sh -c "while [ -e FILE ]; do echo late; sleep 0.01; done" & sleep 0.1'
 
 
 def test_a_result_whose_output_never_rests_goes_without_it_and_says_so(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     mark.touch()
     with running(tmp_path) as gateway:
-        gateway.service("restless", shell(RESTLESS.replace("FOLDER", str(mark))))
+        gateway.service("restless", shell(RESTLESS.replace("FILE", str(mark))))
         gateway.service("true", TRUE)
         gateway.start()
         try:
             gateway.send(request("restless"))
-            eventually(lambda: b"changed since it was collected" in gateway.run("queue").stdout)
+            changed = "changed since it was collected"
+            eventually(lambda: changed in gateway.logged("delayed"), 30, gateway.logged)
+            eventually(lambda: changed in gateway.run("queue").stdout.decode())
             gateway.send(request("true", sender=BOB), sender=BOB)
             gateway.await_results(1, BOB)
             assert gateway.results() == []

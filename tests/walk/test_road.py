@@ -26,6 +26,7 @@ from tests.daemon import (
     shell,
     text_of,
 )
+from tests.walk.hostile import jobs_of
 
 
 @pytest.fixture
@@ -49,11 +50,12 @@ def refused(gateway: Gateway, mail: EmailMessage | bytes, **how: str) -> str:
     return f"{code} {words.decode() if isinstance(words, bytes) else words}"
 
 
-def test_a_mail_comes_back_with_its_output_attached(gateway: Gateway) -> None:
-    gateway.start()
-    mail = request(attachments={"data.txt": b"hello\n"}, References="<before@example.org>")
-    gateway.send(mail)
-    (letter,) = gateway.await_letters(1)
+def test_a_mail_comes_back_with_its_output_attached(house: Gateway, who: str) -> None:
+    mail = request(
+        attachments={"data.txt": b"hello\n"}, sender=who, References="<before@example.org>"
+    )
+    house.send(mail, sender=who)
+    (letter,) = house.await_letters(1, who)
     assert attached(letter)["stdout.txt"] == b"hello\n"
     assert attached(letter)["stderr.txt"] == b""
     manifest = json.loads(attached(letter)["job.json"])
@@ -69,7 +71,7 @@ def test_a_mail_comes_back_with_its_output_attached(gateway: Gateway) -> None:
     assert letter["References"].split() == ["<before@example.org>", mail["Message-ID"]]
     assert letter["Auto-Submitted"] == "auto-replied"
     assert letter["X-Loop"] == "jobs@gate.example.org"
-    assert letter["To"] == ADA
+    assert letter["To"] == who
     assert letter["Reply-To"].startswith(f"jobs+job.{manifest['id']}.")
 
 
@@ -82,12 +84,11 @@ def test_a_two_second_job_gets_one_mail(gateway: Gateway) -> None:
 
 
 def test_a_failed_job_says_so_in_the_first_line_and_sends_its_standard_error(
-    gateway: Gateway,
+    house: Gateway,
+    who: str,
 ) -> None:
-    gateway.service("fails", shell("echo so far; echo no such database >&2; exit 3"))
-    gateway.start()
-    gateway.send(request("fails"))
-    (letter,) = gateway.await_results(1)
+    house.send(request("fails", sender=who), sender=who)
+    (letter,) = house.await_results(1, who)
     assert letter["Mailgate-Exit"] == "3"
     assert "3" in text_of(letter).splitlines()[0]
     assert "no such database" in text_of(letter)
@@ -95,42 +96,38 @@ def test_a_failed_job_says_so_in_the_first_line_and_sends_its_standard_error(
     assert attached(letter)["stdout.txt"] == b"so far\n"
 
 
-def test_ends_are_told_apart_by_mail(gateway: Gateway) -> None:
-    gateway.service("killed", shell("kill -9 $$"))
-    gateway.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
-    gateway.service("absent", TRUE.replace('"true"', '"no-such-program"'))
-    gateway.start()
+def test_ends_are_told_apart_by_mail(house: Gateway, who: str) -> None:
     for service in ("killed", "slow", "absent"):
-        gateway.send(request(service))
-    gateway.await_results(3)
+        house.send(request(service, sender=who), sender=who)
+    house.await_results(3, who)
     exits = {
-        x["Subject"].split("] ")[1].split(":")[0]: x["Mailgate-Exit"] for x in gateway.results()
+        x["Subject"].split("] ")[1].split(":")[0]: x["Mailgate-Exit"] for x in house.results(who)
     }
     assert exits == {"killed": "signal 9", "slow": "work-limit", "absent": "could-not-start"}
-    phases = {str(job["service"]): job["phase"] for job in gateway.jobs()}
+    phases = {str(job["service"]): job["phase"] for job in jobs_of(house, who)}
     assert phases == {"killed": "ERROR", "slow": "ABORTED", "absent": "ERROR"}
 
 
-def test_an_unclear_request_is_answered_and_not_run(gateway: Gateway) -> None:
-    gateway.start()
-    mail = request(body="dta: 1\n")
-    gateway.send(mail)
-    (letter,) = gateway.await_letters(1)
+def test_an_unclear_request_is_answered_and_not_run(house: Gateway, who: str) -> None:
+    mail = request(body="dta: 1\n", sender=who)
+    house.send(mail, sender=who)
+    (letter,) = house.await_letters(1, who)
     assert letter["Mailgate-Job"] is None
     assert letter["Reply-To"] is None
     assert letter["In-Reply-To"] == mail["Message-ID"]
     assert "> dta: 1" in text_of(letter)
     assert "What echo does: Give back what was sent" in text_of(letter)
-    assert gateway.jobs() == []
+    assert jobs_of(house, who) == []
 
 
-def test_a_dry_run_says_what_would_have_run(gateway: Gateway) -> None:
-    gateway.start()
-    gateway.send(request(body="dry-run: yes\n", attachments={"data.txt": b"hello\n"}))
-    (letter,) = gateway.await_letters(1)
+def test_a_dry_run_says_what_would_have_run(house: Gateway, who: str) -> None:
+    attachments = {"data.txt": b"hello\n"}
+    mail = request(body="dry-run: yes\n", attachments=attachments, sender=who)
+    house.send(mail, sender=who)
+    (letter,) = house.await_letters(1, who)
     assert hashlib.sha256(b"hello\n").hexdigest() in text_of(letter)
     assert "echo (Give back what was sent)" in text_of(letter)
-    assert gateway.jobs() == []
+    assert jobs_of(house, who) == []
 
 
 def test_a_request_to_a_service_that_is_gone_since_is_told_so(gateway: Gateway) -> None:
@@ -149,69 +146,78 @@ def test_a_request_to_a_service_that_is_gone_since_is_told_so(gateway: Gateway) 
     assert "not affected" not in text_of(letter)
 
 
-def test_a_mail_acts_once_however_often_it_comes(gateway: Gateway) -> None:
-    gateway.start()
-    mail = request(attachments={"data.txt": b"hello\n"})
+def test_a_mail_acts_once_however_often_it_comes(house: Gateway, who: str) -> None:
+    mail = request(attachments={"data.txt": b"hello\n"}, sender=who)
     for _ in range(3):
-        gateway.send(mail)
-    words = ("receive", "--sender", ADA, "--recipient", "jobs+echo@gate.example.org")
-    assert gateway.run(*words, stdin=mail.as_bytes()).returncode == 0
-    gateway.await_results(1)
-    eventually(lambda: gateway.logged("read").count("duplicate") == 3)
-    assert len(gateway.jobs()) == 1
-    assert len(gateway.letters()) == 1
+        house.send(mail, sender=who)
+    words = ("receive", "--sender", who, "--recipient", "jobs+echo@gate.example.org")
+    assert house.run(*words, stdin=mail.as_bytes()).returncode == 0
+    house.await_results(1, who)
+    key = f"key={mail['Message-ID']} "
+    eventually(
+        lambda: sum(key in x and "duplicate" in x for x in house.logged("read").split("\n")) == 3
+    )
+    assert len(jobs_of(house, who)) == 1
+    assert len(house.letters(who)) == 1
 
 
 def test_another_content_under_the_same_message_id_is_told_so_and_does_nothing(
-    gateway: Gateway,
+    house: Gateway,
+    who: str,
 ) -> None:
-    gateway.start()
     for content in (b"one\n", b"two\n"):
-        gateway.send(request(attachments={"data.txt": content}, message_id="<same@example.org>"))
-    letters = gateway.await_letters(2)
-    assert len(gateway.jobs()) == 1
+        mail = request(
+            attachments={"data.txt": content}, message_id="<same@example.org>", sender=who
+        )
+        house.send(mail, sender=who)
+    letters = house.await_letters(2, who)
+    assert len(jobs_of(house, who)) == 1
     assert len([x for x in letters if x["Mailgate-Job"] is None]) == 1
 
 
-def test_the_same_message_id_of_another_sender_stands_in_nobodys_way(gateway: Gateway) -> None:
-    gateway.start()
-    bob = "bob@example.org"
-    for sender in (bob, ADA):
+def test_the_same_message_id_of_another_sender_stands_in_nobodys_way(
+    house: Gateway, who: str
+) -> None:
+    bob = f"bob.{who}"
+    for sender in (bob, who):
         mail = request(
             attachments={"data.txt": b"mine\n"}, message_id="<same@example.org>", sender=sender
         )
-        gateway.send(mail, sender=sender)
-    gateway.await_results(1, ADA)
-    gateway.await_results(1, bob)
+        house.send(mail, sender=sender)
+    house.await_results(1, who)
+    house.await_results(1, bob)
 
 
-def test_a_strangers_mail_is_refused_and_preempts_nothing(gateway: Gateway) -> None:
-    gateway.start()
+def test_a_strangers_mail_is_refused_and_preempts_nothing(house: Gateway, who: str) -> None:
     stranger = "eve@elsewhere.test"
     mail = request(message_id="<same@example.org>", sender=stranger)
-    assert "5.7.1" in refused(gateway, mail, sender=stranger)
-    gateway.send(request(attachments={"data.txt": b"x"}, message_id="<same@example.org>"))
-    gateway.await_results(1)
-    assert not gateway.maildir(stranger).exists()
+    assert "5.7.1" in refused(house, mail, sender=stranger)
+    mail = request(attachments={"data.txt": b"x"}, message_id="<same@example.org>", sender=who)
+    house.send(mail, sender=who)
+    house.await_results(1, who)
+    assert not house.maildir(stranger).exists()
 
 
-def test_several_services_are_several_jobs(gateway: Gateway) -> None:
-    gateway.start()
-    mail = request(attachments={"data.txt": b"x"})
-    gateway.send(mail, to=["echo@gate.example.org", "jobs+true@gate.example.org"])
-    gateway.await_results(2)
-    assert sorted(str(job["service"]) for job in gateway.jobs()) == ["echo", "true"]
+def test_several_services_are_several_jobs(house: Gateway, who: str) -> None:
+    mail = request(attachments={"data.txt": b"x"}, sender=who)
+    house.send(mail, to=["echo@gate.example.org", "jobs+true@gate.example.org"], sender=who)
+    house.await_results(2, who)
+    assert sorted(str(job["service"]) for job in jobs_of(house, who)) == ["echo", "true"]
 
 
-def test_of_several_services_those_not_allowed_are_answered_by_mail(gateway: Gateway) -> None:
-    gateway.service("secret", TRUE.replace("*@example.org", "boss@example.org"))
-    gateway.start()
-    gateway.send(request("true"), to=["true@gate.example.org", "secret@gate.example.org"])
-    letters = gateway.await_letters(2)
+def test_of_several_services_those_not_allowed_are_answered_by_mail(
+    house: Gateway, who: str
+) -> None:
+    house.send(
+        request("true", sender=who),
+        sender=who,
+        to=["true@gate.example.org", "secret@gate.example.org"],
+    )
+    letters = house.await_letters(2, who)
     (answer,) = [x for x in letters if x["Mailgate-Job"] is None]
-    assert 'may not use the service "secret"' in text_of(answer)
+    assert 'may not use the service "secret"' in " ".join(text_of(answer).split())
     assert "What else you asked for in the same mail is not affected." in text_of(answer)
-    assert [job["service"] for job in gateway.jobs()] == ["true"]
+    assert [job["service"] for job in jobs_of(house, who)] == ["true"]
 
 
 @pytest.mark.parametrize(
@@ -224,22 +230,19 @@ def test_of_several_services_those_not_allowed_are_answered_by_mail(gateway: Gat
     ],
 )
 def test_addresses_that_take_no_request_are_refused_at_rcpt(
-    gateway: Gateway, to: str, code: str
+    house: Gateway, to: str, code: str
 ) -> None:
-    gateway.start()
-    assert code in refused(gateway, request(), to=to)
+    assert code in refused(house, request(), to=to)
 
 
-def test_an_answer_goes_to_the_address_as_its_sender_spells_it(gateway: Gateway) -> None:
-    gateway.service("true", TRUE)
-    gateway.start()
+def test_an_answer_goes_to_the_address_as_its_sender_spells_it(house: Gateway) -> None:
     mail = request("true", message_id="<once@example.org>", sender="Ann.Lee@EXAMPLE.org.")
-    gateway.send(mail, sender="ann.lee@example.org")
-    gateway.send(mail.as_bytes().replace(b"Ann.Lee", b"ann.lee"), to="true@gate.example.org")
-    (result,) = gateway.await_results(1, "ann.lee@example.org")
+    house.send(mail, sender="ann.lee@example.org")
+    house.send(mail.as_bytes().replace(b"Ann.Lee", b"ann.lee"), to="true@gate.example.org")
+    (result,) = house.await_results(1, "ann.lee@example.org")
     assert result["To"] == "Ann.Lee@example.org"
-    eventually(lambda: gateway.logged("read").count("message=") == 2, tell=gateway.logged)
-    assert len(gateway.jobs()) == 1
+    eventually(lambda: house.logged("read").count("key=<once@example.org>") == 2, tell=house.logged)
+    assert len(jobs_of(house, "Ann.Lee@example.org")) == 1
 
 
 @pytest.mark.parametrize(
@@ -250,53 +253,50 @@ def test_an_answer_goes_to_the_address_as_its_sender_spells_it(gateway: Gateway)
         {"Content-Type": "multipart/report; boundary=x"},
     ],
 )
-def test_what_is_surely_automatic_is_refused(gateway: Gateway, headers: dict[str, str]) -> None:
-    gateway.start()
+def test_what_is_surely_automatic_is_refused(house: Gateway, headers: dict[str, str]) -> None:
     lines = {"From": ADA, "To": "echo@gate.example.org", **headers}
     mail = "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\nhello\r\n"
-    assert "automatic" in refused(gateway, mail.encode(), to="echo@gate.example.org")
-    assert "automatic" in refused(gateway, request(), sender="")
+    assert "automatic" in refused(house, mail.encode(), to="echo@gate.example.org")
+    assert "automatic" in refused(house, request(), sender="")
 
 
-def test_softer_signs_are_held_unanswered_and_may_be_released(gateway: Gateway) -> None:
-    gateway.start()
-    gateway.send(request(attachments={"data.txt": b"x"}, Precedence="bulk"))
-    held = gateway.run("hold", "list").stdout.decode()
-    assert ADA in held
+def test_softer_signs_are_held_unanswered_and_may_be_released(house: Gateway, who: str) -> None:
+    mail = request(attachments={"data.txt": b"x"}, Precedence="bulk", sender=who)
+    house.send(mail, sender=who)
+    lines = house.run("hold", "list").stdout.decode().splitlines()
+    (held,) = [line for line in lines if who in line]
     assert "bulk" in held
-    assert gateway.jobs() == []
-    assert gateway.run("hold", "release", held.split()[0]).returncode == 0
-    gateway.await_results(1)
+    assert jobs_of(house, who) == []
+    assert house.run("hold", "release", held.split()[0]).returncode == 0
+    house.await_results(1, who)
 
 
-def test_two_from_addresses_are_refused(gateway: Gateway) -> None:
-    gateway.start()
+def test_two_from_addresses_are_refused(house: Gateway) -> None:
     two = b"From: ada@example.org, bob@example.org\r\nTo: true@gate.example.org\r\n\r\n\r\n"
     none = b"To: true@gate.example.org\r\n\r\n\r\n"
     for mail in (two, none):
-        assert refused(gateway, mail, to="true@gate.example.org").startswith("5")
+        assert refused(house, mail, to="true@gate.example.org").startswith("5")
 
 
-def test_a_header_of_which_a_part_was_not_seen_is_refused(gateway: Gateway) -> None:
-    gateway.start()
+def test_a_header_of_which_a_part_was_not_seen_is_refused(house: Gateway) -> None:
     many = b"".join(b"X-%d: x\r\n" % n for n in range(1001))
     mail = b"From: ada@example.org\r\n" + many + b"From: eve@example.org\r\n\r\n\r\n"
-    assert "too many fields" in refused(gateway, mail, to="true@gate.example.org")
+    assert "too many fields" in refused(house, mail, to="true@gate.example.org")
 
 
-def test_the_answer_goes_to_from_and_never_to_reply_to(gateway: Gateway) -> None:
-    gateway.start()
-    gateway.send(request("true", Reply_To="victim@example.org"))
-    gateway.await_results(1)
-    assert not gateway.maildir("victim@example.org").exists()
+def test_the_answer_goes_to_from_and_never_to_reply_to(house: Gateway, who: str) -> None:
+    house.send(request("true", sender=who, Reply_To="victim@example.org"), sender=who)
+    house.await_results(1, who)
+    assert not house.maildir("victim@example.org").exists()
 
 
-def test_a_mail_to_the_postmaster_waits_for_the_operator(gateway: Gateway) -> None:
-    gateway.start()
-    gateway.send(request(), sender="", to="postmaster@gate.example.org")
-    line = gateway.run("hold", "list").stdout.decode()
+def test_a_mail_to_the_postmaster_waits_for_the_operator(house: Gateway, who: str) -> None:
+    mail = request(sender=who)
+    house.send(mail, sender="", to="postmaster@gate.example.org")
+    lines = house.run("hold", "list").stdout.decode().splitlines()
+    (line,) = [line for line in lines if mail["Message-ID"] in line]
     assert "for the postmaster" in line
-    shown = gateway.run("hold", "show", line.split()[0])
+    shown = house.run("hold", "show", line.split()[0])
     assert b"Subject: please" in shown.stdout
 
 
@@ -394,17 +394,15 @@ def test_sigterm_ends_within_ten_seconds_while_jobs_live_on(gateway: Gateway) ->
     gateway.await_results(1)
 
 
-def test_a_cancelled_job_ends_and_its_sender_hears_of_it(gateway: Gateway) -> None:
-    gateway.service("waits", shell("sleep 100"))
-    gateway.start()
-    gateway.send(request("waits"))
-    eventually(lambda: "to=EXECUTING" in gateway.logged())
-    name = str(gateway.jobs()[0]["id"])
-    assert gateway.run("cancel", name[:6]).returncode == 0
-    (letter,) = gateway.await_results(1)
+def test_a_cancelled_job_ends_and_its_sender_hears_of_it(house: Gateway, who: str) -> None:
+    house.send(request("waits", sender=who), sender=who)
+    eventually(lambda: [job["phase"] for job in jobs_of(house, who)] == ["EXECUTING"])
+    name = str(jobs_of(house, who)[0]["id"])
+    assert house.run("cancel", name[:6]).returncode == 0
+    (letter,) = house.await_results(1, who)
     assert letter["Mailgate-Exit"] == "cancelled"
     assert letter["Mailgate-Phase"] == "ABORTED"
-    late = gateway.run("cancel", name)
+    late = house.run("cancel", name)
     assert late.returncode == 1
     assert late.stderr.startswith(b"mailgate: not done: the job has ended already, ")
 
