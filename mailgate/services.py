@@ -76,7 +76,7 @@ class Access(Lists):
             return "may not use"
         if identity.how.strength >= self.require.strength and identity.how is not How.CLAIMED:
             return ""
-        return f"is known by {identity.how} only, and {self.require} is required by"
+        return f"is known by {identity.how.words} only, and {self.require.words} is required by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

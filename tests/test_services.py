@@ -343,7 +343,7 @@ def test_who_is_known_too_weakly_hears_how_he_is_and_what_is_needed(tmp_path: Pa
             refusal = service.refusal(Identity(address="a@example.org", how=how))
             assert (not refusal) is (how.strength >= required.strength), (how, required)
             if refusal:
-                assert f"is known by {how} only, and {required} is required" in refusal
+                assert f"is known by {how.words} only, and {required.words} is required" in refusal
         # Whom the list does not admit learns nothing of that.
         stranger = service.refusal(Identity(address="a@elsewhere.test", how=How.NETWORK))
         assert "may not use" in stranger

@@ -37,11 +37,16 @@ def may_use(service: Service, who: Identity | None) -> bool:
 
 
 def _commands() -> list[dict[str, object]]:
-    return [{"usage": c.usage, "summary": c.summary} for c in registry.every()]
+    return [{"usage": c.usage, "summary": _plain(c.summary)} for c in registry.every()]
 
 
 def _paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in text.split("\n\n")]
+    return [" ".join(_plain(part).split()) for part in text.split("\n\n")]
+
+
+def _plain(text: str) -> str:
+    # The help is Markdown, too: its backquotes say nothing in a mail.
+    return text.replace("`", '"')
 
 
 def _service(service: Service, call: Call) -> dict[str, object]:

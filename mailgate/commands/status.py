@@ -58,6 +58,8 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "outputs": len(job.streams),
         "size": sum(stream.size for stream in job.streams),
         "kept_until": job.destruction,
+        "keep": job.keep,
+        "active": job.phase in ACTIVE,
         "over": lifetime.is_over(job, tx.now),
     }
 
@@ -89,6 +91,8 @@ _SAMPLE: dict[str, object] = {
     "outputs": 0,
     "size": 0,
     "kept_until": None,
+    "keep": timedelta(days=14),
+    "active": True,
     "over": False,
 }
 _BARE: dict[str, object] = {
@@ -99,6 +103,7 @@ _BARE: dict[str, object] = {
     "usual": None,
 }
 _OVER: dict[str, object] = {
+    "active": False,
     "ran": timedelta(minutes=4),
     "ended": datetime.fromisoformat("2026-11-21T17:00:00+00:00"),
     "outputs": 2,

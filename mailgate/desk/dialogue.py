@@ -175,7 +175,8 @@ class Dialogue:
             return Answer(kind="several", facts=several, wrong=True)
         job = named.jobs[0] if named.jobs else None if named.word else self.found.job
         if job is None and not named.word:
-            return Answer(kind="which-job", facts={"command": line.name}, wrong=True)
+            facts = {"command": line.name, "word": _like_an_id(command, named.words)}
+            return Answer(kind="which-job", facts=facts, wrong=True)
         if job is None or not self._may_act(tx, job):
             # The same words, whether there is one or not.
             return Answer(kind="no-job", facts={"word": named.word or str(job)}, wrong=True)
@@ -190,8 +191,8 @@ class Dialogue:
             return None
         facts = {
             "service": jobs.service_of(tx, job),
-            "how": str(self.who.how),
-            "require": str(least),
+            "how": self.who.how.words,
+            "require": least.words,
         }
         return Answer(kind="too-weak", facts=facts, wrong=True)
 
@@ -232,6 +233,13 @@ class Dialogue:
         return {"quoted": [line.quoted, *line.lines], "state": state, **said(answer)}
 
 
+def _like_an_id(command: registry.Command, words: Sequence[str]) -> str:
+    """Return the first word that may have been meant for a job's id, "" if none is like one."""
+    bare = not any(" " in usage for usage in command.usage)
+    alike = (word for word in words if _ID.fullmatch(word))
+    return next((word for word in alike if bare or not word.isalpha()), "")
+
+
 def least_how(view: View, desk: Desk, job: JobId) -> How:
     """Return the weakest way to be known that is enough to act on a job.
 
@@ -265,9 +273,14 @@ _SAMPLES = (
     Answer(kind="owner-alone", facts={"command": "destroy"}),
     Answer(
         kind="too-weak",
-        facts={"service": "align", "how": "network", "require": "smtp-auth"},
+        facts={
+            "service": "align",
+            "how": How.NETWORK.words,
+            "require": How.SMTP_AUTH.words,
+        },
     ),
-    Answer(kind="which-job", facts={"command": "status"}),
+    Answer(kind="which-job", facts={"command": "status", "word": ""}),
+    Answer(kind="which-job", facts={"command": "status", "word": "k7q2"}),
     Answer(kind="no-job", facts={"word": _JOB}),
     *(
         Answer(

@@ -19,6 +19,21 @@ class How(StrEnum):
         """A greater number vouches better."""
         return list(How).index(self)
 
+    @property
+    def words(self) -> str:
+        """What vouches for such a one, as a person says it: ``a login with a password``."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    How.CLAIMED: "the address in the mail",
+    How.NETWORK: "the network that the mail came from",
+    How.AUTHENTICATION_RESULTS: "the word of the site's mail server",
+    How.REPLY: "the reply address of a letter that went to them",
+    How.CONFIRMED: "a confirmation by mail",
+    How.SMTP_AUTH: "a login with a password",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:

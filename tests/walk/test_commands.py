@@ -149,7 +149,7 @@ def test_what_a_mail_of_commands_comes_to(gateway: Gateway) -> None:
     # To the gateway's own address; the job's takes what is about the job.
     told = answer(gateway, write("list\nservices\nquota\nhelp sleep\nwait\n"))
     assert told["Subject"] == "4 done, 1 error"
-    assert all(word in text_of(told) for word in (job, "sleep", "There is no quota", "which job?"))
+    assert all(word in text_of(told) for word in (job, "sleep", "You have no quota", "which job?"))
     assert "secret" not in text_of(told)
     assert "this address is for one job" in text_of(
         answer(gateway, write("notify every 7d\nhelp notify\nlist\n", to=reply_to))

@@ -167,7 +167,10 @@ def test_a_display_name_and_a_reply_to_are_nobody(border: Gateway) -> None:
 def test_who_is_known_too_weakly_hears_it_at_the_door(border: Gateway, who: str) -> None:
     said = handed_on(border, RECEIVED + YES + mail("login", who, "x\n"), to="login")
     assert said.startswith("550 5.7.1"), said
-    assert f"{who} is known by authentication-results only, and smtp-auth is required" in said
+    assert (
+        f"{who} is known by the word of the site's mail server only, and a login with a password is required"
+        in said
+    )
     denied = f"mallory@{who.partition('@')[2]}"
     said = handed_on(border, RECEIVED + YES + mail("login", denied, "x\n"), to="login")
     assert said.startswith("550 5.7.1"), said

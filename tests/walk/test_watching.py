@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.asking import answer as reply
-from tests.daemon import ADA, Gateway, eventually, request, running, shell, text_of
+from tests.daemon import ADA, Gateway, attached, eventually, request, running, shell, text_of
 from tests.walk.test_commands import answer, write
 
 BOB, EVE = "bob@example.org", "eve@elsewhere.test"
@@ -60,6 +60,37 @@ def test_watchers_are_named_by_reply_and_leave_by_themselves(gateway: Gateway) -
     eventually(lambda: not gateway.unsent())
     assert gateway.results(EVE) == []
     assert gateway.jobs()[0]["phase"] == "COMPLETED"
+
+
+def test_results_come_again_to_whom_asks_alone(gateway: Gateway) -> None:
+    gateway.service("seq", shell("seq 3"))
+    gateway.stop()
+    gateway.start()
+    gateway.send(request("seq", f"watch: {BOB}\n"))
+    (own,), (bobs,) = gateway.await_results(1), gateway.await_results(1, BOB)
+    job = str(own["Mailgate-Job"])
+    told = flat(answer(gateway, reply(bobs, BOB, "results\nresults head 1\n"), BOB))
+    assert told.count(f"It comes in a mail of its own, or several, to {BOB}.") == 2
+    again = gateway.await_results(3, BOB)
+    assert sorted(len(attached(letter)) for letter in again) == [1, 3, 3]
+    assert all("who named you to be told of it" in text_of(letter) for letter in again)
+    assert "told of the job no more" in flat(answer(gateway, reply(bobs, BOB, "unwatch"), BOB))
+    assert "there is no job" in flat(answer(gateway, reply(bobs, BOB, "results"), BOB))
+    # The operator has them mailed to the job's owner.
+    done = gateway.run("results", job)
+    assert (done.returncode, b"to ada@example.org" in done.stdout) == (0, True)
+    assert gateway.run("results", job, "stdout.txt").returncode == 0
+    letters = gateway.await_results(3)
+    assert sorted(len(attached(letter)) for letter in letters) == [2, 3, 3]
+    for words, why in (
+        (["tree.nwk"], "there is no output tree.nwk. There are: stdout.txt stderr.txt"),
+        (["part", "2"], 'it did not come in parts. "results" mails all of it again.'),
+        (["head"], '"results" does not take "head". It is written results'),
+    ):
+        done = gateway.run("results", job, *words)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert why in " ".join(done.stderr.decode().split())
+    assert (len(gateway.results()), len(gateway.results(BOB))) == (3, 3)
 
 
 def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gateway) -> None:
