@@ -185,5 +185,5 @@ def test_beside_a_service_that_is_allowed_the_same_is_answered_by_mail(
     with smtplib.SMTP("127.0.0.1", border.port, source_address=(HOP, 0)) as session:
         session.sendmail(who, to, RECEIVED + YES + mail("take", who, "x\n"))
     texts = [text_of(letter).replace("\n", " ") for letter in border.await_letters(2, who)]
-    assert any("smtp-auth is required" in text for text in texts), texts
+    assert any("with a password is required" in text for text in texts), texts
     assert len(jobs_of(border, who)) == 1
