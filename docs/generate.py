@@ -129,10 +129,10 @@ command in its text may have one in its Subject.
 
 The answer quotes each line and says what came of it. What your mail program quotes is never read,
 nor what stands below a signature or a closing; reading also stops at `quit`, at a line that is not
-known and may introduce a quote (it holds an address, or a day with a time), and at the fifth line
-that is not known. Of a mail that begins with the quote what stands below it is read. A mail that
-names two jobs (by its address, the letter that it answers, its Subject or a line) does nothing,
-and the answer says so.
+known and may introduce a quote (it holds an address, a date or a time, or ends in a colon and
+asks for nothing), and at the fifth line that is not known. Of a mail that
+begins with the quote what stands below it is read. A mail that names two jobs (by its address, the
+letter that it answers, its Subject or a line) does nothing, and the answer says so.
 
 To the gateway's own address a request can be sent too: its first line is `service: NAME`, the
 others are as in [requests.md](requests.md).

@@ -5,7 +5,7 @@
 - Reading stops at the first quote below something of the person's own. A mail that begins with a
   quote is read below the last one: what stands between two may be torn off a quoted line.
 - It stops at a line that says nothing known and may introduce a quote, whatever its language: an
-  address, a day with a time, a rule, a Subject of ours.
+  address, a date, a time, a rule, what ends in a colon and asks for nothing, a Subject of ours.
 - It stops at a closing, a signature, ``quit``, at the words with which the gateway's own letters
   begin their lists of commands, and at the fifth line that nobody knows.
 - Greetings are passed over.

@@ -92,6 +92,7 @@ def _may_matter(text: str) -> bool:
         or "：" in text[:40]
         or "above this line" in text
         or text[:3] == ">>>"
+        or text[-3:] == ">>>"
     )
 
 
@@ -165,7 +166,9 @@ class _Cutter:
             return True
         if text[0] in _RULES:
             return self._is_signature(line, text, number) or is_separator(text)
-        may_be = text[-1] in _CLOSINGS or text[:3] == ">>>" or "above this line" in text
+        may_be = (
+            text[-1] in _CLOSINGS or ">>>" in {text[:3], text[-3:]} or "above this line" in text
+        )
         return (may_be and is_separator(text)) or is_running_on(text)
 
     # --- attributions ---
@@ -192,7 +195,9 @@ class _Cutter:
         blank = 0
         while blank < min(len(own), _ATTRIBUTION_LINES) and not own[-1 - blank].strip():
             blank += 1
-        near = own[-_ATTRIBUTION_LINES - blank : len(own) - blank]
+        # A quote above it is no part of it.
+        last = next(reversed(self._gaps), 0)
+        near = own[max(last, len(own) - _ATTRIBUTION_LINES - blank) : len(own) - blank]
         if not near or not near[-1].strip():
             return 0
         if may_hold_attribution(" ".join(near)[-600:]) and self.looks:

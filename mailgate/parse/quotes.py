@@ -6,6 +6,7 @@ looked for in short texts only, so they take no time on any input.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 # --- "On Monday, ... wrote:" ----------------------------------------------------------------------
 
@@ -25,7 +26,7 @@ _VERBS_IN_A_ROW = re.compile(
 _WORD = re.compile(r"\w+")
 _OPENINGS = """
 On At Le El Il Em Op Am Um Den Dne Dňa W Dnia På Vào Pe La Ha Na Dana V В На Στις Pada Lúc Upp
-Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
+在 Datum Date Ngày Quoting Citando Zitat Citat Citeren Tarih Em A
 """.split()
 _DAYS = """
 mon tue wed thu fri sat sun lun mar mer jeu ven sam dim lun mié jue vie sáb dom seg ter qua qui sex
@@ -35,7 +36,8 @@ pn sob nie po út st čt pá ne
 """.split()
 _OPENING = re.compile(
     r"\W{0,8}(?:(?:" + "|".join(_OPENINGS) + r")\s.{0,60}?\d"
-    r"|(?:" + "|".join(_DAYS) + r")\w{0,12}\.?,?\s.{0,12}?\d"
+    r"|(?:" + "|".join(f"{day}\\w{{0,12}}" if len(day) > 2 else day for day in _DAYS) + r")"
+    r"\.?,?\s.{0,12}?\d"
     r"|\d{1,4}\s?[-/.年]?\s?\w{1,12}\.?[-/.月 ])",
     re.IGNORECASE | re.DOTALL,
 )
@@ -55,6 +57,7 @@ _DATED = re.compile(
     r"(?:[^\d\s<].{0,200}?)?(?P<who><[^<>@]{1,100}@[^<>]{1,100}>)?:?"
 )
 _MAX_ATTRIBUTION = 500
+_MOST_NAMES = 4
 
 
 def is_attribution(text: str, *, before_quote: bool) -> bool:
@@ -112,10 +115,20 @@ def begins_attribution(above: str, below: str) -> bool:
     """Whether the line ``above`` an attribution belongs to it: "On Mon,", "Bob <b@c> wrote"."""
     if not above or len(above) > 80 or above[-1] in ".!?:;":  # wrapped lines are no longer
         return False
-    if len(above) <= 30 and (below[:1] == "<" or opens_attribution(f"{above} 1")):
+    if len(above) <= 30 and opens_attribution(f"{above} 1"):
+        return True
+    if below[:1] == "<" and _is_name(above):
         return True
     return (opens_attribution(above) and _WHEN.search(above) is not None) or (
         "<" in above and _WHO.search(above) is not None
+    )
+
+
+def _is_name(text: str) -> bool:
+    """Whether it may be a person's name, alone on its line; one word may be a command."""
+    words = text.split()
+    return 1 < len(words) <= _MOST_NAMES and all(
+        w[0].isalpha() and not w[0].islower() for w in words
     )
 
 
@@ -197,7 +210,7 @@ def is_separator(text: str) -> bool:
     """Whether all that follows a (stripped) line is the original mail."""
     if len(text) > 200:  # none is so long
         return False
-    if is_groupwise(text) or text == "-----BEGIN PGP SIGNATURE-----":
+    if is_groupwise(text) or text[-3:] == ">>>" or text == "-----BEGIN PGP SIGNATURE-----":
         return True
     if text[-1] in ":：" and _folded(text.strip("* \t")).startswith(_BEGIN_FORWARD):
         return True
@@ -236,9 +249,17 @@ def _folded(text: str) -> str:
 
 _MAY_MARK = re.compile(
     r"[|}%»＞│┃❯]|&gt;|[A-Za-z]{1,12}>|[:#]\s"  # marks of quoted lines
-    r"|[-=_*—–~#.]{4}|[-=_*—–]{3}\s*$"  # rules
+    r"|[-=_*—–~#.]{4}|[-=_*—–]{3}\s*$|##|\[(?!job ).*\]$"  # rules
     r"|(?:quoting|zitat von|citando|citat|thus spake)\b.*:$",
     re.IGNORECASE,
+)
+
+_HEADING = re.compile(r"[^\W\d_][\w ’'.-]{0,30}:(?:\s|(?<=[^\x00-\x7f]:))")
+_FEW = 8  # words of a title
+_SENTENCE = 4  # words
+_PLEASE = frozenset(
+    "please kindly bitte favor veuillez favore prosím proszę пожалуйста kérem lütfen alsjeblieft"
+    " vänligen venligst".split()
 )
 
 
@@ -246,16 +267,31 @@ def may_begin_quote(line: str) -> bool:
     """Whether a line that says nothing known may be the first of a quote, or introduce one.
 
     Broader than all else here, for where a wrong "no" does harm and a wrong "yes" only asks: any
-    rule or mark, an address, a day with a time, a saying that ends in a colon.
+    rule or mark, an address, a date or a time, what ends in a colon or a verb of saying, a word
+    with a capital and a colon, as headers have them.
     """
     text = unicodedata.normalize("NFKC", line[:_MAX_ATTRIBUTION]).translate(_DIRECTIONS).strip()
     if not text:
         return False
-    if _MAY_MARK.match(text) or _WHO.search(text) or _DAY_AND_TIME.search(text):
+    words = _WORD.findall(text.casefold())
+    # No attribution is a sentence, and none asks for anything.
+    is_sentence = text[-1] in ".!?" and len(words) >= _SENTENCE
+    when = _DAY_AND_TIME if is_sentence else _WHEN
+    if _MAY_MARK.match(text) or _WHO.search(text) or when.search(text):
         return True
-    return is_separator(text) or (
-        _is_closed(text) and (_has_verb(text) or bool(_WHEN.search(text)))
-    )
+    if _is_closed(text) and _PLEASE.isdisjoint(words):
+        return True
+    named = _HEADING.match(text)
+    if (named and not named[0][0].islower()) or "above this line" in text or is_separator(text):
+        return True
+    told = not _VERBS.isdisjoint(words) and text.split(None, 1)[0] not in _SELF
+    return len(words) <= _FEW and (told or _mentions_original(words))
+
+
+def _mentions_original(words: Sequence[str]) -> bool:
+    """Whether a few words name an original or forwarded mail: ``Start of forwarded message``."""
+    folded = _folded(" ".join(words))
+    return any(title in folded for title in _ORIGINAL + _BEGIN_FORWARD)
 
 
 # --- "From: ... Sent: ... To: ... Subject: ..." ---------------------------------------------------

@@ -7,9 +7,10 @@ an attribution that no ``>`` follows, all the rest counts as the original. Every
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 from mailgate.parse.cut import Line, Own, own_lines
-from mailgate.parse.quotes import is_attribution_tail, is_groupwise
+from mailgate.parse.quotes import is_attribution_tail, is_groupwise, may_begin_quote
 
 MAX_LINES = 200_000
 """Lines that are read; a quarter of a second's work."""
@@ -137,6 +138,7 @@ def _paragraph(pieces: list[str], depth: int) -> Line:
 
 # --- quotes ---------------------------------------------------------------------------------------
 
+_ADDRESS = re.compile(r"<[^<>]*>")
 _LINK = re.compile(r"[<(\[]?https?://\S+[\s>)\]]*")
 _WRAPPED_QUOTE = 66  # a quoted line at least so long may have lost its last words to the next
 
@@ -148,7 +150,32 @@ def _without_quotes(lines: Sequence[str]) -> list[Line]:
         between = own[number] is not None and own[number - 1] is own[number + 1] is None
         if between and _goes_on(lines[number - 1].rstrip(), lines[number].strip()):
             own[number] = None
-    return own
+    start = _unmarked_from(lines)
+    return own if start is None else own[:start] + [None] * (len(own) - start)
+
+
+_HEAD_LINES = 3
+_HEADS = 20  # that are looked at
+
+
+def _unmarked_from(lines: Sequence[str]) -> int | None:
+    """Where GroupWise's head of an original stands, below which nothing is marked; or None.
+
+    ``>>> On 3/1/24 at 10:20 AM, in message <x>, Bob wrote:``, wrapped or not, with no quoted line
+    above or below it.
+    """
+    starts = (number for number, line in enumerate(lines) if line[:3] == ">>>")
+    for number in islice(starts, _HEADS):
+        above = next(
+            (line for line in reversed(lines[max(number - 5, 0) : number]) if line.strip()), ""
+        )
+        near = lines[number : number + _HEAD_LINES + 1]
+        head = list(takewhile(lambda line: line[:1] == ">", near))
+        text = _ADDRESS.sub(" @ ", " ".join(head).replace(">>>", " "))
+        whole = len(head) <= _HEAD_LINES and ">" not in text
+        if whole and not _is_quoted(above) and may_begin_quote(text):
+            return number
+    return None
 
 
 def _goes_on(quoted: str, line: str) -> bool:

@@ -180,6 +180,23 @@ TAG = "[job k7q2m5xzab3c]"
         ">>> Mailgate 21.11.2026 14:00 >>>",
         f"        {GATE}\n        21.11.2026 14:00\n\n            An   ada",
         "| Mailgate:",
+        ">>> On 3/1/24 at 10:20 AM, in message <x@b.c>, Mailgate <jobs@gate.example.org> wrote:",
+        ">>> On 3/1/24 at 10:20 AM, in message\n<x@b.c>, Mailgate\n<jobs@gate.example.org> wrote:",
+        ">>> Mailgate <jobs@gate.example.org> 11/21/26\n2:00 PM >>>",
+        ">>> Mailgate 21.11.26 14.00 Uhr\n>>>",
+        "Am Montag schrieb\nMailgate:",
+        "Hallo Mailgate, Du schriebst am 1. Juni:",
+        "On Monday Mailgate\nwrote",
+        "Mailgate, 21.11.2026",
+        "Mailgate wrote on Monday",
+        "寄件者：Mailgate",
+        "Start of forwarded message",
+        "From: Mailgate",
+        "Von: Mailgate\nBetreff: align",
+        "[Mailgate]",
+        "In reply to Mailgate:",
+        f"<{GATE}> schrieb am Sa., 21. Nov. 2026, 14:00:",
+        f"Mailgate\n<{GATE}>\nwrote:",
         "Nuo: Mailgate\nIšsiųsta: 2026 m.\nKam: Ada\nTema: align",
         "จาก: Mailgate\nส่ง: 21\nถึง: Ada\nเรื่อง: align",
     ],
@@ -188,6 +205,35 @@ def test_what_may_introduce_a_quote_ends_reading_in_any_language(introduction: s
     assert names(f"extend 7d\n\n{introduction}\n\ncancel\n") == ["extend"]
     assert names(f"extend 7d\n{introduction}\ncancel\n") == ["extend"]
     assert names(f"{introduction}\ncancel\n") == []
+
+
+@pytest.mark.parametrize("command", ["status", "Help", "keep until tomorrow", "notify none"])
+@pytest.mark.parametrize(
+    "introduction",
+    [
+        f"<{GATE}> schrieb am Sa., 21. Nov. 2026, 14:00:",
+        f"<{GATE}> wrote on 11/21/26 2:00 PM:",
+        f"Mailgate <{GATE}> wrote:",
+        f"On Sat, Nov 21, 2026 at 2:00 PM\n<{GATE}> wrote:",
+        ">>> On 3/1/24 at 10:20 AM, in message\n<x@b.c>, Mailgate\n<y@b.c> wrote:",
+        "在 2026年11月21日，14:00，Mailgate 写道：",
+    ],
+)
+def test_a_command_right_above_a_quote_acts(command: str, introduction: str) -> None:
+    assert names(f"{command}\n{introduction}\ncancel\n") == [command.split(maxsplit=1)[0].lower()]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Please do the following:",
+        "The project ends on 31.12.2026.",
+        "tree: upgma",
+        "I wrote that already, I think.",
+    ],
+)
+def test_a_persons_own_words_above_a_command_do_not_stop_it(line: str) -> None:
+    assert names(f"Hello,\n{line}\nstatus\n") == ["status"]
 
 
 @pytest.mark.parametrize("mark", [">", "> ", "| ", "} ", "JD> ", "» ", "＞ ", "&gt; ", ": ", "# "])
