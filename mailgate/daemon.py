@@ -36,6 +36,7 @@ from mailgate.run.runner import Runner
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.spool import appointments, attempts, denied
+from mailgate.spool.clock import Clock
 from mailgate.spool.database import MISPLACED, Site
 from mailgate.spool.store import Folder, Spool, sole
 from mailgate.spool.turns import Turns
@@ -163,7 +164,7 @@ def _loops(
             recollect=_recollector(config, place),
         ).run(),
         "deliver": post.run,
-        "clean": lambda: janitor.run(spool),
+        "clean": lambda: janitor.run(spool, Clock()),
         "notice": lambda: _notice(spool),
         "clock": lambda: _clock(spool),
     }

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.model import Wish
+from mailgate.model import JobId, Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
@@ -95,8 +95,9 @@ class Janitor:
         while write(partial(notices.plan_notices, limit=keep.BATCH)) == keep.BATCH:
             pass
         crash.point("notice:planned")
-        self._jobs(view, write, done)
-        self._mails(view, write, done)
+        self._destroyed(view, write, done)
+        self._jobs(view, write, done, lambda tx: keep.expired_jobs(tx, now=tx.at))
+        self._mails(view, write, done, now=_now())
         while (count := write(keep.bury)) > 0:
             done.tombstones += count
         while write(keep.forget_refusals) > 0:
@@ -105,6 +106,16 @@ class Janitor:
         if strays:
             done.strays = self._strays(view)
         return done
+
+    def destroy(self, view: View, write: _Writes) -> Swept:
+        """Remove what somebody has had destroyed, and nothing else; raises as `sweep` does."""
+        done = Swept()
+        self._destroyed(view, write, done)
+        return done
+
+    def _destroyed(self, view: View, write: _Writes, done: Swept) -> None:
+        self._jobs(view, write, done, keep.destroyed_jobs)
+        self._mails(view, write, done, now=0.0)
 
     def _unconfirmed(self, write: _Writes, done: Swept) -> None:
         """Give up what nobody has confirmed, and ask whom a letter may go to by now."""
@@ -118,10 +129,12 @@ class Janitor:
         write(lambda tx: confirmations.ask_due(tx, self._terms))
         crash.point("clean:asked")
 
-    def _jobs(self, view: View, write: _Writes, done: Swept) -> None:
+    def _jobs(
+        self, view: View, write: _Writes, done: Swept, which: Callable[[Tx], list[JobId]]
+    ) -> None:
         # Asked as a writer: whoever keeps one longer at this moment has done so before, or is told
         # that it is too late.
-        while expired := write(lambda tx: keep.expired_jobs(tx, now=tx.at)):
+        while expired := write(which):
             for job in expired:
                 _remove(JobFolder(self._config.run.folder, job).root)
                 for name in (*shipments.files(view, job), *letters.withdrawn(view, job)):
@@ -131,8 +144,8 @@ class Janitor:
             for job in expired:
                 log.event("purged", job=job)
 
-    def _mails(self, view: View, write: _Writes, done: Swept) -> None:
-        while raws := keep.raw_mail(view, now=_now()):
+    def _mails(self, view: View, write: _Writes, done: Swept, *, now: float) -> None:
+        while raws := keep.raw_mail(view, now=now):
             for raw in raws:
                 if raw.file is not None:
                     _unlink(self._folder.mail / raw.file)
@@ -196,12 +209,10 @@ class Janitor:
             except OSError as error:
                 _put_off(path, error)
 
-    async def run(self, spool: Spool) -> None:
-        """Sweep until cancelled, with a connection of its own."""
-        clock = Clock()
+    async def run(self, spool: Spool, clock: Clock) -> None:
+        """Sweep until cancelled, with a connection of its own, as far as ``clock`` is believed."""
         while True:
-            if self.calm(clock):
-                await self._round(spool)
+            await self._round(spool, calm=self.calm(clock))
             await spool.wait("clean", longest=_EVERY)
 
     def calm(self, clock: Clock) -> bool:
@@ -212,14 +223,15 @@ class Janitor:
         clock.settle()
         return time.monotonic() >= self._calm_at
 
-    async def _round(self, spool: Spool) -> None:
-        due = time.monotonic() >= self._strays_at
+    async def _round(self, spool: Spool, *, calm: bool) -> None:
+        due = calm and time.monotonic() >= self._strays_at
         if due:
             # Before the sweep: one that fails must not come again at once, for ever.
             self._strays_at = time.monotonic() + _STRAYS_EVERY
         try:
             loop = asyncio.get_running_loop()
-            sweep = partial(self._by_itself, spool, strays=due)
+            # What somebody wants gone at once waits for no clock.
+            sweep = partial(self._by_itself, spool, calm=calm, strays=due)
             swept = await loop.run_in_executor(self._thread, sweep)
         except MailgateError as error:
             log.event("delayed", what="clean", reason=str(error), detail=error.detail or None)
@@ -227,8 +239,10 @@ class Janitor:
         if swept != Swept():
             log.event("cleaned", what=str(swept))
 
-    def _by_itself(self, spool: Spool, *, strays: bool) -> Swept:
+    def _by_itself(self, spool: Spool, *, calm: bool, strays: bool) -> Swept:
         with spool.beside() as connection:
+            if not calm:
+                return self.destroy(connection.view, committing(connection))
             return self.sweep(connection.view, committing(connection), strays=strays)
 
 

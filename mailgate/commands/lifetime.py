@@ -37,6 +37,7 @@ def day(word: str) -> datetime | None:
 def is_over(job: Job, now: datetime) -> bool:
     """Whether the sweep removes the job's files, has done so, or does it just now."""
     passed = job.destruction is not None and job.destruction <= now
+    passed = passed or job.wish is Wish.DESTROY
     return job.phase is Phase.ARCHIVED or (job.phase in ENDED and passed)
 
 

@@ -228,7 +228,7 @@ def cancelled(tx: Tx, job: JobId, *, keep_mail: timedelta) -> bool:
     """End a job that no attempt runs, as somebody wished; False if it has ended."""
     found = fetch(tx, job)
     if found.phase not in ACTIVE:
-        tx.execute("UPDATE job SET wish = NULL WHERE id = ?", job)
+        tx.execute("UPDATE job SET wish = NULL WHERE id = ? AND wish <> 'destroy'", job)
         return False
     end = Exit(reason=Reason.CANCELLED)
     _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)

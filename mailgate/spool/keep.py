@@ -35,6 +35,10 @@ _NEEDED = (
     "SELECT 1 FROM input JOIN job AS other ON other.id = input.job WHERE input.source = job.id"
     " AND other.phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
 )
+_MAY_GO = (
+    "phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
+    f" AND NOT EXISTS ({_UNSENT}) AND NOT EXISTS ({_NEEDED})"
+)
 NOT_ENDED = "phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
 """A condition on a job: it waits or runs."""
 
@@ -61,11 +65,17 @@ def expired_jobs(view: View, *, now: float) -> list[JobId]:
     Nor does another wait to start with their inputs.
     """
     rows = view.all(
-        "SELECT id FROM job WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED') AND destruction <= ?"
-        f" AND NOT EXISTS ({_UNSENT}) AND NOT EXISTS ({_NEEDED}) ORDER BY destruction LIMIT ?",
+        f"SELECT id FROM job WHERE {_MAY_GO} AND destruction <= ? ORDER BY destruction LIMIT ?",
         now,
         BATCH,
     )
+    return [JobId(row["id"]) for row in rows]
+
+
+def destroyed_jobs(view: View) -> list[JobId]:
+    """Return those of them that somebody has had destroyed, whatever the clock says."""
+    few = "SELECT id FROM job INDEXED BY job_wish"
+    rows = view.all(f"{few} WHERE {_MAY_GO} AND wish = 'destroy' LIMIT ?", BATCH)
     return [JobId(row["id"]) for row in rows]
 
 
@@ -78,7 +88,7 @@ def archive(tx: Tx, expired: Sequence[JobId]) -> int:
     for job in left:
         jobs.advance(tx, job, Event.ARCHIVE)
         # A letter may have kept it beyond its date: a tombstone's year begins when it is one.
-        tx.execute("UPDATE job SET destruction = ? WHERE id = ?", tx.at, job)
+        tx.execute("UPDATE job SET destruction = ?, wish = NULL WHERE id = ?", tx.at, job)
         letters.outlived(tx, job)
         tx.execute("DELETE FROM input WHERE job = ?", job)
         tx.execute("DELETE FROM shipment WHERE job = ?", job)

@@ -8,7 +8,6 @@ from mailgate.errors import Crowded, Transient
 from mailgate.model import How, Identity, JobId
 from mailgate.spool import quotas, returned
 from mailgate.spool.database import Row, Tx, View, moment
-from mailgate.spool.keep import TOMBSTONE
 from mailgate.spool.tables import Errand, ErrandState
 
 RETURNED = timedelta(days=14)
@@ -104,7 +103,8 @@ def accept(tx: Tx, mail: Accepted) -> int:
     if mail.room is not None:
         _check_room(tx, mail.room, mail.size)
     gone = mail.body is None and mail.file is None
-    passed = tx.at + TOMBSTONE.total_seconds() if gone else tx.at
+    # It cannot act again: that it came is told for so long, and then forgotten.
+    passed = tx.at + RETURNED.total_seconds() if gone else tx.at
     message = tx.insert(
         "message",
         taken=tx.at,

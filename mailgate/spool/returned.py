@@ -58,13 +58,18 @@ def is_read(view: View, letter: int) -> bool:
 
 
 def noted(tx: Tx, letter: int, message: int) -> bool:
-    """Note on a letter that mail came back for it; whether its text is worth keeping."""
+    """Note on a letter that mail came back for it; whether its text is worth keeping.
+
+    The job's history tells of as many as are read, and that there are more.
+    """
     wanted = is_wanted(tx, letter, now=tx.at)
-    row = tx.one("SELECT job FROM letter WHERE id = ?", letter)
+    row = tx.one("SELECT job, came FROM letter WHERE id = ?", letter)
     tx.execute("UPDATE letter SET noted = ?, came = came + 1 WHERE id = ?", tx.at, letter)
-    tx.note(
-        "returned", job=row["job"] if row else None, detail=f"letter={letter} message={message}"
-    )
+    came = row["came"] if row else 0
+    if came <= _READ:
+        more = ", and what comes from now on is not told" if came == _READ else ""
+        detail = f"letter={letter} message={message}{more}"
+        tx.note("returned", job=row["job"] if row else None, detail=detail)
     return wanted
 
 

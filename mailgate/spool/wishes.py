@@ -35,14 +35,17 @@ def leave(tx: Tx, job: JobId, wish: Wish, *, by: str = OPERATOR) -> bool:
         job,
         *weaker,
     )
-    tx.note("wished", job=job, detail=f"{wish} by={by}")
-    tx.ring("run")
+    if hit:
+        tx.note("wished", job=job, detail=f"{wish} by={by}")
+        tx.ring("run")
     return bool(hit)
 
 
 def left(view: View) -> list[tuple[JobId, Wish]]:
-    """Return what was asked for and nobody has done yet."""
-    rows = view.all("SELECT id, wish FROM job WHERE wish IS NOT NULL")
+    """Return what was asked for and nobody has done yet, of jobs that have not ended."""
+    rows = view.all(
+        f"SELECT id, wish FROM job INDEXED BY job_wish WHERE wish IS NOT NULL AND {NOT_ENDED}"
+    )
     return [(JobId(row["id"]), Wish(row["wish"])) for row in rows]
 
 
@@ -210,9 +213,16 @@ def destroy(tx: Tx, job: Job, *, by: str) -> None:
 
 
 def doomed(tx: Tx, job: Job) -> None:
-    """Let the janitor have what is left of an ended job, at its next look."""
-    tx.execute("UPDATE job SET destruction = ? WHERE id = ?", tx.at, job.id)
-    tx.execute("UPDATE message SET purge = ? WHERE id = ? AND gone = 0", tx.at, job.message)
+    """Let the janitor have what is left of an ended job at its next look, whatever the clock says.
+
+    Its mail goes too, unless it made another job, which is there still.
+    """
+    tx.execute("UPDATE job SET destruction = ?, wish = ? WHERE id = ?", tx.at, Wish.DESTROY, job.id)
+    tx.execute(
+        "UPDATE message SET purge = 0 WHERE id = ? AND gone = 0 AND NOT EXISTS (SELECT 1 FROM job"
+        " WHERE job.message = message.id AND phase <> 'ARCHIVED' AND wish IS NOT 'destroy')",
+        job.message,
+    )
     _withdraw(tx, job.id)
     tx.ring("clean")
 

@@ -7,7 +7,7 @@ import pytest
 from mailgate import config
 from mailgate.deliver.outbox import after_bounce
 from mailgate.desk import bounces
-from mailgate.model import Bounce, Fate, LetterState
+from mailgate.model import Bounce, Fate, JobId, LetterState
 from mailgate.spool import jobs, keep, letters, mail, returned, unsent
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, direct
@@ -211,3 +211,13 @@ def test_of_mail_without_end_for_one_letter_no_more_is_read(spool, deliver):
         assert returned.is_read(spool.view, letter)
         comes_back(spool, deliver, tag, noted, f"<{number}@mx>")
     assert not returned.is_read(spool.view, letter)
+    job = JobId(spool.view.one("SELECT job FROM letter")["job"])
+    for number in range(5):
+        with spool.transaction() as tx:
+            mail.accept(tx, accepted(f"<more{number}@mx>", errands=[], letters=[letter], body=None))
+    told = [detail for _, verb, detail in jobs.history(spool.view, job) if verb == "returned"]
+    assert len(told) == 101
+    assert told[-1].endswith("what comes from now on is not told")
+    with spool.transaction() as tx:
+        tx.now += timedelta(days=15)
+        assert keep.bury(tx) == 5

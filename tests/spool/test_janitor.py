@@ -10,11 +10,14 @@ import pytest
 from mailgate.config import Config, load
 from mailgate.janitor import Janitor, Swept, committing
 from mailgate.model import MARK
-from mailgate.spool import house
+from mailgate.phases import Phase
+from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.spool import house, jobs, keep, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection
-from mailgate.spool.store import Folder, Spool
+from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
+from tests.spool.made import a_job, ended
 
 _CONFIG = """
 [gateway]
@@ -90,7 +93,7 @@ async def test_the_janitor_sweeps_while_another_room_waits_for_a_disk_that_hangs
     spool.open()
     janitor = Janitor(config_of(tmp_path, "spool/elsewhere"), folder, young=0)
     (folder.mail / "stray").write_text("")
-    sweeping = asyncio.create_task(janitor.run(spool))
+    sweeping = asyncio.create_task(janitor.run(spool, Clock()))
     try:
         async with asyncio.timeout(10):
             while (folder.mail / "stray").exists():
@@ -126,7 +129,9 @@ def test_what_cannot_be_removed_stops_no_sweep(
 class SetClock(Clock):
     """A clock as it is when somebody has just set it by a day."""
 
-    set_by = 0.0
+    def __init__(self, *, set_by: float = 0.0) -> None:
+        super().__init__()
+        self.set_by = set_by
 
     @property
     def step(self) -> float:
@@ -141,3 +146,41 @@ def test_nothing_expires_right_after_the_clock_was_set(folder: Folder, tmp_path:
     clock.set_by = 86400.0
     assert not janitor.calm(clock)
     assert not janitor.calm(clock)
+
+
+async def test_what_is_destroyed_goes_at_once_however_the_clock_was_set(
+    folder: Folder, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, "spool/jobs")
+    with direct(folder, SITE) as connection:
+        expired, destroyed = a_job(connection), a_job(connection)
+        for job in (expired, destroyed):
+            ended(connection, job)
+            made(JobFolder(config.run.folder, job).root)
+        with connection.transaction() as tx:
+            wishes.destroy(tx, jobs.fetch(tx, destroyed), by="ada@example.org")
+            # By now it is an hour before that.
+            tx.execute("UPDATE job SET destruction = destruction + 3600 WHERE wish = 'destroy'")
+            tx.execute("UPDATE job SET destruction = 1 WHERE wish IS NULL")
+            tx.execute("DELETE FROM letter")
+    spool = Spool(folder, SITE)
+    spool.open()
+    sweeping = asyncio.create_task(Janitor(config, folder).run(spool, SetClock(set_by=-3600.0)))
+    try:
+        async with asyncio.timeout(10):
+            while jobs.fetch(spool.view, destroyed).phase is not Phase.ARCHIVED:
+                await asyncio.sleep(0.01)
+        assert not JobFolder(config.run.folder, destroyed).root.exists()
+        assert jobs.fetch(spool.view, expired).phase is Phase.COMPLETED
+        assert jobs.fetch(spool.view, destroyed).wish is None
+        async with asyncio.timeout(10):
+            while keep.raw_mail(spool.view, now=0.0):
+                await asyncio.sleep(0.01)
+        gone = spool.view.all(
+            "SELECT job.id FROM message JOIN job ON message = message.id WHERE gone"
+        )
+        assert [row["id"] for row in gone] == [destroyed]
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        spool.close()

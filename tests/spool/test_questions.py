@@ -57,7 +57,9 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
     "the newest jobs": lambda tx: jobs.newest(tx, limit=50, active=False),
     "the jobs under way": lambda tx: jobs.newest(tx, limit=50, active=True),
     "what became of a mail": lambda tx: explain.explain(tx, "<1@example.org>"),
+    "what is wished": wishes.left,
     "what may go": lambda tx: [
+        keep.destroyed_jobs(tx),
         keep.expired_jobs(tx, now=tx.at),
         keep.raw_mail(tx, now=tx.at),
         keep.bury(tx),

@@ -255,6 +255,30 @@ def test_a_running_job_is_ended_first_and_its_result_never_mailed(spool: Connect
     assert wishes.left(spool.view) == []
 
 
+def test_a_weaker_wish_after_a_stronger_one_is_not_told_as_if_it_counted(
+    spool: Connection,
+) -> None:
+    attempt = begun_attempt(spool)
+    destroy(spool, attempt.job)
+    leave(spool, attempt.job, Wish.CANCEL)
+    wished = [words for _, verb, words in jobs.history(spool.view, attempt.job) if verb == "wished"]
+    assert wished == [f"destroy by={ADA}"]
+
+
+def test_mail_that_made_another_job_is_kept_for_that_one(spool: Connection) -> None:
+    old, new = a_job(spool), a_job(spool)
+    with spool.transaction() as tx:
+        # As the operator's "rerun" makes it: in the thread of the old job.
+        message = jobs.fetch(tx, old).message
+        tx.execute("UPDATE job SET message = ? WHERE id = ?", message, new)
+    ended(spool, old)
+    ended(spool, new)
+    destroy(spool, new)
+    assert keep.raw_mail(spool.view, now=_soon()) == []
+    destroy(spool, old)
+    assert [raw.message for raw in keep.raw_mail(spool.view, now=_soon())] == [message]
+
+
 def test_the_owner_hears_of_a_job_that_somebody_else_destroyed(spool: Connection) -> None:
     attempt = begun_attempt(spool)
     destroy(spool, attempt.job, by="operator")
