@@ -200,8 +200,8 @@ def _write(replies: list[Reply], name: str, *, raw: bool) -> int:
     if not stream:
         return _no_stream(outputs, name)
     write = writer(1, "standard output")
-    copies = _copies(outputs.plain, stream)
-    if copies or any(_claims(each, stream) for each in outputs.plain):
+    copies = outputs.copies(stream)
+    if outputs.is_plain(stream):
         widen(1)
         _deliver(copies, stream, write)
         return manifest.status
@@ -272,8 +272,8 @@ def _together(wrong: list[MailgateError]) -> MailgateError:
 
 def _extract_one(outputs: Outputs, stream: Stream, folder: Folder) -> None:
     """Write a stream that a letter carries as it is, or raise why there is none."""
-    copies = _copies(outputs.plain, stream)
-    if not copies and not any(_claims(each, stream) for each in outputs.plain):
+    copies = outputs.copies(stream)
+    if not outputs.is_plain(stream):
         if outputs.holder(stream):
             return
         raise outputs.absent(stream)
@@ -286,18 +286,22 @@ def _extract_one(outputs: Outputs, stream: Stream, folder: Folder) -> None:
 def _extract_held(outputs: Outputs, folder: Folder, *, raw: bool) -> list[MailgateError]:
     """Write what shipments have whole, each parcel in one pass; return what was wrong."""
     wrong: list[MailgateError] = []
-    held = [outputs.holder(each) for each in outputs.streams if not _copies(outputs.plain, each)]
-    for shipment in outputs.shipments:
+    mine: dict[tuple[int, str], list[Stream]] = {}
+    for stream in outputs.streams:
+        held = None if outputs.copies(stream) else outputs.holder(stream)
+        if held and held[1].place:
+            place = (outputs.shipments.index(held[0]), held[1].place.parcel)
+            mine.setdefault(place, []).append(held[1])
+    for number, shipment in enumerate(outputs.shipments):
         for parcel in shipment.parcels.values():
-            mine = [s for h in held if h and h[0] is shipment for s in (h[1],)
-                    if s.place and s.place.parcel == parcel.name]  # fmt: skip
-            if not mine:
+            streams = mine.get((number, parcel.name))
+            if not streams:
                 continue
             try:
                 if raw:
                     shipment.pour_raw(parcel, Making(folder, parcel.name, parcel.size, _say_made))
                 else:
-                    shipment.pour([(s, Making(folder, s.name, s.size, _say_made)) for s in mine])
+                    shipment.pour([(s, Making(folder, s.name, s.size, _say_made)) for s in streams])
             except (Damaged, Missing) as error:
                 wrong.append(error)
     return wrong
@@ -321,24 +325,6 @@ def _deliver(copies: list[Part], stream: Stream, write: Write) -> None:
             pour(copy, stream, write)
             return
     pour(copies[-1], stream, write)
-
-
-def _claims(reply: Reply, stream: Stream) -> bool:
-    return any(
-        each.attached and (each.name, each.sha256) == (stream.name, stream.sha256)
-        for each in reply.manifest.streams
-    )
-
-
-def _copies(replies: list[Reply], stream: Stream) -> list[Part]:
-    """Return the parts that should hold a stream: a result may have come twice."""
-    return [
-        part
-        for reply in replies
-        for each in reply.manifest.streams
-        if each.attached and (each.name, each.sha256) == (stream.name, stream.sha256)
-        if (part := reply.part(each))
-    ]
 
 
 def _say_missing(lines: list[str]) -> None:

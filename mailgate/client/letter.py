@@ -50,21 +50,22 @@ class Part:
 class Reply:
     """A manifest and the leaves that followed it."""
 
-    __slots__ = ("_leaves", "date", "manifest")
+    __slots__ = ("_leaves", "_places", "date", "manifest")
 
     def __init__(self, manifest: Manifest, leaves: list[Part], date: str) -> None:
         """Take the leaves after job.json, in the mail's order, and the mail's Date as written."""
         self.manifest = manifest
         self.date = date
         self._leaves = leaves
+        attached = [each for each in manifest.streams if each.attached]
+        self._places = {id(each): place for place, each in enumerate(attached)}
 
     def part(self, stream: Stream) -> Part | None:
         """Return the leaf that holds an attached stream, None if the mail has lost it.
 
         By its place, as sent; where something stands in between, by its name.
         """
-        attached = [each for each in self.manifest.streams if each.attached]
-        return self._leaf(attached.index(stream), len(attached), stream.name)
+        return self._leaf(self._places[id(stream)], len(self._places), stream.name)
 
     def piece(self, place: int) -> Part | None:
         """Return the leaf that holds the manifest's piece of that place, None if it is lost."""

@@ -1,10 +1,12 @@
 """What all the mails of one job hold of its outputs."""
 
 from mailgate.client.errors import NotAttached
-from mailgate.client.letter import Reply
+from mailgate.client.letter import Part, Reply
 from mailgate.client.manifest import Stream, kept_sentence
 from mailgate.client.parts import Shipment, shipments
 from mailgate.errors import MailgateError
+
+_Key = tuple[str, str]
 
 
 class Outputs:
@@ -20,17 +22,26 @@ class Outputs:
         else:
             self.manifest = (best or replies[0]).manifest
         self.streams = self._all(best)
+        self._shipped: dict[_Key, list[tuple[Shipment, Stream]]] = {}
+        for each in self.shipments:
+            for own in each.streams:
+                self._shipped.setdefault(_key(own), []).append((each, own))
+        self._carriers: dict[_Key, list[tuple[Reply, Stream]]] = {}
+        for reply in self.plain:
+            for own in reply.manifest.streams:
+                if own.attached:
+                    self._carriers.setdefault(_key(own), []).append((reply, own))
 
     def _all(self, best: Reply | None) -> list[Stream]:
         """Return every stream once, as a mail has it that carries it, else as one names it."""
-        found: dict[tuple[str, str], Stream] = {}
+        found: dict[_Key, Stream] = {}
         everything = [*(best.manifest.streams if best else ())]
         everything += [s for each in self.shipments for s in each.streams]
         everything += [s for each in self.plain for s in each.manifest.streams]
         for stream in everything:
-            known = found.get((stream.name, stream.sha256))
+            known = found.get(_key(stream))
             if known is None or (stream.attached and not known.attached):
-                found[stream.name, stream.sha256] = stream
+                found[_key(stream)] = stream
         return list(found.values())
 
     @property
@@ -41,19 +52,28 @@ class Outputs:
 
     def holder(self, stream: Stream) -> tuple[Shipment, Stream] | None:
         """Return a shipment that has all of a stream, and the stream as it has it."""
-        for each in self.shipments:
-            for own in each.streams:
-                if (own.name, own.sha256) == (stream.name, stream.sha256) and each.has(own):
-                    return each, own
-        return None
+        shipped = self._shipped.get(_key(stream), ())
+        return next(((each, own) for each, own in shipped if each.has(own)), None)
+
+    def is_plain(self, stream: Stream) -> bool:
+        """Whether a letter says that it carries a stream as it is."""
+        return _key(stream) in self._carriers
+
+    def copies(self, stream: Stream) -> list[Part]:
+        """Return the parts that should hold a stream as it is: a result may have come twice."""
+        carriers = self._carriers.get(_key(stream), ())
+        return [part for reply, own in carriers if (part := reply.part(own))]
 
     def absent(self, stream: Stream) -> MailgateError:
         """Return what to raise for a stream that is nowhere whole."""
-        for each in self.shipments:
-            for own in each.streams:
-                if own.place and (own.name, own.sha256) == (stream.name, stream.sha256):
-                    return each.lacks(own)
+        for each, own in self._shipped.get(_key(stream), ()):
+            if own.place:
+                return each.lacks(own)
         return NotAttached(kept_sentence(self.manifest, stream))
+
+
+def _key(stream: Stream) -> _Key:
+    return stream.name, stream.sha256
 
 
 def _attached(reply: Reply) -> int:

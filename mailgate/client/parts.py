@@ -49,7 +49,17 @@ class _Copy:
 class Shipment:
     """All letters of one shipment that are there."""
 
-    __slots__ = ("_copies", "_kept", "_numbers", "date", "manifest", "parcels", "parts", "streams")
+    __slots__ = (
+        "_copies",
+        "_kept",
+        "_missing",
+        "_numbers",
+        "date",
+        "manifest",
+        "parcels",
+        "parts",
+        "streams",
+    )
 
     def __init__(self, replies: Sequence[Reply]) -> None:
         """Take the letters in any order, some perhaps twice."""
@@ -71,10 +81,16 @@ class Shipment:
                 copy = _Copy(reply.manifest.part, piece, reply.piece(place))
                 self._copies.setdefault(piece.parcel, []).append(copy)
         self.streams = tuple(streams.values())
+        self._missing: list[str] | None = None
 
     @property
     def missing(self) -> list[str]:
         """A line for each part that is not there, and that is needed for something."""
+        if self._missing is None:
+            self._missing = self._lines()
+        return self._missing
+
+    def _lines(self) -> list[str]:
         if all(self.has(stream) for stream in self.streams if stream.place) and 1 in self._numbers:
             return []
         numbers = [n for n in range(1, self.parts + 1) if n not in self._numbers]

@@ -44,9 +44,10 @@ def mail_names(names: Iterable[str]) -> list[str]:
     """
     all_names = list(names)
     taken = {"job.json"}
+    numbers: dict[str, int] = {}
     given: dict[int, str] = {}
     for at, name in sorted(enumerate(all_names), key=lambda one: _safe(one[1]) != one[1]):
-        given[at] = _unlike(_safe(name), taken)
+        given[at] = _unlike(_safe(name), taken, numbers)
         taken.add(_compared(given[at]))
     return [given[at] for at in range(len(all_names))]
 
@@ -95,10 +96,12 @@ def _compared(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def _unlike(name: str, taken: set[str]) -> str:
-    path, number = PurePosixPath(name), 2
-    unlike = name
+def _unlike(name: str, taken: set[str], numbers: dict[str, int]) -> str:
+    """Return a name that is not ``taken``; ``numbers`` has the first that may be free for it."""
+    path, alike = PurePosixPath(name), _compared(name)
+    unlike, number = name, numbers.get(alike, 2)
     while _compared(unlike) in taken:
         unlike = f"{path.stem}-{number}{path.suffix}"
         number += 1
+    numbers[alike] = number
     return unlike

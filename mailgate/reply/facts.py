@@ -163,16 +163,15 @@ def _running(draft: Draft) -> Facts:
 def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Excerpts) -> Facts:
     job = draft.job
     assert job and job.exit  # noqa: S101, PT018 - checked() has seen them
+    stdout_name, stderr_name = (_name_of(job, r) for r in (StreamRole.STDOUT, StreamRole.STDERR))
     outputs = list(outputs_of(job, attached, draft.carried))
     if excerpts.inline:
-        outputs = [
-            replace(one, inline=one.name == _name_of(job, StreamRole.STDOUT)) for one in outputs
-        ]
+        outputs = [replace(one, inline=one.name == stdout_name) for one in outputs]
     kept = [one for one in outputs if not one.attached]
     kept_bytes = sum(s.size for s, goes in zip(job.streams, attached, strict=True) if not goes)
     wrote = any(stream.size for stream in job.streams)
     files = any(stream.role is StreamRole.FILE for stream in job.streams)
-    stderr = next((one for one in outputs if one.name == _name_of(job, StreamRole.STDERR)), None)
+    stderr = next((one for one in outputs if one.name == stderr_name), None)
     return {
         **_job(job, draft),
         **_exit(job.exit),
@@ -197,9 +196,9 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "disk_full": DISK_FULL in job.left_out,
         "left_out": _listing(job.left_out, lambda line: fact(line, 200)),
         "stdout": excerpts.stdout,
-        "stdout_name": fact(_name_of(job, StreamRole.STDOUT)),
+        "stdout_name": fact(stdout_name),
         "stderr": excerpts.stderr,
-        "stderr_name": fact(_name_of(job, StreamRole.STDERR)),
+        "stderr_name": fact(stderr_name),
         "stderr_size": stderr.size if stderr and not stderr.empty else "",
         "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
     }

@@ -1,6 +1,5 @@
 """What a result says of its outputs: which go along, under what names, in which parts."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from mailgate import said
@@ -68,5 +67,7 @@ def _own_name(stream: Stream) -> str:
     own = stream.path.removeprefix("out/named/").removeprefix("work/")
     stem, dot, ending = own.rpartition(".")
     stem, ending = (stem, dot + ending) if stem else (own, "")
-    other = re.fullmatch(rf"{re.escape(stem)}-\d+{re.escape(ending)}", stream.name)
-    return own if other and stream.role is StreamRole.FILE else stream.name
+    if stream.role is not StreamRole.FILE or not stream.name.startswith(f"{stem}-"):
+        return stream.name
+    number = stream.name[len(stem) + 1 :].removesuffix(ending)
+    return own if f"{stem}-{number}{ending}" == stream.name and number.isdecimal() else stream.name

@@ -244,6 +244,24 @@ def test_no_mail_takes_long(read, mail: bytes) -> None:
     assert time.process_time() - started < 10  # each takes under a second
 
 
+def test_ten_thousand_outputs_are_listed_in_a_moment(read) -> None:
+    names = [f"d{n}/out.txt" for n in range(10_000)]
+    place = {"parcel": "outputs.zip", "packed": 9, "method": "deflate"}
+    stream = {"role": "file", "size": 9, "sha256": "0" * 64, "attached": True, **place}
+    document = {
+        "mailgate": 2,
+        "part": {"number": 1, "of": 2, "shipment": "0" * 16},
+        "parcels": [{"name": "outputs.zip", "size": 90_000, "sha256": "0" * 64}],
+        "pieces": [],
+        "streams": [{**stream, "name": x, "offset": 9 * n} for n, x in enumerate(names)],
+    }
+    started = time.process_time()
+    for argv in (("--list",), ("--extract", "nowhere")):
+        ran = read(bytes(Result(document=document)), *argv)
+        assert b"part 2 of 2 is missing" in ran.stdout + ran.stderr
+    assert time.process_time() - started < 10
+
+
 def test_a_reply_forwarded_deeper_than_anyone_does_is_no_reply(read) -> None:
     mail = Result(outputs=(stdout(BYTES), stderr())).text
     for depth in range(30):

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +86,10 @@ def test_an_output_is_called_text_only_if_it_plainly_is(name, block, kind):
 def test_nothing_is_ever_a_page_for_a_mail_program_to_show(name, block):
     assert "html" not in media_type(name, block)
     assert "html" not in media_type(name + ".html", block)
+
+
+def test_ten_thousand_outputs_alike_are_named_in_no_time():
+    before = time.process_time()
+    names = mail_names(f"d{n}/out.txt" for n in range(10_000))
+    assert len(set(names)) == 10_000
+    assert time.process_time() - before < 5
