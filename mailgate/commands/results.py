@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, LetterKind, Reply, Wanted, Wish
-from mailgate.parse.replies import reply_kind
+from mailgate.parse.replies import UnknownKindError, reply_kind
 from mailgate.phases import ENDED
 from mailgate.spool import letters, shipments
 from mailgate.spool.database import Tx
@@ -29,6 +29,8 @@ meant_by = ("result", "output", "outputs", "resend", "download")
 
 _MOST_LINES = 1000
 _MOST_NAMED = 20
+# Around a name with blanks in it.
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"
 _WAYS = {
     "attachments": Reply.ATTACH,
     "attachment": Reply.ATTACH,
@@ -61,7 +63,7 @@ def execute(tx: Tx, call: Call) -> Answer:
 
 def _chosen(tx: Tx, call: Call) -> Answer:
     """Mail one output by its name, or all in another way."""
-    words = " ".join(call.words)
+    words = " ".join(call.words).strip(_QUOTES) or '""'
     names = [stream.name for stream in call.job.streams]
     same = [name for name in names if name == words]
     named = same or [name for name in names if name.casefold() == words.casefold()]
@@ -70,8 +72,10 @@ def _chosen(tx: Tx, call: Call) -> Answer:
     way = words.lower().removeprefix("as ").strip()
     try:
         reply, part = (_WAYS[way], None) if way in _WAYS else reply_kind(way)
-    except ValueError:
+    except UnknownKindError:
         return _not("name", name=words, names=names[:_MOST_NAMED], more=len(names) > _MOST_NAMED)
+    except ValueError as error:
+        return _not("way", words=str(error))
     return _planned(tx, call, Wanted(reply=reply, part=part))
 
 
@@ -103,8 +107,9 @@ def _part(tx: Tx, call: Call, number: int, which: Sequence[str]) -> Answer:
         rows = [{"number": cut.number, "parts": cut.parts, "made": cut.made} for cut in found]
         return _not("which", number=number, mailings=rows[-_MOST_NAMED:])
     if not found:
-        parts = max((cut.parts for cut in named or cuts), default=0)
-        return _not("part", number=number, parts=parts)
+        parts = max((cut.parts for cut in named), default=0)
+        came = sorted({cut.parts for cut in cuts})
+        return _not("part", number=number, parts=parts, which=" ".join(which), came=came)
     return _part_of(tx, call, number, found[0])
 
 
@@ -148,7 +153,8 @@ def _cause(tx: Tx, call: Call) -> str:
 
 def _not(why: str, **facts: object) -> Answer:
     bare: dict[str, object] = {
-        "name": "", "names": [], "more": False, "number": 0, "parts": 0, "phase": "", "mailings": []
+        "name": "", "names": [], "more": False, "number": 0, "parts": 0, "phase": "",
+        "mailings": [], "which": "", "came": [], "words": "",
     }  # fmt: skip
     return Answer(kind="results-not", facts={**bare, **facts, "why": why}, wrong=True)
 
@@ -158,6 +164,8 @@ samples = (
     Answer(kind="results", facts={"to": "ada@example.org", "part": 3, "parts": 7}),
     *map(_not, ("gone", "running", "whole")),
     _not("part", number=9, parts=7),
+    _not("part", number=9, which="of 12", came=[7, 20]),
+    _not("way", words="results cannot be fetched by a link here"),
     _not("big", number=3, parts=7),
     _not(
         "which",

@@ -17,13 +17,18 @@ _LINKS = frozenset({"link", "links", "url"})
 _LONGEST = 60
 
 
+class UnknownKindError(ValueError):
+    """The words are no kind of reply at all: they may be the name of an output."""
+
+
 def reply_kind(words: str) -> tuple[Reply, int | None]:
     """Read ``brief``, ``inline``, ``attach``, ``full`` or ``parts=300KiB``, and a part's bytes.
 
     Raises
     ------
     ValueError
-        It is none of them; its text is a clause that says why.
+        It is none of them; its text is a clause that says why. An UnknownKindError where it is
+        not even meant as one.
     """
     plain = " ".join(words[:_LONGEST].lower().split())
     if parts := _PARTS.fullmatch(plain):
@@ -34,7 +39,7 @@ def reply_kind(words: str) -> tuple[Reply, int | None]:
         raise ValueError('"parts" needs a size, as in "parts=300KiB"')
     if plain not in set(Reply):
         near = did_you_mean(plain, [str(word) for word in WORDS])
-        raise ValueError(f'"{plain}" is no kind of reply{near}')
+        raise UnknownKindError(f'"{plain}" is no kind of reply{near}')
     return Reply(plain), None
 
 

@@ -13,7 +13,7 @@ from mailgate.config import load
 from mailgate.desk import Desk, grammar
 from mailgate.desk.dialogue import Dialogue, Thread, find
 from mailgate.janitor import Janitor, committing
-from mailgate.model import Answer, JobId, Parcel, Piece, Shipment, Staged
+from mailgate.model import Answer, JobId, Parcel, Piece, Shipment, Staged, Stream, StreamRole
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.phases import Phase
@@ -236,8 +236,37 @@ def test_a_part_of_which_mails_is_asked_where_nothing_tells(place: Place) -> Non
     assert again(place) == [7, 12]
     # Only one of them has so many.
     assert "Part 9 of 12" in place.told(f"results part 9 {job}")[0]
-    assert "there is no part 3" in place.told(f"results part 3 of 8 {job}")[0]
+    told = " ".join(place.told(f"results part 3 of 8 {job}")[0].split())
+    assert "there is no part 3 of 8. What it wrote came to you in 7 and in 12 parts." in told
     assert "there is no part 3" in place.told(f"results part 3 of mailing 3 {job}")[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            'results "tree one.nwk"',
+            "It comes in a mail of its own, or several, to ada@example.org.",
+        ),
+        (
+            "results 'TREE one.nwk'.",
+            "It comes in a mail of its own, or several, to ada@example.org.",
+        ),
+        ("results link", "not done: results cannot be fetched by a link here."),
+        ("results parts=9", "not done: a part has at least 32 KiB."),
+        ("results tree", "not done: there is no output tree. There is: tree one.nwk"),
+    ],
+)
+def test_an_output_may_be_named_in_quotes_and_a_way_that_cannot_be_is_told(
+    place: Place, line: str, said: str
+) -> None:
+    job = a_job(place.spool)
+    ended(place.spool, job)
+    with place.spool.transaction() as tx:
+        kept = Stream(role=StreamRole.FILE, name="tree one.nwk", path="x", size=3, sha256="0" * 64)
+        jobs.put_streams(tx, job, [kept])
+    (told,) = place.told(line.replace("results", f"results {job}", 1))
+    assert " ".join(told.split()) == said
 
 
 def test_a_job_that_is_to_be_destroyed_promises_no_result_when_cancelled(place: Place) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mailgate.commands import registry
+from mailgate.desk.dialogue import AGAINST
 from mailgate.model import (
     Answer,
     Carried,
@@ -265,6 +266,7 @@ def _answers() -> dict[str, Written]:
         "confirm": Written(draft=_confirm(taken=CREATED)),
         "confirm-watcher": Written(draft=_confirm(job="k7q2m5xzab3c")),
         "commands": Written(draft=draft(LetterKind.COMMANDS, facts=_COMMANDS)),
+        "commands-against": Written(draft=draft(LetterKind.COMMANDS, facts=_AGAINST)),
         "test": Written(
             draft=draft(
                 LetterKind.TEST, in_reply_to=None, references=None, recipient="op@example.org"
@@ -382,4 +384,19 @@ _COMMANDS = {
     "stop": "quote",
     "at": "",
     "unread": 2,
+}
+_AGAINST = {
+    **_COMMANDS,
+    "job": "",
+    "entries": (_entry("cancel", AGAINST),),
+    "against": tuple(
+        {"where": where, "id": job}
+        for where, job in (
+            ("thread", "k7q2m5xzab3c"),
+            ("subject", "k7q2m5xzab3c"),
+            ("subject 2", "ahwbtzrqmo4e"),
+        )
+    ),
+    "stop": "",
+    "unread": 0,
 }
