@@ -1,22 +1,34 @@
 """Letters that cannot go as they were planned: none is lost, and none stops the others."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 from tests.daemon import TRUE, attached, eventually, request, running, shell, text_of
 
 BOB = "bob@example.org"
 
-# Standard output never comes to rest: a process that outlives the job goes on writing, for as long
-# as the test's file is there.
-RESTLESS = 'env -i setsid sh -c "while [ -e FILE ]; do echo late; sleep 0.01; done" & sleep 0.1'
+# Standard output never comes to rest: a process that outlives the job goes on writing, every
+# millisecond, for as long as the test's file is there.
+WRITER = """\
+import os, sys, time
+while os.path.exists(sys.argv[1]):
+    os.write(1, b"late\\n")
+    time.sleep(0.001)
+"""
 
 
 def test_a_result_whose_output_never_rests_goes_without_it_and_says_so(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     mark.touch()
     with running(tmp_path) as gateway:
-        gateway.service("restless", shell(RESTLESS.replace("FILE", str(mark))))
+        (tmp_path / "writer.py").write_text(WRITER)
+        words = shlex.join([sys.executable, str(tmp_path / "writer.py"), str(mark)])
+        gateway.service(
+            "restless",
+            shell(f"env -i setsid {words} & until [ -s ../out/stdout ]; do sleep 0.1; done"),
+        )
         gateway.service("true", TRUE)
         gateway.start()
         try:
