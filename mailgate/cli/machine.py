@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mailgate.config import Config
@@ -39,6 +41,7 @@ def looked(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
     if not box.holds:
         yield f"[run.local] sandbox: {box.sentence}"
     yield from _programs(services, local.path)
+    yield from _out_of_reach(services, local.path)
     yield from _folders(config)
     yield from _disk(config)
 
@@ -61,6 +64,57 @@ def _is_found(program: str, path: str) -> bool:
     # A relative path leads nowhere from a job's own folder; one beside the service is absolute.
     wanted = "/" not in program or os.path.isabs(program)  # noqa: PTH117 - it is text
     return wanted and shutil.which(program, path=path) is not None
+
+
+def _out_of_reach(services: Mapping[str, Service], path: str) -> Iterator[str]:
+    """Yield the folders that the gateway's user may not enter, on the way to what jobs run.
+
+    A shell in a job says "Permission denied" of that, and no more. Root may enter all: there it is
+    those that only their owner may.
+    """
+    found: dict[Path, Path] = {}
+    for place in _needed(services, path):
+        real = Path(os.path.realpath(place))
+        way = (*reversed(real.parents), real)
+        closed = next((above for above in way if not _is_open(above)), None)
+        if closed is not None:
+            found.setdefault(closed, place)
+    who = "others than its owner" if os.geteuid() == 0 else "you"
+    for folder, place in found.items():
+        yield (
+            f"{folder} is closed to {who}, and {place} leads there: a job that runs as"
+            ' another user gets "Permission denied"; install it where all may read, as below /opt'
+        )
+
+
+def _needed(services: Mapping[str, Service], path: str) -> Iterator[Path]:
+    """Yield the folders of PATH, the services' programs and what runs these (``#!``)."""
+    if path != os.environ.get("PATH"):
+        # Else it is the PATH of whoever asks, and the daemon's may be another.
+        yield from map(Path, filter(os.path.isabs, path.split(os.pathsep)))
+    for service in services.values():
+        program = shutil.which(argv.literal(service.command[0][0]) or "", path=path)
+        if program is None:
+            continue
+        yield Path(program)
+        with suppress(OSError), open(program, "rb") as file:  # noqa: PTH123 - as it was found
+            words = (
+                file.readline(200).removeprefix(b"#!").split() if file.peek(2)[:2] == b"#!" else ()
+            )
+            yield from (Path(os.fsdecode(word)) for word in words[:1])
+
+
+def _is_open(place: Path) -> bool:
+    """Tell whether a folder may be entered, or a program started; true of what is not there."""
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    if os.geteuid() == 0:
+        return bool(mode & stat.S_IXOTH)
+    return os.access(place, os.X_OK, effective_ids=True)
 
 
 # --- folders --------------------------------------------------------------------------------------

@@ -181,7 +181,23 @@ def test_a_path_of_a_program_that_leads_nowhere_from_the_jobs_folder_is_warned_a
     (config.parent / "services" / "bin").mkdir()
     (config.parent / "services" / "bin" / "tool").touch(0o755)
     assert run(["-c", str(config)]) == 0
-    assert "bin/tool" not in capsys.readouterr().err
+    assert "no program that can be started" not in capsys.readouterr().err
+
+
+def test_programs_that_only_their_owner_can_reach_are_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = config.parent / "home"
+    (home / "bin").mkdir(parents=True)
+    home.chmod(0)
+    config.write_text(CONFIG + f'[run.local]\npath = "{home}/bin:/usr/bin:/bin"\n')
+    assert run(["-c", str(config)]) == 0
+    assert f'{home}/bin leads there: a job that runs as another user gets "Permission denied"' in (
+        capsys.readouterr().err
+    )
+    config.write_text(CONFIG)
+    assert run(["-c", str(config)]) == 0
+    assert "leads there" not in capsys.readouterr().err
 
 
 def test_the_file_system_of_a_folder_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
