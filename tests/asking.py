@@ -18,8 +18,11 @@ EVE = "eve@elsewhere.test"
 
 
 @contextmanager
-def asking(folder: Path, **keys: object) -> Iterator[Gateway]:
-    """Run one that offers "cat" to example.org; ``keys`` are further ones of [trust]."""
+def asking(folder: Path, *, crash: str = "", **keys: object) -> Iterator[Gateway]:
+    """Run one that offers "cat" to example.org; ``keys`` are further ones of [trust].
+
+    ``crash``: the point at which it is to die.
+    """
     with running(folder) as gateway:
         trust = "".join(
             f"{key} = {value}\n" for key, value in {"unknown": '"confirm"', **keys}.items()
@@ -27,7 +30,7 @@ def asking(folder: Path, **keys: object) -> Iterator[Gateway]:
         text = gateway.config.read_text().replace('"127.0.0.0/8", "::1/128"', f'"{INSIDE}/32"')
         gateway.config.write_text(text.replace("[trust]\n", f"[trust]\n{trust}"))
         gateway.service("cat", CAT)
-        gateway.start()
+        gateway.start(**({"MAILGATE_CRASH": crash} if crash else {}))
         yield gateway
 
 

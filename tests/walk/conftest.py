@@ -40,6 +40,7 @@ def _plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway.service("killed", shell("kill -9 $$"))
         gateway.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
         gateway.service("absent", TRUE.replace('"true"', '"no-such-program"'))
+        gateway.service("text", shell("seq 5000"))
         gateway.service("waits", shell("sleep 100"))
         gateway.start()
         yield gateway

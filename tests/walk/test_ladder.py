@@ -10,7 +10,6 @@ import pytest
 from tests.client.replies import mbox, within
 from tests.daemon import (
     ADA,
-    TRUE,
     Gateway,
     attached,
     eventually,
@@ -21,6 +20,7 @@ from tests.daemon import (
     text_of,
 )
 from tests.deliver.relay import Script, relay_beside
+from tests.walk.hostile import jobs_of, rows
 
 FILES = '[output]\nfiles = ["*.txt", "*.bin"]'
 NOISE = "head -c 150000 /dev/urandom; echo words >&2; seq 60000 > seq.txt"
@@ -84,20 +84,26 @@ def test_what_is_over_the_limit_comes_in_parts_and_back(gateway: Gateway, tmp_pa
     ],
 )
 def test_a_small_result_is_one_letter_however_it_is_wanted(
-    gateway: Gateway, wish: str, names: set[str]
+    house: Gateway, who: str, wish: str, names: set[str]
 ) -> None:
-    gateway.start()
-    gateway.send(request("text", wish))
-    all_sent(gateway)
-    (letter,) = gateway.results()
+    house.send(request("text", wish, sender=who), sender=who)
+    house.await_results(1, who)
+    (job,) = jobs_of(house, who)
+    eventually(lambda: not unsent_of(house, job["id"]), 60, house.logged)
+    (letter,) = house.results(who)
     assert json.loads(attached(letter)["job.json"])["mailgate"] == 1
     found = {name for name in attached(letter) if name in names}
     assert found == names
     if "inline" in wish:
         assert "below, as text" in text_of(letter)
     if "brief" not in wish:
-        done = within(gateway.outgoing / ADA)
-        assert done.stdout == (folder_of(gateway) / "out/stdout").read_bytes()
+        done = within(house.outgoing / who)
+        folder = house.spool / "jobs" / job["id"][:2] / job["id"]
+        assert done.stdout == (folder / "out/stdout").read_bytes()
+
+
+def unsent_of(gateway: Gateway, job: str) -> list[object]:
+    return rows(gateway, "SELECT 1 FROM letter WHERE job = ? AND state != 'SENT'", job)
 
 
 def test_mails_of_a_size_are_that_small(gateway: Gateway) -> None:
@@ -119,15 +125,13 @@ def test_attachments_alone_stay_in_one_mail_and_the_rest_is_named(gateway: Gatew
     assert "\n  results stdout.txt\n  results\n" in text_of(letter)
 
 
-def test_a_link_is_answered_with_what_there_is_instead(gateway: Gateway) -> None:
-    gateway.service("true", TRUE)
-    gateway.start()
-    gateway.send(request("true", "reply: link\n"))
-    (letter,) = gateway.await_letters(1)
+def test_a_link_is_answered_with_what_there_is_instead(house: Gateway, who: str) -> None:
+    house.send(request("true", "reply: link\n", sender=who), sender=who)
+    (letter,) = house.await_letters(1, who)
     words = " ".join(text_of(letter).split())
     assert "results cannot be fetched by a link here" in words
     assert "parts=300KiB" in words
-    assert gateway.jobs() == []
+    assert jobs_of(house, who) == []
 
 
 def by(gateway: Gateway, relay: Script) -> None:
