@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from mailgate.receive.terms import too_big
 
 # Every class excludes what must follow it, so that no input makes the match go back and forth.
-# Dots in a local part may stand anywhere: some providers gave out such addresses.
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\xa1-\U0010ffff]+"
+# Dots in a local part may stand anywhere: some providers gave out such addresses. What lies beyond
+# ASCII is in by not being left out: a class up to U+10FFFF costs milliseconds at every start.
+_ATOM = r'[^\x00-\x20"(),:;<>@\[\\\]\x7f-\xa0]+'
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"'
-_DOMAIN = r"(?:[A-Za-z0-9._\-\xa1-\U0010ffff]+|\[[A-Za-z0-9:.\-]+\])"
+_DOMAIN = r"(?:[^\x00-,/:-@\[-^`{-\xa0]+|\[[A-Za-z0-9:.\-]+\])"
 _MAILBOX = rf"(?:{_ATOM}|{_QUOTED})(?:@{_DOMAIN})?"
 # A source route is read and forgotten (RFC 5321, appendix C).
 _PATH = re.compile(rf" *(?:<(?:@[^:<>\s]+:)?({_MAILBOX})?>|({_MAILBOX}))(?: ([\x20-\x7e]*))?\Z")

@@ -27,7 +27,7 @@ _IDS_MOST = 20
 # RFC 5321: a dot-string or a quoted string, a domain or an address literal; ASCII without controls.
 _LOCAL = r"""(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}|"(?:[ !#-\[\]-~]|\\[ -~]){0,64}")"""
 _DOMAIN = r"(?:[A-Za-z0-9._-]{1,255}|\[[A-Za-z0-9.:-]{1,64}\])"
-_ACTING = re.compile(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What a terminal would obey, or what turns text around."""
 
 _ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
