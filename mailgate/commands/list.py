@@ -49,12 +49,12 @@ def _wanted(words: tuple[str, ...]) -> owned.Wanted | str:
     """Return what is wanted, or what is expected instead; "" where that is the whole usage."""
     wanted, left = owned.Wanted(limit=_ROWS), list(words)
     while left:
-        word = left.pop(0).lower().rstrip(",:")
+        word = left.pop(0).lower().rstrip(",;:")
         if word == "active":
             wanted.active = True
         elif word.upper() in set(Phase):
             wanted.phases.add(Phase(word.upper()))
-        elif not left or not _set(wanted, word, left.pop(0)):
+        elif not left or not _set(wanted, word, left.pop(0).rstrip(",;")):
             return _EXPECTED.get("after" if word == "since" else word, "")
     return wanted
 

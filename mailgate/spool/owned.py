@@ -93,7 +93,8 @@ def listed(view: View, who: Identity | None, wanted: Wanted) -> list[Job]:
     rows = view.all(
         f"SELECT * FROM job WHERE {whose} {others} AND created >= MAX(?, COALESCE(({newest}), 0))"
         # Found by their age: those of a phase may be a million.
-        f" AND +{among} AND (? IS NULL OR service = ?) AND (? IS NULL OR instr(lower(label), ?))"
+        f" AND +{among} AND (? IS NULL OR service = ?)"
+        " AND (? IS NULL OR instr(lower(label), ?) OR instr(label, ?))"
         " ORDER BY created DESC LIMIT ?",
         *of,
         *wanted.besides,
@@ -103,7 +104,9 @@ def listed(view: View, who: Identity | None, wanted: Wanted) -> list[Job]:
         wanted.service,
         wanted.service,
         wanted.label,
+        # SQLite folds no letters but those of ASCII: others count as they are written.
         (wanted.label or "").lower(),
+        wanted.label,
         wanted.limit + 1,
     )
     return [jobs.bare(row) for row in rows]

@@ -1,0 +1,93 @@
+"""What `list` and `notify` do, word by word, on a real spool."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailgate.model import How, Identity, JobId, Notify
+from mailgate.phases import Event, Phase
+from mailgate.spool import jobs
+from tests.desk.test_moments import Place, place  # noqa: F401 - a fixture
+from tests.spool.made import a_job, ended
+
+BOB = Identity(address="bob@example.org", how=How.NETWORK)
+
+
+@pytest.fixture
+def four(place: Place) -> dict[str, JobId]:  # noqa: F811
+    """Four jobs of Ada's, the newest last, and one of Bob's."""
+    found = {
+        "old": a_job(place.spool),
+        "other": a_job(place.spool, service="blast"),
+        "held": a_job(place.spool),
+        "done": a_job(place.spool),
+        "bobs": a_job(place.spool, owner=BOB),
+    }
+    ended(place.spool, found["done"])
+    labels = {"old": "Globins, \u00dcbung 1", "other": "globins"}
+    with place.spool.transaction() as tx:
+        for age, job in enumerate(reversed(found.values())):
+            tx.execute("UPDATE job SET created = created - ? WHERE id = ?", age, job)
+        for name, label in labels.items():
+            tx.execute("UPDATE job SET label = ? WHERE id = ?", label, found[name])
+        tx.execute("UPDATE job SET created = 0 WHERE id = ?", found["old"])
+        jobs.advance(tx, found["held"], Event.HOLD, before=Phase.QUEUED)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("list", ["done", "held", "other", "old"]),
+        ("list completed", ["done"]),
+        ("list queued held", ["held", "other", "old"]),
+        ("list active", ["held", "other", "old"]),
+        ("list service blast", ["other"]),
+        ("list label GLOB", ["other", "old"]),
+        ("list label \u00dcbung", ["old"]),
+        ("list after 1999-12-31", ["done", "held", "other"]),
+        ("list last 2", ["done", "held"]),
+        ("list queued, service Align, last 1", ["old"]),
+        ("list error", []),
+    ],
+)
+def test_a_list_has_what_each_word_says_and_nobody_elses(
+    place: Place,  # noqa: F811
+    four: dict[str, JobId],
+    line: str,
+    names: list[str],
+) -> None:
+    (told,) = place.told(line)
+    found = [word for word in told.split() if word in four.values()]
+    assert found == [four[name] for name in names]
+    assert ("There are more" in told) == (line == "list last 2")
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen", "every"),
+    [
+        ("notify progress", {Notify.PROGRESS}, None),
+        ("notify start and progress", {Notify.START, Notify.PROGRESS}, None),
+        ("notify end", {Notify.END}, None),
+        ("notify every 7d", set(), timedelta(days=7)),
+        ("notify every 2 days, start", {Notify.START}, timedelta(days=2)),
+        ("notify none", set(), None),
+        ("notify none start", None, None),
+        ("notify every 5m", None, None),
+        ("wait", {Notify.START, Notify.END}, timedelta(days=1)),
+    ],
+)
+def test_what_is_chosen_takes_the_place_of_what_was(
+    place: Place,  # noqa: F811
+    line: str,
+    chosen: set[Notify] | None,
+    every: timedelta | None,
+) -> None:
+    job = a_job(place.spool)
+    place.told(f"notify start every 1d {job}")
+    (told,) = place.told(f"{line} {job}")
+    after = jobs.fetch(place.spool.view, job)
+    if chosen is None:
+        assert "not done" in told
+        chosen, every = {Notify.START}, timedelta(days=1)
+    assert (after.notify, after.every) == (chosen, every)
