@@ -17,6 +17,12 @@ from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.keep import BATCH, Given
 
 _DAY = timedelta(days=1).total_seconds()
+# Without its tag: mail to ada+anything@ comes to Ada.
+_MAILBOX = (
+    "CASE WHEN instr(address, '+') BETWEEN 2 AND instr(address, '@') THEN"
+    " substr(address, 1, instr(address, '+') - 1) || substr(address, instr(address, '@'))"
+    " ELSE address END"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,8 @@ def find(view: View, token: str, *, now: float) -> Confirmation | None:
 def ask(tx: Tx, terms: Terms, *, message: int, recipient: str, job: JobId | None = None) -> None:
     """Ask for a confirmation: at once if a letter may go out, else as soon as one may.
 
-    An address is sent one such letter in 24 hours; asking the same twice does nothing.
+    An address is sent one such letter in 24 hours, whatever its ``+tag``; asking the same twice
+    does nothing.
     """
     tx.execute(
         "INSERT INTO confirmation (token, address, recipient, message, job, made, until)"
@@ -93,16 +100,16 @@ def ask_due(tx: Tx, terms: Terms) -> int:
     rows = tx.all(
         "WITH origins AS (SELECT confirmation.*, COALESCE(origin, lower(message.address), '')"
         "  AS origin FROM confirmation LEFT JOIN message ON message.id = confirmation.message),"
-        " waiting AS (SELECT *, MIN(made) FROM origins AS c WHERE asked IS NULL"
-        "  AND answered IS NULL AND until > ? AND NOT EXISTS (SELECT 1 FROM confirmation"
-        "  WHERE address = c.address AND asked > ?) GROUP BY address),"
+        f" lately AS (SELECT {_MAILBOX} AS mailbox FROM confirmation WHERE asked > ?),"
+        " waiting AS (SELECT *, MIN(made) FROM origins WHERE asked IS NULL AND answered IS NULL"
+        f"  AND until > ? AND {_MAILBOX} NOT IN (SELECT mailbox FROM lately) GROUP BY {_MAILBOX}),"
         " ranked AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY origin ORDER BY made) AS place"
         "  FROM waiting),"
         " used AS (SELECT origin, COUNT(*) AS letters FROM origins WHERE asked > ? GROUP BY origin)"
         " SELECT ranked.* FROM ranked LEFT JOIN used ON used.origin = ranked.origin"
         " WHERE place + COALESCE(letters, 0) <= ? ORDER BY made LIMIT ?",
-        tx.at,
         since,
+        tx.at,
         since,
         mail.share(terms.letters),
         min(left, BATCH),
