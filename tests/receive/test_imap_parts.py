@@ -4,8 +4,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from mailgate.receive.imap.line import Line
 from mailgate.receive.imap.memory import ENOUGH, Memory
 from mailgate.receive.imap.reception import Word
 from mailgate.receive.imap.token import missing, token
+from tests.daemon import request
 from tests.receive.mailboxes import door_of, house, raw, table
 
 # --- envelopes --------------------------------------------------------------------------------------
@@ -286,6 +287,14 @@ def test_what_comes_along_with_the_answer_to_idle_is_not_waited_for(tmp_path: Pa
         line.close()
 
 
+ANSWERS = {
+    b"CAPABILITY": LOGIN[0][1],
+    b"AUTHENTICATE": LOGIN[1][1],
+    b"LIST": b'* LIST () "/" "Done"\r\n* LIST () "/" "Failed"\r\nTAG OK done\r\n',
+    b"SELECT": b"* 0 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\nTAG OK [READ-WRITE] done\r\n",
+}
+
+
 async def test_a_server_that_always_has_something_to_tell_is_not_asked_without_end(
     tmp_path: Path,
 ) -> None:
@@ -319,6 +328,121 @@ async def test_a_server_that_always_has_something_to_tell_is_not_asked_without_e
                 await it.until(lambda: len(idles) > 6)
         serving.join(20)
     assert idles[6] - idles[0] > 0.9
+
+
+@contextmanager
+def talking(answer: Callable[[int, bytes], bytes | None]) -> Iterator[int]:
+    """A server that says to each line of its nth client what ``answer`` returns; yields its port.
+
+    TAG is the client's last; None is what a server would say whose mailbox is empty.
+    """
+    ends: list[socket.socket] = []
+
+    def serve(number: int, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines, suppress(OSError):
+            connection.sendall(GREETING)
+            tag = b""
+            for line in lines:
+                first, _, rest = line.partition(b" ")
+                tag = first if rest else tag
+                said = answer(number, rest or line)
+                if said is None:
+                    said = ANSWERS.get(rest.split()[0] if rest else b"", b"TAG OK done\r\n")
+                connection.sendall(said.replace(b"TAG", tag))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                ends.append(connection)
+                threading.Thread(target=serve, args=(len(ends), connection), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join(20)
+
+
+async def test_an_idle_that_nobody_listens_to_any_more_is_found_out_and_begun_anew(
+    tmp_path: Path,
+) -> None:
+    idles: list[int] = []
+
+    def answer(number: int, words: bytes) -> bytes | None:
+        if words.startswith(b"IDLE"):
+            idles.append(number)
+            return b"+ idling\r\n"
+        # As behind a router that has forgotten the connection: DONE comes nowhere.
+        return b"" if words.startswith(b"DONE") else None
+
+    with talking(answer) as port:
+        keys = {"poll": "1s", "timeout": "1s"}
+        async with house(tmp_path, table(port, **keys)) as it, it.reading():
+            await it.until(lambda: idles[-1:] == [2])
+            (told,) = it.logged("delayed")
+            assert "is lost" in told
+
+
+async def test_a_login_that_is_refused_for_long_is_told_once_whatever_the_servers_words(
+    tmp_path: Path,
+) -> None:
+    knocks: list[int] = []
+
+    def answer(number: int, words: bytes) -> bytes | None:
+        if words.startswith(b"AUTHENTICATE"):
+            knocks.append(number)
+            return b"TAG NO [AUTHENTICATIONFAILED] Invalid credentials (%d)\r\n" % number
+        return None
+
+    with talking(answer) as port:
+        async with house(tmp_path, table(port)) as it, it.reading():
+            await it.until(lambda: len(knocks) > 2)
+            (told,) = it.logged("delayed")
+            assert "Invalid credentials (1)" in told
+
+
+async def test_a_mail_that_the_server_cuts_short_is_not_taken_for_all_of_it(
+    tmp_path: Path,
+) -> None:
+    mail = raw(request(message_id="<whole@example.org>"))
+    sent: list[int] = []
+
+    def answer(_: int, words: bytes) -> bytes | None:
+        match words.split():
+            case [b"SELECT", *_]:
+                return SELECTED
+            case [b"UID", b"SEARCH", *_]:
+                return b"* SEARCH 5\r\nTAG OK done\r\n"
+            case [b"UID", b"FETCH", *_] if b"SIZE" in words:
+                return b"* 1 FETCH (UID 5 RFC822.SIZE %d)\r\nTAG OK done\r\n" % len(mail)
+            case [b"UID", b"FETCH", *_]:
+                sent.append(min(len(mail), len(sent) * 100000))
+                head = mail[: sent[-1]]
+                body = b"{%d}\r\n%s" % (len(head), head) if head else b"NIL"
+                return b"* 1 FETCH (UID 5 BODY[]<0> %s)\r\nTAG OK done\r\n" % body
+        return None
+
+    with talking(answer) as port:
+        async with house(tmp_path, table(port, poll="1s")) as it, it.reading():
+            await it.until(it.taken)
+            assert it.taken() == ["<whole@example.org>"]
+            (told,) = it.logged("delayed")
+            assert "uid=5" in told
+            assert "cut short" in told
+
+
+def test_a_mailbox_whose_uids_may_mean_other_mails_is_not_read(tmp_path: Path) -> None:
+    bare = b"* 1 EXISTS\r\nTAG OK [READ-WRITE] done\r\n"
+    with scripted(*LOGIN, (b"SELECT", bare)) as heard:
+        line = lined(tmp_path, heard)
+        line.open()
+        with pytest.raises(Transient, match="no lasting UIDs"):
+            line.select()
+        line.close()
 
 
 async def test_a_server_that_hangs_in_the_middle_is_hung_up_on_at_the_end(tmp_path: Path) -> None:
@@ -368,8 +492,9 @@ def test_a_login_that_may_be_taken_later_is_no_wrong_password(tmp_path: Path) ->
     later = [*LOGIN[:2], (b"", b"TAG NO [UNAVAILABLE] the directory is away\r\n")]
     with scripted(*later) as heard:
         line = lined(tmp_path, heard)
-        with pytest.raises(Transient, match="the directory is away") as caught:
+        with pytest.raises(Transient, match="refused the login") as caught:
             line.open()
+        assert "the directory is away" in caught.value.detail
         assert not isinstance(caught.value, NoLogin)
         line.close()
 
@@ -405,8 +530,9 @@ def test_a_mailbox_that_can_only_be_read_is_not_read(tmp_path: Path) -> None:
     with scripted(*LOGIN, (b"SELECT", shut)) as heard:
         line = lined(tmp_path, heard)
         line.open()
-        with pytest.raises(Transient, match='"INBOX" cannot be opened: it can only be read'):
+        with pytest.raises(Transient, match='"INBOX" cannot be opened') as caught:
             line.select()
+        assert caught.value.detail == "it can only be read"
         line.close()
 
 

@@ -106,11 +106,8 @@ class Line:
         except Declined as error:
             if self.has(folder):
                 return  # somebody was quicker
-            message = (
-                f'the folder "{folder}" cannot be made: {error.detail}; some servers want'
-                f' "INBOX.{folder}"'
-            )
-            raise Declined(message) from error
+            message = f'the folder "{folder}" cannot be made; some servers want "INBOX.{folder}"'
+            raise Declined(message, detail=error.detail) from error
         with suppress(Declined), self._understood() as client:
             client.subscribe_folder(folder)
 
@@ -125,12 +122,14 @@ class Line:
         try:
             with self._understood() as client:
                 found = client.select_folder(self._door.mailbox)
-                return Selected(
-                    exists=int(found[b"EXISTS"]), validity=int(found.get(b"UIDVALIDITY", 0))
-                )
+                exists, validity = int(found[b"EXISTS"]), int(found.get(b"UIDVALIDITY", 0))
         except Declined as error:
-            message = f'the mailbox "{self._door.mailbox}" cannot be opened: {error.detail}'
-            raise Declined(message) from error
+            message = f'the mailbox "{self._door.mailbox}" cannot be opened'
+            raise Declined(message, detail=error.detail) from error
+        if not validity:
+            # A UID may then mean another mail at any time (RFC 3501 section 2.3.1.1).
+            raise Declined(f'the mailbox "{self._door.mailbox}" gives its mails no lasting UIDs')
+        return Selected(exists=exists, validity=validity)
 
     # --- mails ------------------------------------------------------------------------------------
 

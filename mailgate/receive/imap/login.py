@@ -61,10 +61,11 @@ def _taken(door: ImapDoor, log_in: Callable[[], object]) -> None:
         if isinstance(error.__context__, IMAPClient.AbortError):
             raise Lost(f"{door.host} hung up at the login", detail=str(error)) from error
         said = str(error).removeprefix("b'").removesuffix("'")
-        message = f"{door.host} refused the login of {door.user}: {said}"
+        # The server's words may be others each time: what is told once is that it refuses.
+        message = f"{door.host} refused the login of {door.user}"
         if any(code in said for code in _LATER):
             raise Declined(message, detail=said) from error
-        raise NoLogin(message) from error
+        raise NoLogin(message, detail=said) from error
 
 
 def _password(door: ImapDoor) -> str:

@@ -25,6 +25,11 @@ class Word(Enum):
     FULL = "full"
 
 
+def is_cut_short(size: int, told: int) -> bool:
+    """Tell whether so few bytes cannot be all of a mail: what is told may be wrong by a little."""
+    return size * 2 < told
+
+
 class Intake:
     """One mail that comes in several blocks; ends with exactly one of ``end`` and ``drop``.
 
@@ -55,6 +60,9 @@ class Intake:
             if self._over:
                 await self._sink.refuse(too_big(self._limit))
                 return Word.REFUSED
+            if is_cut_short(self._size, self._told):
+                await self._sink.discard()
+                return Word.LATER
             await self._sink.commit()
         except Refusal:
             return Word.REFUSED

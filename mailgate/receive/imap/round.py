@@ -9,7 +9,7 @@ from mailgate.receive.imap.bell import Bell
 from mailgate.receive.imap.errors import Declined
 from mailgate.receive.imap.line import Line
 from mailgate.receive.imap.memory import Memory
-from mailgate.receive.imap.reception import Intake, Reception, Word
+from mailgate.receive.imap.reception import Intake, Reception, Word, is_cut_short
 
 T = TypeVar("T")
 
@@ -98,9 +98,13 @@ class Round:
             return 0
         gone = len(uids) - len(heads)
         whole = {uid: head for uid, head in heads.items() if len(head) < _BLOCK}
+        big = heads.keys() - whole.keys()
+        for uid in [uid for uid, head in whole.items() if is_cut_short(len(head), sizes[uid])]:
+            del whole[uid]
+            self._put_off([uid], Declined("the server sent the mail cut short"))
         if whole:
             gone += self._settled(self._awaited(self._reception.take(whole)))
-        for uid in heads.keys() - whole.keys():
+        for uid in big:
             if self._bell.rung:
                 break
             gone += self._taken_in_blocks(uid, heads[uid], sizes[uid])
