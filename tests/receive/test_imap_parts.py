@@ -292,6 +292,7 @@ ANSWERS = {
     b"AUTHENTICATE": LOGIN[1][1],
     b"LIST": b'* LIST () "/" "Done"\r\n* LIST () "/" "Failed"\r\nTAG OK done\r\n',
     b"SELECT": b"* 0 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\nTAG OK [READ-WRITE] done\r\n",
+    b"IDLE": b"+ idling\r\n",
 }
 
 
