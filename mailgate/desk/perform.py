@@ -259,7 +259,8 @@ def _commands(
     )
     answer = dialogue.perform(tx)
     reason = _reason(answer, reading)
-    if reason.startswith(mail.NOT_UNDERSTOOD) and mail.goes_round(tx, waiting, name, reason):
+    puzzling = reason.startswith(mail.NOT_UNDERSTOOD)
+    if puzzling and mail.goes_round(tx, waiting, reason, slip=_is_slip(script)):
         mail.settle(tx, errand.id, reason=f"unanswered, {reason}")
         return Outcome(recipient=errand.recipient, word="unanswered")
     return answer
@@ -267,6 +268,22 @@ def _commands(
 
 # What a line gets that no command is meant by, for all that can be seen.
 _NOT_UNDERSTOOD = frozenset({"unknown", "unfit", "courtesy"})
+
+
+_SLIP = 4  # words
+
+
+def _is_slip(script: Script) -> bool:
+    """Whether a mail is one short line that is nearly a command: ``statsu``, ``extend forever``."""
+    said = [line for line in script.lines if not line.courtesy]
+    if script.by_subject and len(said) > 1:
+        # A reply's Subject is the gateway's own.
+        said.pop()
+    return (
+        len(said) == 1
+        and len(said[0].quoted.split()) <= _SLIP
+        and bool(said[0].name or said[0].near)
+    )
 
 
 def _reason(answer: Answer, reading: Reading) -> str:

@@ -10,6 +10,7 @@ INDEXES = (
     "CREATE INDEX message_claimed ON message (taken) WHERE how = 'claimed' AND gone = 0",
     "CREATE INDEX errand_waiting ON errand (later, message) WHERE state = 'WAITING'",
     "CREATE INDEX errand_pending ON errand (message) WHERE state = 'PENDING'",
+    "CREATE INDEX errand_puzzling ON errand (done) WHERE reason GLOB 'not understood: *'",
     "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
     "CREATE UNIQUE INDEX confirmation_once ON confirmation (message, address, COALESCE(job, ''))",
     "CREATE INDEX confirmation_asked ON confirmation (asked) WHERE asked IS NOT NULL",

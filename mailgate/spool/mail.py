@@ -18,9 +18,8 @@ NOT_UNDERSTOOD = "not understood: "
 """Begins the reason of an errand that was answered with help, before the mail's first line."""
 
 _DAY = timedelta(days=1).total_seconds()
-# So many mails a day that nothing could be made of are answered, for each job; a responder that
-# does not say what it is, and begins with other words each time, gets no more.
-_OFTEN = 5
+# So many mails a day are answered that seem to be a command misspelt.
+_SLIPS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,20 +271,22 @@ def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
     return JobId(row["job"]) if row else None
 
 
-def goes_round(view: View, waiting: Waiting, recipient: str, reason: str) -> bool:
+def goes_round(view: View, waiting: Waiting, reason: str, *, slip: bool) -> bool:
     """Whether a mail that was not understood may be a machine's, which answers what we answer.
 
-    So it is where another said the same of late (``reason`` has its first line), or many came.
+    So it is where another of its sender's was answered within 24 hours; a ``slip``, where that
+    began with the same words (``reason`` has them), or there were five.
     """
+    # The condition of the index errand_puzzling, to the letter.
     rows = view.all(
-        "SELECT reason FROM act JOIN errand ON errand.id = act.errand WHERE act.recipient = ?"
-        " AND act.address = ? AND done > ? AND reason GLOB ?",
-        recipient,
-        waiting.identity.key,
+        "SELECT reason FROM errand JOIN message ON message.id = errand.message"
+        " WHERE done > ? AND reason GLOB 'not understood: *' AND lower(address) = ?",
         waiting.taken.timestamp() - _DAY,
-        f"{NOT_UNDERSTOOD}*",
+        waiting.identity.key,
     )
-    return len(rows) >= _OFTEN or any(row["reason"] == reason for row in rows)
+    if not slip:
+        return bool(rows)
+    return len(rows) >= _SLIPS or any(row["reason"] == reason for row in rows)
 
 
 def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> None:

@@ -18,6 +18,7 @@ from mailgate.spool import (
     jobs,
     keep,
     letters,
+    mail,
     notices,
     owned,
     returned,
@@ -32,6 +33,9 @@ from tests.spool.made import ADA, a_job
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 JOB = JobId("k7q2m5xzab3c")
 TERMS = Terms(within=timedelta(days=3), letters=10)
+WAITING = mail.Waiting(
+    id=2, identity=ADA, key="<2@example.org>", taken=NOW, size=1, body=b"", file=None, errands=()
+)
 PAST = (
     f"UPDATE job SET id = '{JOB}', phase = 'PENDING'",
     f"UPDATE errand SET job = '{JOB}'",
@@ -77,6 +81,7 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
         tx, JOB, receipt_after=timedelta()
     ),
     "which jobs have begun": house.live_jobs,
+    "whether a mail goes round": lambda tx: mail.goes_round(tx, WAITING, "x", slip=False),
 }
 
 
