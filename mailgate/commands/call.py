@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailgate.config import Config
-from mailgate.model import Answer, Identity, Job
+from mailgate.model import Answer, Attachment, Identity, Job
 from mailgate.services import Service
 from mailgate.spool import wishes
 
@@ -29,7 +29,7 @@ class Call:
 
     ``words`` follow the command's name, without the id of a job; ``lines`` are the ``key: value``
     lines below it. ``who`` is None for the operator, ``origin`` where no mail came. ``about`` is
-    the job as it stands, for a command that is about one.
+    the job as it stands, for a command that is about one. ``attached`` came along with the mail.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Call:
     lines: tuple[str, ...] = ()
     about: Job | None = None
     origin: Origin | None = None
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def job(self) -> Job:

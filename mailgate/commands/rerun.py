@@ -14,6 +14,7 @@ from mailgate import services
 from mailgate.commands import lifetime, submit
 from mailgate.commands.call import Call, Origin, unfit
 from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood, Wish
+from mailgate.parse.inputs import meant_for
 from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wrong
 from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
@@ -37,13 +38,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     job, service = call.job, call.services.get(call.job.service)
     if service is None:
         return _not("no-service", call)
-    refusal = service.refusal(call.who) if call.who is not None else ""
-    if refusal:
-        return _not("refused", call, sentence=refusal)
-    if job.phase is Phase.PENDING:
-        return _not("pending", call)
-    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
-        return _not("over", call)
+    if (hindered := _hindered(tx, call, service)) is not None:
+        return hindered
     staged = [_borrowed(item, job) for item in jobs.inputs(tx, job.id)]
     if lost := [i.filename or i.name for i in staged if not _is_there(tx, call, i)]:
         return _not("inputs", call, lost=lost)
@@ -58,6 +54,22 @@ def execute(tx: Tx, call: Call) -> Answer:
         plan = services.plan(service, request, Path("in"))
         return Answer(kind="rerun-dry", facts={"command": shlex.join(plan.argv)})
     return _made(tx, call, service, request, staged)
+
+
+def _hindered(tx: Tx, call: Call, service: Service) -> Answer | None:
+    """Say what is in the way whatever the changes are; None if nothing is."""
+    job = call.job
+    refusal = service.refusal(call.who) if call.who is not None else ""
+    if refusal:
+        return _not("refused", call, sentence=refusal)
+    if job.phase is Phase.PENDING:
+        return _not("pending", call)
+    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
+        return _not("over", call)
+    # Whoever sends an input along means another one than the old job's.
+    if meant := meant_for(service, call.attached):
+        return _not("attached", call, lost=meant)
+    return None
 
 
 def _not(why: str, call: Call, *, sentence: str = "", lost: Sequence[str] = ()) -> Answer:
@@ -233,7 +245,7 @@ samples = (
             },
             wrong=True,
         )
-        for why in ("no-service", "refused", "pending", "over", "inputs", "changed")
+        for why in ("no-service", "refused", "pending", "over", "inputs", "changed", "attached")
     ),
     Answer(
         kind="rerun-unclear",

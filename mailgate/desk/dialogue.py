@@ -9,6 +9,7 @@ from mailgate.commands.call import Call, Origin
 from mailgate.desk.desk import OWN, Desk
 from mailgate.model import Answer, How, Identity, JobId, LetterKind, Script, ScriptLine
 from mailgate.parse.commands import Grammar
+from mailgate.parse.inputs import listed
 from mailgate.spool import jobs, owned
 from mailgate.spool.codec import tagged
 from mailgate.spool.database import Tx, View
@@ -113,6 +114,7 @@ class Dialogue:
             "stop": self.script.stop or "",
             "at": self.script.at,
             "unread": self.script.unread,
+            "attached": listed(self.script.attached),
             "help": [] if any(line.name for line in self.script.lines) else [self._help(tx)],
         }
         return Answer(kind=LetterKind.COMMANDS, facts=facts, wrong=not known)
@@ -222,6 +224,7 @@ class Dialogue:
             services=self.desk.services,
             about=jobs.fetch(view, about) if view and about else None,
             origin=self.origin,
+            attached=self.script.attached,
         )
 
     def _help(self, tx: Tx) -> dict[str, object]:

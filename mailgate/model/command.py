@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailgate.model.mail import Attachment
+
 
 class Stop(StrEnum):
     """Why reading ended before the end of what the person wrote."""
@@ -37,7 +39,8 @@ class Script:
 
     ``stop`` is why reading ended early, at the line ``at`` where there is one; ``unread`` lines
     with words are not among ``lines``. ``tags`` are the jobs that the Subject names. If the text
-    has no command the last of ``lines`` may be the Subject's words: ``by_subject``.
+    has no command the last of ``lines`` may be the Subject's words: ``by_subject``. ``attached``
+    is what came along, which no command takes.
     """
 
     lines: tuple[ScriptLine, ...] = ()
@@ -46,3 +49,4 @@ class Script:
     unread: int = 0
     tags: tuple[str, ...] = ()
     by_subject: bool = False
+    attached: tuple[Attachment, ...] = ()

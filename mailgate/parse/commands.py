@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailgate.model import Message, Script, ScriptLine, Stop
+from mailgate.parse.inputs import by_a_person
 from mailgate.parse.keys import key_line, shown
 from mailgate.parse.prose import is_closing, is_greeting
 from mailgate.parse.quotes import header_field, may_begin_quote
@@ -107,6 +108,7 @@ def read_commands(message: Message, grammar: Grammar) -> Script:
         at=at,
         unread=len(own) - left + below,
         tags=_tags(message.subject or ""),
+        attached=by_a_person(message.attachments),
     )
     return script if reading.commands else _by_subject(script, message.subject or "", grammar)
 

@@ -1,7 +1,7 @@
 """Which attachment is which input of a service."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailgate.model import Attachment, Input
@@ -35,9 +35,36 @@ class Binding:
     @property
     def ignored(self) -> tuple[str, ...]:
         """The attachments that fit nothing, as ``name, size``."""
-        names = [f"{_called(item)}, {said_size(item.size)}" for item in self.free[:_LISTED]]
-        more = len(self.free) - _LISTED
-        return (*names, f"and {more} more") if more > 0 else tuple(names)
+        return listed(self.free)
+
+
+def listed(items: Sequence[Attachment]) -> tuple[str, ...]:
+    """Return attachments as ``name, size``; of very many some, and how many there are besides."""
+    names = [f"{_called(item)}, {said_size(item.size)}" for item in items[:_LISTED]]
+    more = len(items) - _LISTED
+    return (*names, f"and {more} more") if more > 0 else tuple(names)
+
+
+def by_a_person(items: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Return the attachments without those that mail programs add by themselves."""
+    return tuple(item for item in items if item.media_type not in _BY_THEMSELVES)
+
+
+def meant_for(service: Service, items: Iterable[Attachment]) -> list[str]:
+    """Return the names of those that look as if they were sent as an input of a service.
+
+    Where it takes any, a picture or a mail is none: those come with signatures and with replies.
+    """
+    rules = [rule for rule in service.inputs.values() if rule.from_ is Origin.ATTACHMENT]
+    return [
+        _called(item)
+        for item in items
+        if any(rule.takes(item.name) and (rule.match or _is_plain(item)) for rule in rules)
+    ]
+
+
+def _is_plain(item: Attachment) -> bool:
+    return item.media_type.partition("/")[0] not in {"image", "message"}
 
 
 def bind_attachments(

@@ -7,7 +7,7 @@ import pytest
 from mailgate.model import How, Identity, JobId, Notify
 from mailgate.phases import Event, Phase
 from mailgate.spool import jobs
-from tests.desk.test_moments import Place, place  # noqa: F401 - a fixture
+from tests.desk.test_moments import Place, place, with_a_file  # noqa: F401 - a fixture
 from tests.spool.made import a_job, ended
 
 BOB = Identity(address="bob@example.org", how=How.NETWORK)
@@ -91,3 +91,11 @@ def test_what_is_chosen_takes_the_place_of_what_was(
         assert "not done" in told
         chosen, every = {Notify.START}, timedelta(days=1)
     assert (after.notify, after.every) == (chosen, every)
+
+
+def test_who_brings_an_input_along_has_nothing_run_on_the_old_one(place: Place) -> None:  # noqa: F811
+    job = with_a_file(place)
+    (told,) = place.told(f"rerun {job}", attachments={"new.fa": b">x", "logo": b"GIF89a"})
+    assert "your mail brings new.fa and logo, and" in " ".join(told.split())
+    assert place.spool.view.count("SELECT COUNT(*) FROM job") == 1
+    assert "It runs once more" in place.told(f"rerun {job}")[0]

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from mailgate.spool import jobs, letters, shipments
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, direct
-from tests.daemon import shell
+from tests.daemon import request, shell
 from tests.desk.made import CONFIG
 from tests.spool.made import ADA, a_job, ended
 
@@ -40,9 +40,16 @@ class Place:
     spool: Connection
     desk: Desk
 
-    def told(self, body: str, *, answers: str | None = None) -> list[str]:
+    def told(
+        self,
+        body: str,
+        *,
+        answers: str | None = None,
+        attachments: Mapping[str, bytes] | None = None,
+    ) -> list[str]:
         """What each line of a mail gets; ``answers`` is its In-Reply-To."""
-        message = read_message(io.BytesIO(f"From: ada@example.org\n\n{body}".encode()))
+        mail = request("x", body, attachments=attachments)
+        message = read_message(io.BytesIO(mail.as_bytes()))
         script = read_commands(message, grammar())
         thread = Thread(in_reply_to=answers, references=None)
         origin = Origin(

@@ -1,6 +1,7 @@
 """A mail's lines as commands: each accounted for, and no quoted one among them."""
 
 import io
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
@@ -337,3 +338,12 @@ def test_a_quoted_line_never_acts(quoted: list[str], body: str) -> None:
 def test_only_a_line_of_the_persons_own_confirms(body: str, *, expected: bool) -> None:
     raw = f"From: a@b.c\nSubject: confirm\n\n{body}".encode()
     assert confirms(read_message(io.BytesIO(raw)), GRAMMAR) is expected
+
+
+def test_what_is_attached_to_commands_is_told_but_for_what_mail_programs_add() -> None:
+    mail = EmailMessage()
+    mail.set_content("rerun\n")
+    mail.add_attachment(b">x", maintype="chemical", subtype="x-fasta", filename="new.fa")
+    mail.add_attachment(b"--", maintype="application", subtype="pgp-signature", filename="a.asc")
+    found = read_commands(read_message(io.BytesIO(mail.as_bytes())), GRAMMAR)
+    assert [one.name for one in found.attached] == ["new.fa"]

@@ -399,4 +399,5 @@ _AGAINST = {
     ),
     "stop": "",
     "unread": 0,
+    "attached": ("globins.fa, 58 KiB",),
 }

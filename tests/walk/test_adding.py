@@ -51,7 +51,7 @@ def test_a_file_adds_a_command_to_mail_and_to_the_command_line(gateway: Gateway)
     gateway.send(request("true"))
     (result,) = gateway.await_results(1)
     job = str(result["Mailgate-Job"])
-    mail = request("x", f"wave {job} twice\nhelp wave\nwvae {job}\n")
+    mail = request("x", f"wave {job} twice\nhelp wave\nwvae {job}\n", attachments={"new.fa": b">x"})
     mail.replace_header("To", ADDRESS)
     gateway.send(mail)
     answer = eventually(
@@ -63,6 +63,7 @@ def test_a_file_adds_a_command_to_mail_and_to_the_command_line(gateway: Gateway)
     assert answer["Subject"] == f"[job {job}] 2 done, 1 error"
     assert f"Waved to {job}, twice." in words
     assert "wave HOW" in words
+    assert "as no command takes an attachment:\n  new.fa, 2 bytes" in words
     assert "It does not wave back." in words
     assert 'Did you mean "wave"?' in words
     assert gateway.run("wave", job, "twice").stdout.decode() == f"Waved to {job}, twice.\n"
