@@ -45,6 +45,11 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
 |undeliver(?:able|ed)\ (?:mail|message|e-?mail|report)(?:\ (?:returned|notif|-).*|\W*$)
 |undeliver(?:able|ed):|undeliverable\W*$
 |non.?deliver(?:y|able)\ (?:report|notif|mail|message|receipt)|(?:ndn|ndr)\b\W*(?:$|:)
+|mail\ not\ delivered|delivery\ (?:incomplete|unsuccessful)|delivery\ fail\w+\ for\ \S+@
+    |permanent\ failure\ notice
+|(?:notification:\ )?message\ delivery\ failed|warning\ from\ uucp|postmaster(?:\ notify)?[:\]]
+    |mailer.daemon:|nondelivery:
+|zustellungsbericht|übermittlungsbericht|retour\ de\ message|(?:correo|mensaje)\ devuelto
 |failure\ notice|failure\ delivery\W*$|failed\ (?:mail|message|delivery)(?::|\W*$)
 |returned\ (?:mail|email|message)(?::|\W*$)|returned\ to\ sender
 |warning:\ (?:could\ not\ send|message\ .{0,40}delayed|e?mail|e-mail)|warning\W{1,3}mail\ delayed
@@ -112,7 +117,7 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
 
 # What people say too: somebody is elsewhere, or a mail was read. Here nothing else may follow.
 _SHORT = r"""
-(?:[\w.'-]+\ ){0,4}(?:is\ |am\ |i['’]m\ |currently\ |will\ be\ )*(?:out\ of|away\ from
+(?:[\w.'/-]+\ ){0,4}(?:is\ |am\ |i['’]m\ |currently\ |will\ be\ )*(?:out\ of|away\ from
     |not\ in)\ (?:the\ |my\ )?(?:office|lab)
     (?:\ (?:auto-?reply|message|notice|notification|reply))?
 |out-of-office|ooo|oof|out\ of\ town
@@ -124,13 +129,19 @@ _SHORT = r"""
 |no\ longer\ (?:with|at)\ .{1,40}|(?:change\ of|new)\ e-?mail\ address
 |abwesend|(?:ich\ bin\ |bin\ )?(?:derzeit\ |zur\ zeit\ )?(?:nicht\ (?:im|in)\ .{0,12}(?:büro|haus)
     |im\ urlaub|abwesend|nicht\ erreichbar)
-|außer\ haus|urlaub(?=\ (?:bis|vom)\ )|urlaubs(?:vertretung|notiz|meldung)|elternzeit
-|(?:je\ suis\ )?absent(?:e)?\ (?:du|de)\ bureau|absence\ (?:du|de)\ bureau|je\ suis\ (?:absent
+|(?:[\w.'/-]+\ ){1,4}(?:ist|est|está|è)\ (?:nicht\ im\ (?:büro|haus)|außer\ haus|absent(?:e|\(e\))?
+    |ausente
+    |fuori\ (?:sede|ufficio))(?:\ (?:du\ bureau|de\ la\ oficina))?
+|(?:ich\ bin\ )?außer\ haus|urlaub(?=\ (?:bis|vom)\ )|urlaubs(?:vertretung|notiz|meldung)
+    |elternzeit
+|(?:je\ suis\ )?absent(?:e|\(e\))?\ (?:du|de)\ bureau|absence\ (?:du|de)\ bureau
+    |je\ suis\ (?:absent
     |en\ (?:congé|vacances))|en\ congé
 |fuera\ de\ (?:la\ )?oficina|ausente|ausencia|estoy\ de\ vacaciones|de\ vacaciones
 |fuori\ (?:sede|ufficio)|assente|sono\ in\ ferie|in\ ferie|ausência(?:\ temporária)?
     |estou\ de\ férias|fora\ do\ escritório
-|afwezig|niet\ (?:aanwezig|op\ kantoor)|fr[åa]nvaro|frånvaro|fravær|(?:ikke|inte)\ (?:til\ stede
+|afwezig|buiten\ kantoor|(?:ik\ ben\ )?niet\ (?:aanwezig|op\ kantoor)|fr[åa]nvaro|frånvaro
+    |fravær(?:ende)?|(?:ikke|inte)\ (?:til\ stede
     |på\ kontoret)
 |poissa|lomalla|nieobecno\w*|poza\ biurem|mimo\ kancelář|nepřítomnost|házon\ kívül
     |szabadságon\ vagyok
@@ -147,10 +158,59 @@ read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|gelezen
 |abwesenheit|absence|不在|부재|(?:annual\ |on\ )?leave|my\ e-?mail\ address\ has\ changed
 """
 
+# What two words make of a title of a few words, in whatever order, in languages other than English.
+_REPLIES = (
+    "antwort|nachricht|meldung|notiz|e-?mail|bestätigung|réponse|reponse|message|mensaje"
+    "|respuesta|messaggio|risposta|mensagem|resposta|antwoord|bericht|svar|besked|melding|meddelande"
+    "|vasta|viesti|odpow|wiadom|informacja|odpov|zpráv|oznámen|válasz|üzenet|értesít|ответ|сообщ"
+    "|съобщ|уведом|відпов|повід|yan[ıi]t|cevap|mesaj|απάντησ|απαντ|μήνυμα|odgovor|atsakym|atbild"
+    "|回复|回覆|答复|答覆|应答|返信|応答|送信|配信|メール|通知|お知らせ|응답|회신|메일|알림|תשובה|מענה|הודעה|رد|رسالة"
+)
+_PAIRS = (
+    # It was written by itself,
+    (
+        r"\bautom(?:\.|[aá]t)|\bauto\b|автомат|αυτόματ|otomatik|自动|自動|자동|אוטומטי|تلقائي",
+        _REPLIES,
+    ),
+    # somebody is elsewhere,
+    (
+        r"""abwesen|urlaubs|\babsen[ct]|assenza|ausencia|ausência|afwezig|frånvar|fravær|poissaolo
+        |nieobecno|nepřítomn|távollét|отсутств|假期|不在|休暇|부재|휴가""",
+        rf"{_REPLIES}|benachrichtig|bureau|oficina|ufficio|escritório",
+    ),
+    # a mail did not arrive,
+    (
+        r"""nicht|fehl|échec|echec|\bnon\b|\bno\b|fallid|error[ei]?\b|mancat|\bnão\b|falha|\berro\b
+        |\bniet\b|mislukt|inte\b|ikke|fel\b|mislyk|epäonn|voit|\bnie|nebyl|nelze|sikertelen
+        |\bне\b|ошибк|возврат|başarısız|edilemedi|αποτυχ|δεν|失败|失敗|不能|エラー|未達|无法|退
+        |실패|불가|되지|לא|لم|تعذر""",
+        r"""zustell|zugestellt|übermitt|remise|remis\b|distribu|entreg|recapit|consegn|bezorg
+        |afgelever|lever|toimit|dostarcz|doruč|kézbes|достав|письм|teslim|παράδο|παραδο|投递|发送
+        |送信|配信|メール|邮件|信|배달|전송|נמסר|تسليم""",
+    ),
+    # or it did, and was read.
+    (
+        r"""bestätig|confirmation|confirmación|conferma|confirmação|bevestiging|kvitto|kvittering
+        |kuittaus|potwierdzen|potvrzen|visszaigazol|подтвержд""",
+        r"""empfang|eingang|lese|lecture|réception|recepción|lectura|lettura|ricezione|leitura
+        |recebim|lees|ontvangst|läs|læse|mottag|modtag|luku|vastaanot|przeczyt|odbior|přečt|doruč
+        |olvas|прочт|получ""",
+    ),
+    # A desk took something in.
+    (
+        r"^\W*(?:ihre?|votre|su|la\ sua|sua|uw|din|ditt|ваш[ае]?|twoj[ea]|vaš[ae]?)\b",
+        r"""(?:ticket|anfrage|demande|solicitud|richiesta|solicitação|aanvraag|verzoek|förfrågan
+        |ärende|henvendelse|обращени|заявк|запрос|zgłoszen|požadav)\w*\b.{0,20}
+        \ (?:wurde|ist|a\ été|ha\ sido|è\ stat|foi|is|har|er|приня|зарег|получ|zosta|byl)""",
+    ),
+)
+_FEW, _TITLE = 6, 200  # words and characters of a title
+
+
 _MACHINES = re.compile(
     rf"\W*+(?:{_TITLES})"
     rf"|\W*+(?:{_BEFORE})\ ?(?::\ |：)(?!\d)"
-    rf"|\W*+(?:{_SHORT})(?:\W*$|\ ?[:：(\[–—.!]|\ -\ |\ re:"
+    rf"|\W*+(?:{_SHORT})(?:\W*$|\ ?[:：()\[\]–—.!]|\ -\ |\ re:"
     r"|\ (?:until|till|bis|jusqu|hasta|fino|até|tot|returning)\b)"
     r"|.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office)[)\]]",
     re.IGNORECASE | re.VERBOSE,
@@ -162,4 +222,25 @@ def is_a_machines(subject: str) -> bool:
     text = subject[:_LONGEST]
     # A title is asked about; a mail that is answered may have asked.
     asks = text.rstrip().endswith("?") and ":" not in text
-    return not asks and _MACHINES.match(text) is not None
+    return not asks and (_MACHINES.match(text) is not None or _is_title(text))
+
+
+def _is_title(text: str) -> bool:
+    """Whether a few words, with nothing or a colon and another Subject behind them, are a title."""
+    title = _COLON.split(text, maxsplit=1)[0][:_TITLE].casefold()
+    return (
+        len(title.split()) <= _FEW
+        and not _ABOUT.match(title)
+        and any(one.search(title) and other.search(title) for one, other in _PAIR_EXPRESSIONS)
+    )
+
+
+# People ask about machines, too.
+_ABOUT = re.compile(
+    r"\W*(?:(?:re|aw|sv|vs|antw|odp|fwd?|wg)\b|frage|question|pregunta|domanda|pergunta|vraag|fråga|spørgsmål"
+    r"|kysymys|pytanie|dotaz|вопрос|soru|problem)"
+)
+_COLON = re.compile("[:：]")
+_PAIR_EXPRESSIONS = tuple(
+    (re.compile(one, re.VERBOSE), re.compile(other, re.VERBOSE)) for one, other in _PAIRS
+)

@@ -244,7 +244,14 @@ Ann is out of the office.|On annual leave|Your request (4711) has been received|
 [RT #4711] AutoReply: x|Sorry, your message could not be delivered|NOTICE: mail delivery status.
 Your message to LIST has been rejected|Post by non-member to a members-only list|Accusé de réception
 Ihre Nachricht konnte nicht zugestellt werden|Não entregue: x|Niet op kantoor|Lomalla|В отпуске
-我不在办公室|メールを配信できませんでした|מענה אוטומטי: x|خارج المكتب|Нет на месте: x|Read: x|Auto: x"""
+我不在办公室|メールを配信できませんでした|מענה אוטומטי: x|خارج المكتب|Нет на месте: x|Read: x|Auto: x
+Mensaje automático|Messaggio automatico|Réponse d'absence du bureau|Автоматическое уведомление
+Informacja o nieobecności|Távolléti értesítés|Poissaoloviesti|Уведомление об отсутствии|自动应答
+Nicht zugestellt: x|Nachricht nicht zugestellt|Entrega fallida|Bezorging mislukt|Niet afgeleverd: x
+Meddelandet kunde inte levereras|Zpráva nebyla doručena|Сообщение не может быть доставлено
+邮件发送失败|Teslimat başarısız|Leesbevestiging|Potwierdzenie przeczytania|Conferma di ricezione
+Votre demande a été enregistrée|Ihr Ticket wurde erstellt|Ann Example ist nicht im Büro|[OOO] x
+Postmaster notify: see transcript for details|Delivery failure for ann@b.c"""
 
 
 @pytest.mark.parametrize("subject", SUBJECTS.replace("\n", "|").split("|"))
@@ -279,6 +286,25 @@ def test_machines_are_known_by_their_subjects_in_many_languages(read, subject):
         "Challenge 3: structure prediction",
         "on vacation from Monday",
         "Urlaub",
+        "Urlaubsplanung 2026",
+        "Automatische Auswertung",
+        "Frage zur automatischen Antwort",
+        "Antwort auf deine Mail",
+        "Nicht lesbare Dateien",
+        "Nachricht nicht verstanden",
+        "Bericht: nicht signifikant",
+        "Absence de signal",
+        "Message non lu",
+        "Votre programme a planté",
+        "Respuesta a tu pregunta",
+        "Error en el archivo",
+        "La sua opinione",
+        "Svar på din fråga",
+        "Nie rozumiem",
+        "Ответ на вопрос",
+        "Письмо от Боба",
+        "树的问题",
+        "返信お願いします",
     ],
 )
 def test_a_persons_subject_is_no_machines(read, subject):
