@@ -10,7 +10,7 @@ import pytest
 
 from mailgate.config import load
 from mailgate.desk import Counter, Desk
-from mailgate.errors import Damaged, MailgateError, Transient
+from mailgate.errors import Damaged, MailgateError, TooBig, Transient
 from mailgate.model import Envelope
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, Spool
@@ -114,3 +114,27 @@ async def test_what_the_writer_cannot_commit_leaves_no_file_and_is_451(
     if isinstance(raised.value, MailgateError):
         assert raised.value.smtp_reply.startswith("451 4.3.0 ")
         assert "delayed what=mail " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize(("over", "taken"), [(0, True), (1, False), (1 << 20, False)])
+async def test_a_header_block_has_at_most_256_kib(
+    tmp_path: Path, pieces: int, over: int, taken: bool
+) -> None:
+    filling = (256 << 10) + over - len(HEAD) - len(b"X-Fill: \r\n")
+    mail = b"X-Fill: " + b"x" * filling + b"\r\n" + HEAD + b"text\r\n"
+    async with desk(tmp_path) as (counter, spool):
+        sink = await counter.open(
+            Envelope(sender="eve@elsewhere.test", recipients=(TO,), door="smtp")
+        )
+        step = len(mail) // pieces + 1
+        for at in range(0, len(mail), step):
+            await sink.write(mail[at : at + step])
+        if taken:
+            await sink.commit()
+        else:
+            with pytest.raises(TooBig, match="the header block is over 256 KiB") as raised:
+                await sink.commit()
+            assert raised.value.smtp_reply.startswith("552 5.3.4 ")
+        assert spool.view.count("SELECT COUNT(*) FROM message") == taken
+        assert list(spool.folder.mail.iterdir()) == [] or taken
