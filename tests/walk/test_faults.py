@@ -698,6 +698,13 @@ def test_a_mail_that_kills_its_reading_twice_is_held_and_the_next_one_is_read(
     prove_once(gateway, 1)
 
 
+def test_mail_is_read_at_low_priority(gateway: Gateway) -> None:
+    gateway.start()
+    low = min(os.getpriority(os.PRIO_PROCESS, gateway.pid) + 10, 19)
+    reading = eventually(lambda: readers(gateway))
+    assert eventually(lambda: {os.getpriority(os.PRIO_PROCESS, r) for r in reading} == {low})
+
+
 def test_a_reading_process_that_somebody_kills_costs_no_mail(gateway: Gateway) -> None:
     gateway.start()
     for number in range(3):
