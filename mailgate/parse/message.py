@@ -18,7 +18,7 @@ from mailgate.parse.automatic import judge, report_inside
 from mailgate.parse.charset import decode
 from mailgate.parse.header import Header
 from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
-from mailgate.parse.sayings import words_of_a_machine
+from mailgate.parse.speech import words_of_a_machine
 from mailgate.parse.text import from_html, from_plain
 from mailgate.parse.transfer import decoded, decoder, decoding
 from mailgate.parse.words import unencoded

@@ -1,21 +1,12 @@
-"""What machines say that mark themselves in no other way, in the languages that they speak.
+"""What machines say in a text, in the languages that they speak: tables, and nothing else.
 
-Sayings stand in tables, a line each: a stem, which is looked for first, and the expression that
-tells. None counts in a question, behind a quotation mark, or below a question: so people speak
-*about* machines. Of absence people speak too; it counts only where nothing else is wanted.
+A line is a stem, which is looked for first, and the expression that tells. ``speech`` knows when
+it counts.
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import islice
 from typing import NamedTuple
-
-_LINES = 20  # that are looked at: a machine comes to the point
-_LOOKED_AT = 2000  # characters of them
-_TOPICS_IN = 4
-_FIRST = 8  # sentences in which a machine has said what it is about
-_SENTENCE = 400
 
 _FAILURES = r"""
 deliver     ~ (?<!my )(?:message|e-?mail)s?\b.{0,100}\b(?:could not|cannot|can't|couldn't|was not
@@ -46,6 +37,15 @@ said:       ~ <[^\s<>]+@[^\s<>]+>:? .{0,100}said: [45]\d\d
 mailbox     ~ (?:user|recipient)(?:['’]s)? (?:mailbox|inbox) (?:is |was )?(?:full|over|unavailable)
 warning mes ~ this is a warning message only
 you sent wi ~ relates to a message you sent with
+quota       ~ (?:user|mailbox|recipient|account) .{0,40}(?:exceeded|over) .{0,30}quota
+failed:     ~ (?:recipients?|address(?:es)?) failed:
+be sent to  ~ (?:message|mail) could not be sent to
+said: 5     ~ (?:server|host).{0,60} said: 5\d\d
+nachricht wu~ nachricht wurde nicht zugestellt
+relay       ~ unable to relay|in relay recipient table
+smtp session~ ^session transcript|smtp session (?:failed|error)
+problem with~ problem with the e-?mail address
+delivery to ~ (?:(?:message|mail) delivery to .{0,60}|delivery to [^\s@]+@\S+ )(?:delayed|failed)
 was read    ~ (?:^|(?:your )?(?:message|e-?mail|mail)\b.{0,200}\b)was (?:read|displayed) (?:on|at)
 displayed   ~ (?:was|has been) displayed on the recipient
 receipt for ~ (?:is a (?:return )?receipt for (?:the|your) (?:mail|message|e-?mail))
@@ -58,8 +58,7 @@ you are a pe~ (?:to )?(?:confirm|prove) that you are a (?:person|human)
 control spam~ to control spam
 so that your~ (?:click|follow) .{0,60}so that your (?:message|mail|e-?mail)
 zugestellt  ~ (?:nicht|konnte.{0,40}) zugestellt (?:werden|worden)
-remis       ~ n['’]a pas pu être (?:remis|transmis)
-distribu    ~ n['’]a pas (?:pu )?(?:être |été )?(?:distribu|délivr|achemin)
+n'a pas     ~ n['’]a pas (?:pu )?(?:être |été )?(?:remis|transmis|distribu|délivr|achemin)
 entrega     ~ no (?:pudo|ha podido|se pudo|se ha podido|puede|se puede) (?:ser )?entrega
 consegnat   ~ non .{0,20}consegnat
 recapitat   ~ non .{0,20}recapitat
@@ -119,28 +118,47 @@ otomatik    ~ {this}.{0,30}otomatik
 אוטומטי     ~ (?:זו|זוהי|זה|זהו) .{0,20}אוטומטי
 تلقائي      ~ (?:هذه|هذا) .{0,20}تلقائي
 reply to th ~ (?:do not|don't) (?:reply|respond) to this (?:e-?mail|message|mail)
+only        ~ (?:outgoing mail|send|notification)[ -]only\b|cannot accept incoming
+not read    ~ (?:replies|messages|mails?) to this (?:address|mailbox) are not read|(?:mailbox|inbox
+        |address) is not read
 monitored   ~ (?:mailbox|e-?mail (?:address|account)|account|inbox) is (?:not|un)\s?(?:monitored
         |attended|read)
 unattended  ~ (?:mailbox|account|inbox) is unattended
 """
 
-# A desk that took something in, and somebody who is elsewhere or gone for good.
-_AWAY = r"""
-been        ~ your (?:message|e-?mail|request|enquiry|inquiry|ticket|case)\b.{0,60} (?:has been
+# A desk that took something in.
+_RECEIVED = r"""
+your        ~ your (?:\w+ )?(?:message|e-?mail|request|enquiry|inquiry|ticket
+        |case)\b.{0,60} (?:has been
         |was) (?:\w+ )?(?:received|registered|recorded|logged|assigned|created|forwarded to)
 received you~ we(?: have|['’]ve)? received your (?:message|e-?mail|mail|request|enquiry|inquiry)
-ticket      ~ (?:ticket|case) .{0,30}(?:has been|was) (?:created|opened|assigned|registered)
+ticket      ~ (?:ticket|case) (?:.{0,30})?(?:has been|was) (?:created|opened|assigned|registered)
         |(?:ticket|case|request) (?:number|id) is\b
 answered wit~ will be (?:answered|processed|handled) within
 acknowledge ~ (?:this is to|we|i) acknowledge (?:the )?receipt of your
 from now    ~ (?:replies|messages|mails?) (?:sent )?to this (?:address|mailbox) (?:are|is
         |will be) (?:not|never|deleted|discarded)
 number      ~ (?:ticket|case|reference|request)(?: number| id| no\.?) ?(?:is|:)
+зарегистриро~ (?:обращение|заявка|запрос) .{0,30}зарегистриров
+ricevuta    ~ richiesta è stata ricevuta
+ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|erhalten|erfasst
+        |registriert|weitergeleitet)
+reçu        ~ votre (?:message|demande|courriel|e-?mail) .{0,30}reçu
+su mensaje  ~ (?:hemos )?recibido su (?:mensaje|solicitud|correo)
+recibido    ~ hemos recibido su|ha sido recibido
+收到        ~ 已(?:经)?收到|(?:邮件|来信)已(?:经)?收到
+"""
+
+# Somebody is elsewhere, or gone for good.
+_AWAY = r"""
 in use      ~ (?:mailbox|e-?mail (?:address|account)|account|address) is no longer (?:in use|valid
         |active)
-does not exi~ (?:mailbox|e-?mail (?:address|account)|account|inbox) does not exist
-no longer   ~ no longer (?:work\w*|employed) (?:at|for|with|by)|is no longer (?:with|at) \w+
+does not exi~ (?:mailbox|e-?mail (?:address|account)|account
+        |inbox)(?: that you tried .{0,20})? does not exist
+no longer   ~ no longer (?:work\w*|employed) (?:at|for|with|by|here)|is no longer (?:with|at) \w+
         |(?:mailbox|e-?mail (?:address|account)|account) is no longer
+nicht mehr b~ arbeitet nicht mehr (?:bei|für|in)
+has left    ~ has left (?:the|our) (?:company|university|institute|organi[sz]ation|firm)
 i have left ~ i have left (?:\w+ ){0,4}(?:company|university|institute|organi[sz]ation)
 has changed ~ my (?:new )?e-?mail address has changed
 office      ~ (?:am|i['’]m|be|is|are|currently|now|away) (?:\w+ )?(?:out of|away from|not in
@@ -157,30 +175,27 @@ access to   ~ (?:no|limited|intermittent|little|without|restricted|sporadic
 unavailable ~ i (?:am|will be) (?:currently |temporarily )?(?:unavailable|not available)\b(?! on)
 delayed     ~ (?:my )?(?:response|reply|answer)s? (?:may|might|will) be delayed
 büro        ~ (?:bin|sind) .{0,60}nicht im (?:büro|hause?)
-urlaub      ~ (?:bin|sind|befinde mich) .{0,60}im urlaub
+im          ~ (?:bin|sind|befinde (?:ich )?mich) .{0,60}im (?:urlaub|mutterschutz)
+büro ist    ~ büro ist .{0,40}geschlossen
 nicht im hau~ bin .{0,60}nicht im haus
 im hause    ~ wieder im hause
 erreichbar  ~ (?:bin|sind) .{0,60}(?:wieder|nicht) (?:per e-?mail )?erreichbar
 abwesend    ~ (?:bin|sind) .{0,60}abwesend
 elternzeit  ~ (?:bin|befinde mich) .{0,40}in elternzeit
-ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|erhalten|erfasst
-        |registriert|weitergeleitet)
 nicht mehr g~ (?:adresse|e-?mail|mailadresse) ist nicht mehr gültig
 absent      ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}absente?\b
 congé       ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}en congé
 vacances    ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}en vacances
 déplacement ~ (?:suis|serai) .{0,20}en déplacement
-reçu        ~ votre (?:message|demande|courriel|e-?mail) .{0,30}reçu
 oficina     ~ (?:estoy|estaré|encuentro|estaremos) .{0,20}fuera de (?:la )?oficina
 vacaciones  ~ (?:estoy|estaré|encuentro) .{0,20}de vacaciones
-su mensaje  ~ (?:hemos )?recibido su (?:mensaje|solicitud|correo)
-recibido    ~ hemos recibido su|ha sido recibido
 ufficio     ~ (?:sono|sarò) fuori (?:ufficio|sede)
 assente     ~ (?:sono|sarò) .{0,20}assente
 ferie       ~ (?:(?:sono|sarò) in ferie|(?:er|är) .{0,20}på ferie)
 férias      ~ est(?:ou|arei) (?:de|em) férias
 ausente     ~ est(?:ou|arei|oy|aré) .{0,20}ausente
-escritório  ~ est(?:ou|arei) fora do escritório
+escritório  ~ est(?:ou|arei) fora do escritório|não estou no escritório
+nejsem      ~ nejsem v kanceláři
 afwezig     ~ ik ben .{0,30}afwezig
 vakantie    ~ ik ben .{0,30}(?:op|met) vakantie
 niet aanwezi~ ik ben .{0,30}niet aanwezig
@@ -198,7 +213,6 @@ izin        ~ izinde(?:yim|yiz)
 ofis        ~ ofis dışında(?:yım)?
 γραφείου    ~ εκτός γραφείου
 休假        ~ (?:正在|目前|我在)休假
-收到        ~ 已(?:经)?收到|(?:邮件|来信)已(?:经)?收到
 休暇        ~ 休暇(?:中|を(?:いただ|頂))
 不在        ~ 不在に(?:して|なり)
 휴가        ~ 휴가 ?(?:중|입니다)
@@ -208,7 +222,7 @@ ofis        ~ ofis dışında(?:yım)?
 # What responders come to speak of, in words that vary. Two that belong together tell.
 _TOPICS = {
     "elsewhere": r"""\bout of (?:the |my )?(?:office|town|country|lab)|\baway\b|vacation|holiday
-        |on leave|sabbatical|at a conference|field ?trip|on business|business trip
+        |on leave|sabbatical|(?:at|to) a conference|field ?trip|on business|business trip
         |travell?ing|absente?\b|urlaub|dienstreise|außer haus|nicht (?:mehr )?(?:im
         |in) |mutterschutz|elternzeit|en congé|vacances
         |déplacement|retour au bureau|vacaciones|ausente|oficina|\bferie\b|assente|ufficio|férias
@@ -226,24 +240,25 @@ _TOPICS = {
     "later": r"""\b(?:will|shall|aim to|['’]ll) .{0,30}(?:respond|repl|answer|get back|contact you
         |be in touch|delayed)
         |melden|antworte|beantworte|répondr|traiter|contestar|respond[eo]r|risponder
-        |contact (?:met u )?op
+        |contact (?:met u )?op|responderemo|risponderemo|reageren|ответим|otpov|se bude
         |\bsvarer|\bsvarar|vastaa|odpowie|отвеч|回复|回覆|返信|折り返し|답변|회신""",
     "yours": r"""\byour (?:e-?mail|message|mail|enquiry|inquiry|request)|\bfor (?:writing
         |contacting|getting in)
         |\bihre (?:e-?mail|mail|nachricht|anfrage)|votre (?:message|demande|courriel|e-?mail)
         |\buw (?:bericht|e-?mail)
         |\bsu (?:mensaje|correo|solicitud|consulta)|\b(?:sua|tua) (?:richiesta|e-?mail|mensagem)
-        |din henvendelse
+        |din henvendelse|gracias por|grazie per aver|obrigad[oa] pel|bedankt voor|спасибо за
         |za (?:kontakt|wiadomo)|ваш[ае]? (?:обращ|письм|сообщ|запрос)|您的(?:邮件|来信)
         |お問い合わせ""",
-    "mail": r"""(?:access|check|checking|read|reading).{0,20}(?:e-?mail|mail|inbox|messages)
-        |no internet|slow to respond
+    "mail": r"""lese keine|lees mijn|can (?:only )?answer only|(?:access|check|checking|read
+        |reading).{0,20}(?:e-?mail|mail|inbox|messages)
+        |no internet|slow to respond|unable to read
         |mails?.{0,20}eingeschränkt|zugriff|accès|acceso|accesso|acesso|toegang|tillgång|adgang""",
     "urgent": r"""urgen|emergenc|in my absence|dringend|vertret|spoed|brådskande|hastesag|kiireel
         |piln[yae]
         |naléhav|sürgős|срочн|\bacil\b|επείγον|急|긴급""",
 }
-_TOGETHER = (
+TOGETHER = (
     *(("elsewhere", other) for other in ("until", "later", "mail", "urgent")),
     ("yours", "later"),
 )
@@ -254,131 +269,35 @@ _THIS = (
     r"|cette|cet?|este|esta|questo|questa|dit|deze|detta|dette|denne|tämä|to jest|toto|tato|ez|это"
     r"|данное|це|bu|αυτό|αυτή)\b"
 )
-# What was is no reason for not being there now.
-_PAST = re.compile(
-    r"\b(?:was|were|had|(?:has|have) been (?:on|out|away)|war|hatte|étais|estaba|estuve|ero|stato"
-    r"|var|był[ae]?m|была?|while|when you|si vous étiez)\b"
-)
-_DOUBLE = re.compile(r"[\"“”„«»]")
-_SINGLE = re.compile(r"[‘]|(?<!\w)'")
-_ADDRESS = re.compile(r"https?:\S+")
-_SENTENCES = re.compile(r"(?<=[^\d\s][.!?])\s+|(?<=[。！？])|\n\s*")
-# Other things that people want: a setting, a command, a person by name, anything but being asked.
-_SETTING = re.compile(r"[a-z][\w-]{0,20}(?: ?=|:)\s*[^\s/]")
-_BY_NAME = re.compile(
-    r"(?i:hi|hello|hey|hallo|liebe[rs]?|bonjour|salut|chère?|hola|querid[oa]|ciao|car[oa]|olá|hej"
-    r"|hei|beste|dear|lieve|cześć|ahoj|привет|здравствуйте)[ ,]+"
-    r"(?!(?i:all\b|sender|colleague|friend|custom|correspond|every|sir|madam|client|user|kolleg|damen"
-    r"|there|tous|todos|tutti|allemaal))[A-ZÀ-ÞА-Я]\w+ ?[,!:.\n]"
-    r"|[А-ЯЁ]\w+, "
-)
-# What responders ask for is only that one writes or calls elsewhere, or does nothing.
-_WISH = re.compile(
-    r"\b(?:please|kindly) (?!contact|call|e-?mail|mail|write|direct|refer|forward|do not|don['’]t"
-    r"|note|feel|expect|reach|get in|phone|be\b|allow|turn|try|address|ask|resend|use|visit|see"
-    r"|reply|send (?:an?|your|all|any) |copy|consult|excuse|leave|wait|accept|speak|check)"
-    r"|\bbitte (?!an\b|per\b|bei\b|mit\b|unter\b|sich\b|direkt|wenden|kontakt|schreib|ruf|antwort"
-    r"|hab|beacht|senden|nicht|richten|nehmen|geduld|um\b|in\b)"
-)
 
 
-class _Saying(NamedTuple):
+class Saying(NamedTuple):
+    """A stem in lower case, and the expression that tells where it stands."""
+
     stem: str
     pattern: str
 
 
-def _table(lines: str) -> tuple[_Saying, ...]:
+def _table(lines: str) -> tuple[Saying, ...]:
     whole = re.sub(r"\n +", "", lines.strip())
     rows = (line.partition("~") for line in whole.split("\n"))
-    return tuple(_Saying(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
+    return tuple(Saying(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
 
 
-_TABLES = (_table(_FAILURES), _table(_ITSELF), _table(_AWAY))
+FAILURES, ITSELF = _table(_FAILURES), _table(_ITSELF)
+RECEIVED, AWAY = _table(_RECEIVED), _table(_AWAY)
+"""A mail did not arrive, or was read; it was written by itself; it tells that a mail
+was taken in; somebody is elsewhere or gone."""
+
 _NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
 
 
-_TOPIC_EXPRESSIONS = {
-    name: re.compile(re.sub(r"\s*\n\s*", "", pattern)) for name, pattern in _TOPICS.items()
-}
+TOPICS = {name: re.compile(re.sub(r"\s*\n\s*", "", pattern)) for name, pattern in _TOPICS.items()}
 
 
 @cache
-def _expression(pattern: str) -> re.Pattern[str]:
+def expression(pattern: str) -> re.Pattern[str]:
+    """Return a saying's expression, compiled when it is first needed."""
     first = pattern.lstrip("(?:")[0]
     bound = "" if first >= _NO_BLANKS or first == "{" else r"(?<!\w)"
     return re.compile(f"{bound}(?:{pattern.replace('{this}', _THIS)})")
-
-
-def words_of_a_machine(lines: Iterable[str]) -> str | None:
-    """Find what responders that mark themselves in no other way say in their first twenty lines."""
-    first = list(islice((line for line in lines if line.strip()), _LINES))
-    if not first:
-        return None
-    lower = "\n".join(first)[:_LOOKED_AT].lower()
-    known = [[one for one in table if one.stem in lower] for table in _TABLES]
-    failures, itself, away = known
-    sentences = _sentences(lines)
-    said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
-    if said is None and not _wants_something(first):
-        now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
-        said = _said(now, away) or _topics(now[:_TOPICS_IN])
-    return f'it says "{" ".join(said.split())[:80]}"' if said else None
-
-
-def _sentences(lines: Iterable[str]) -> list[str]:
-    """Return the first lines as sentences, in lower case; what was wrapped is joined."""
-    paragraphs: list[list[str]] = [[]]
-    for line in islice(lines, 2 * _LINES):
-        if line.strip():
-            paragraphs[-1].append(line.strip())
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    text = "\n".join(" ".join(lines) for lines in paragraphs)[:_LOOKED_AT].lower()
-    return [sentence[:_SENTENCE] for sentence in _SENTENCES.split(text) if sentence.strip()]
-
-
-def _said(sentences: Iterable[str], sayings: Sequence[_Saying]) -> str | None:
-    """Return the first saying among the sentences, down to the first question."""
-    for sentence in sentences:
-        if _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟")):
-            return None
-        for one in sayings:
-            found = _expression(one.pattern).search(sentence) if one.stem in sentence else None
-            if found and not _is_quoted(sentence, found):
-                return found[0]
-    return None
-
-
-def _topics(sentences: Sequence[str]) -> str | None:
-    """Return what two topics that belong together have in common with these sentences."""
-    text = " ".join(sentences)
-    found = {name: one.search(text) for name, one in _TOPIC_EXPRESSIONS.items()}
-    for one, other in _TOGETHER:
-        if (first := found[one]) and (second := found[other]) and first[0] != second[0]:
-            return f"{first[0]} ... {second[0]}"
-    return None
-
-
-def _is_quoted(sentence: str, found: re.Match[str]) -> bool:
-    """Whether what was found, or its end, stands between quotation marks."""
-    inside = len(_DOUBLE.findall(sentence[: found.end()])) % 2 == 1
-    return inside or _SINGLE.search(sentence[: found.start()]) is not None
-
-
-def _wants_something(lines: Sequence[str]) -> bool:
-    """Whether a person speaks: asks something, sets something, greets by a name, gives commands."""
-    text = _ADDRESS.sub("", "\n".join(lines))
-    return (
-        "?" in text
-        or "？" in text
-        or any(_SETTING.match(line) for line in lines)
-        or _BY_NAME.match(lines[0] + "\n") is not None
-        or _WISH.search(text.lower()) is not None
-        or any(map(_is_command, lines))
-    )
-
-
-def _is_command(line: str) -> bool:
-    """Whether a line is a few words that are neither a sentence nor a greeting: ``extend 14d``."""
-    words = line.split()
-    return line[:1].islower() and len(words) <= 3 and line.rstrip()[-1].isalnum()

@@ -182,6 +182,10 @@ Questo è un messaggio automatico, si prega di non rispondere.|Bu otomatik bir y
 Ik ben met vakantie. Voor dringende zaken kunt u contact opnemen met ann@b.c.
 Detta är ett automatiskt svar.|Tämä on automaattinen vastaus.|Toto je automatická odpověď.
 Przebywam poza biurem. To jest automatyczna odpowiedź.|Это автоматический ответ.
+Gracias por contactar con nosotros. Le responderemos pronto.|Jsem na dovolené do 5. června.
+Your support request was received.|Ada no longer works here; please write to the office.
+The following addresses failed: <ann@b.c>|The email account that you tried to reach does not exist.
+Bis zum 12. Juni bin ich im Urlaub und lese keine Mails.|Unser Büro ist bis zum 2. Januar geschlossen.
 您好，您的邮件已收到，我会尽快回复。|このメールは自動返信です。|이 메일은 자동으로 발송되었습니다."""
 
 

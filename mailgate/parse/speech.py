@@ -1,0 +1,130 @@
+"""Whether a text is a machine's, that marks itself in no other way.
+
+None of what machines say counts in a question, behind a quotation mark, or below a question: so
+people speak *about* machines. Of absence people speak too; it counts only where nothing else is
+wanted.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from mailgate.parse.sayings import (
+    AWAY,
+    FAILURES,
+    ITSELF,
+    RECEIVED,
+    TOGETHER,
+    TOPICS,
+    Saying,
+    expression,
+)
+
+_LINES = 20  # that are looked at: a machine comes to the point
+_LOOKED_AT = 2000  # characters of them
+_TOPICS_IN = 4  # sentences
+_FIRST = 8  # sentences in which a machine has said what it is about
+_SENTENCE = 400  # characters
+
+# What was is no reason for not being there now.
+_PAST = re.compile(
+    r"\b(?:was|were|had|(?:has|have) been (?:on|out|away)|war|hatte|étais|estaba|estuve|ero|stato"
+    r"|var|był\w*|был[аи]?|while|when you|si vous étiez)\b"
+)
+_DOUBLE = re.compile(r"[\"“”„«»]")
+_SINGLE = re.compile(r"[‘]|(?<!\w)'")
+_ADDRESS = re.compile(r"https?:\S+")
+_SENTENCES = re.compile(r"(?<=[^\d\s][.!?])\s+|(?<=[。！？])|\n\s*")
+# Other things that people want: a setting, a command, a person by name, anything but being asked.
+_SETTING = re.compile(r"[a-z][\w-]{0,20}(?: ?=|:)\s*[^\s/]")
+_BY_NAME = re.compile(
+    r"(?i:hi|hello|hey|hallo|liebe[rs]?|bonjour|salut|chère?|hola|querid[oa]|ciao|car[oa]|olá|hej"
+    r"|hei|beste|dear|lieve|cześć|ahoj|привет|здравствуйте)[ ,]+"
+    r"(?!(?i:all\b|sender|colleague|friend|custom|correspond|every|sir|madam|client|user|kolleg|damen"
+    r"|there|tous|todos|tutti|allemaal))[A-ZÀ-ÞА-Я]\w+ ?[,!:.\n]"
+    r"|[А-ЯЁ]\w+, "
+)
+# What responders ask for is only that one writes or calls elsewhere, or does nothing.
+_WISH = re.compile(
+    r"\b(?:please|kindly) (?!contact|call|e-?mail|mail|write|direct|refer|forward|do not|don['’]t"
+    r"|note|feel|expect|reach|get in|phone|be\b|allow|turn|try|address|ask|resend|use|visit|see"
+    r"|reply|send (?:an?|your|all|any) |copy|consult|excuse|leave|wait|accept|speak|check)"
+    r"|\bbitte (?!an\b|per\b|bei\b|mit\b|unter\b|sich\b|direkt|wenden|kontakt|schreib|ruf|antwort"
+    r"|hab|beacht|senden|nicht|richten|nehmen|geduld|um\b|in\b)"
+)
+
+
+def words_of_a_machine(lines: Iterable[str]) -> str | None:
+    """Find what responders that mark themselves in no other way say in their first twenty lines."""
+    first = list(islice((line for line in lines if line.strip()), _LINES))
+    if not first:
+        return None
+    lower = "\n".join(first)[:_LOOKED_AT].lower()
+    failures, itself, received, away = (
+        [one for one in table if one.stem in lower] for table in (FAILURES, ITSELF, RECEIVED, AWAY)
+    )
+    sentences = _sentences(lines)
+    said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
+    if said is None and not _wants_something(first):
+        now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
+        said = _said(sentences[:_FIRST], received) or _said(now, away) or _topics(now[:_TOPICS_IN])
+    return f'it says "{" ".join(said.split())[:80]}"' if said else None
+
+
+def _sentences(lines: Iterable[str]) -> list[str]:
+    """Return the first lines as sentences, in lower case; what was wrapped is joined."""
+    paragraphs: list[list[str]] = [[]]
+    for line in islice(lines, 2 * _LINES):
+        if line.strip():
+            paragraphs[-1].append(line.strip())
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    text = "\n".join(" ".join(lines) for lines in paragraphs)[:_LOOKED_AT].lower()
+    return [sentence[:_SENTENCE] for sentence in _SENTENCES.split(text) if sentence.strip()]
+
+
+def _said(sentences: Iterable[str], sayings: Sequence[Saying]) -> str | None:
+    """Return the first saying among the sentences, down to the first question."""
+    for sentence in sentences:
+        if _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟")):
+            return None
+        for one in sayings:
+            found = expression(one.pattern).search(sentence) if one.stem in sentence else None
+            if found and not _is_quoted(sentence, found):
+                return found[0]
+    return None
+
+
+def _topics(sentences: Sequence[str]) -> str | None:
+    """Return what two topics that belong together have in common with these sentences."""
+    text = " ".join(sentences)
+    found = {name: one.search(text) for name, one in TOPICS.items()}
+    for one, other in TOGETHER:
+        if (first := found[one]) and (second := found[other]) and first[0] != second[0]:
+            return f"{first[0]} ... {second[0]}"
+    return None
+
+
+def _is_quoted(sentence: str, found: re.Match[str]) -> bool:
+    """Whether what was found, or its end, stands between quotation marks."""
+    inside = len(_DOUBLE.findall(sentence[: found.end()])) % 2 == 1
+    return inside or _SINGLE.search(sentence[: found.start()]) is not None
+
+
+def _wants_something(lines: Sequence[str]) -> bool:
+    """Whether a person speaks: asks something, sets something, greets by a name, gives commands."""
+    text = _ADDRESS.sub("", "\n".join(lines))
+    return (
+        "?" in text
+        or "？" in text
+        or any(_SETTING.match(line) for line in lines)
+        or _BY_NAME.match(lines[0] + "\n") is not None
+        or _WISH.search(text.lower()) is not None
+        or any(map(_is_command, lines))
+    )
+
+
+def _is_command(line: str) -> bool:
+    """Whether a line is a few words that are neither a sentence nor a greeting: ``extend 14d``."""
+    words = line.split()
+    return line[:1].islower() and len(words) <= 3 and line.rstrip()[-1].isalnum()
