@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+LEAST = 32 << 10
+"""Bytes of the smallest part that may be asked for: in less there is hardly room but for words."""
+
+LETTERS = 20
+"""More mails than this nobody gets who has not asked for mails of a size."""
+
+LETTERS_ASKED = 200
+"""And this many nobody gets."""
+
 
 class Method(StrEnum):
     """How a stream's bytes stand in a parcel."""

@@ -3,11 +3,9 @@
 import re
 
 from mailgate.model import Reply
+from mailgate.model.parcel import LEAST
 from mailgate.settings.kinds import did_you_mean, one_of
 from mailgate.settings.units import size
-
-LEAST = 32 << 10
-"""Bytes of the smallest part that may be asked for: in less there is hardly room but for words."""
 
 WORDS = (Reply.BRIEF, Reply.INLINE, Reply.ATTACH, "parts=300KiB", Reply.FULL)
 """What is expected."""

@@ -27,7 +27,7 @@ from mailgate.phases import Phase
 from mailgate.reply import due
 from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.layout import cut, fact, printable, wrapped
-from mailgate.reply.outputs import carried_facts, outputs_of
+from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
 from mailgate.reply.package import MOST
 from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.told import told
@@ -178,7 +178,7 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "completed": job.phase is Phase.COMPLETED,
         "brief": job.reply is Reply.BRIEF,
         "attach": job.reply is Reply.ATTACH,
-        "part_size": f"{max(draft.limit >> 10, 1)}KiB",
+        **ways_to(job, attached, draft.limit),
         "inline": excerpts.inline,
         "head": draft.head,
         "only": bool(draft.only),

@@ -24,13 +24,14 @@ def manifest(
 
     Where everything takes more than ``room`` bytes, whole lists are left out, one after the other,
     and ``left_out`` says so; the streams that are attached stay in any case. The first letter of a
-    shipment lists all streams, the others what they carry some of.
+    shipment lists all streams, as one does that says what is kept, the others what they carry some
+    of.
     """
     written = b""
     shipped = _shipped(carried) if carried else {}
     places = _places(carried) if carried else {}
     within = None if carried is None else _within(carried)
-    if carried is None or carried.part == 1:
+    if carried is None or carried.part == 1 or not carried.pieces:
         shorter = list(_ever_shorter(job))
     else:
         shorter = [(replace(job, parameters={}, errors=(), left_out=()), False)]

@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 from mailgate import said
-from mailgate.model import Carried, Job, Parcel, Piece, Stream, StreamRole
+from mailgate.model import Carried, Job, Parcel, Piece, Reply, Stream, StreamRole
+from mailgate.model.parcel import LEAST, LETTERS, LETTERS_ASKED
 from mailgate.reply.attachments import mail_names
 from mailgate.reply.layout import fact
 from mailgate.reply.manifest import piece_name
+from mailgate.reply.package import part_size
 from mailgate.reply.rows import Cut, Output
+
+# How much of a mail of a size is outputs, at the least: words and job.json come before them.
+_FULL = 0.8
 
 
 def carried_facts(carried: Carried | None) -> dict[str, object]:
@@ -54,6 +59,27 @@ def outputs_of(job: Job, attached: Sequence[bool], carried: Carried | None) -> I
             empty=not stream.size,
             parts=_parts(parcel) if carried and carried.of > 1 and parcel else "",
         )
+
+
+def ways_to(job: Job, attached: Sequence[bool], limit: int) -> dict[str, object]:
+    """Return which replies fetch what is kept, as far as its sizes tell: none that cannot.
+
+    ``by_name`` is an output that some mails carry alone, ``by_all`` whether they carry all that is
+    kept; ``part_size`` is the size of mails that carry it where more of them are asked for.
+    """
+    kept = [s for s, goes in zip(job.streams, attached, strict=True) if not goes and s.size]
+    holds = LETTERS * limit * _FULL
+    name = next((stream.name for stream in kept if part_size(stream.size) <= holds), "")
+    all_of_it = part_size(sum(stream.size for stream in kept))
+    needed = max(int(all_of_it / _FULL / LETTERS_ASKED), LEAST)
+    # Of mails that were wanted smaller than they can be there may be bigger ones.
+    by_wish = job.reply is Reply.PARTS and job.part is not None and job.part <= limit
+    size = needed if by_wish else max(limit, LEAST)
+    return {
+        "by_name": fact(name),
+        "by_all": all_of_it <= holds,
+        "part_size": f"{-(-size >> 10)}KiB" if size >= needed else "",
+    }
 
 
 def _parts(parcel: Parcel) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mailgate.model import Carried, Job, LetterKind, Parcel, Piece, Reply, Shipment
-from mailgate.model.parcel import Pieces
+from mailgate.model.parcel import LETTERS, LETTERS_ASKED, Pieces
 from mailgate.reply.compose import Writer
 from mailgate.reply.cut import Range, cut
 from mailgate.reply.draft import Draft
@@ -20,12 +20,6 @@ from mailgate.reply.manifest import weight
 from mailgate.reply.pack import Packer, open_parcel
 from mailgate.reply.package import part_size
 from mailgate.reply.streams import OpenStream, blocks_of, changed
-
-MOST = 20
-"""More mails than this nobody gets who has not asked for mails of a size."""
-
-MOST_ASKED = 200
-"""And this many nobody gets."""
 
 _SPARE = 512
 """Bytes by which a letter's text may grow as the numbers in it do."""
@@ -56,7 +50,7 @@ class Shipper:
         job = draft.job
         assert job  # noqa: S101 - a result has its job
         asked = [n for n, s in enumerate(job.streams) if not draft.only or s.name in draft.only]
-        most = MOST_ASKED if job.reply is Reply.PARTS else MOST
+        most = LETTERS_ASKED if job.reply is Reply.PARTS else LETTERS
         packer = Packer(self._folder, job, open_stream)
         asked = packer.likely(asked, most * draft.limit)
         for _ in range(_TRIES):

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailgate.model import Carried, LetterKind, Method, Reply
+from mailgate.model.parcel import LETTERS
+from mailgate.reply.outputs import ways_to
 from mailgate.reply.package import Overfull
-from mailgate.reply.ship import MOST, Shipper
+from mailgate.reply.ship import Shipper
 from tests.client.replies import within
 from tests.reply.letters import DONE, attachments, err, out, read, result, stream, text
 from tests.reply.shipped import WRITER, saved, ship
@@ -99,7 +101,7 @@ def test_parts_are_put_together_in_any_order(tmp_path, order):
     lines = b"".join(b"%d\n" % n for n in range(90_000))
     shipped = ship(result(DONE, *streams, stream("l.txt", lines), letter=LIMIT), tmp_path)
     letters = shipped.letters()
-    assert 8 < len(letters) <= MOST
+    assert 8 < len(letters) <= LETTERS
     assert all(len(letter) <= 60 * KIB for letter in letters)
     for number, letter in enumerate(letters, 1):
         assert read(letter)["Mailgate-Phase"] == "COMPLETED"
@@ -286,11 +288,42 @@ def test_a_zip_of_too_much_holds_the_small_ones(tmp_path):
     files += [stream(f"big{n}.bin", noise(1_500_000)) for n in range(2)]
     shipped = ship(result(DONE, out(b"1\n"), *files, letter={"limit": 60 * KIB}), tmp_path)
     letters = shipped.letters()
-    assert len(letters) <= MOST
+    assert len(letters) <= LETTERS
     listed = within("--list", *saved(tmp_path / "box", letters)).stdout.decode().splitlines()
     assert sum("kept at the gateway" in line for line in listed) == 2
     assert "big0.bin" in text(read(letters[0]))
-    assert "  results big0.bin\n" in text(read(letters[0]))
+    # Twenty mails of 60 KiB cannot hold it, whoever asks for it by its name.
+    assert "  results parts=60KiB\n" in text(read(letters[0]))
+    assert "  results big0.bin\n" not in text(read(letters[0]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes", "reply", "ways"),
+    [
+        (25 << 20, [250 << 20, 9 << 30], Reply.FULL, ("a", False, "")),
+        (25 << 20, [600 << 20], Reply.FULL, ("", False, "25600KiB")),
+        (25 << 20, [9 << 30], Reply.FULL, ("", False, "")),
+        (20 << 10, [100 << 10, 1 << 20], Reply.ATTACH, ("a", False, "32KiB")),
+        (20 << 10, [100 << 10], Reply.ATTACH, ("a", True, "32KiB")),
+        # Smaller mails were asked for than there can be.
+        (40 << 10, [20 << 20], Reply.PARTS, ("", False, "176KiB")),
+    ],
+)
+def test_only_a_reply_is_named_that_can_fetch_what_is_kept(limit, sizes, reply, ways):
+    streams = tuple(
+        replace(stream(name, b"")[0], size=size) for name, size in zip("ab", sizes, strict=False)
+    )
+    about = replace(result(DONE).draft.job, streams=streams, reply=reply, part=40 << 10)
+    found = ways_to(about, [False] * len(sizes), limit)
+    assert (found["by_name"], found["by_all"], found["part_size"]) == ways
+
+
+def test_what_no_mails_carry_names_whom_to_ask():
+    made = result(DONE, stream("huge.bin", b"x"))
+    job = replace(made.draft.job, streams=(replace(made.draft.job.streams[0], size=9 << 40),))
+    words = text(read(replace(made, draft=replace(made.draft, job=job)).composed()))
+    assert "write to postmaster@gate.example.org" in " ".join(words.split())
+    assert "results huge.bin" not in words
 
 
 def test_inline_text_stands_in_the_mail_and_comes_back_byte_for_byte(tmp_path):

@@ -201,6 +201,11 @@ def test_a_relay_that_takes_hardly_anything_gets_a_letter_that_says_what_is_kept
     told = [read(mail) for mail in relay.mails]
     assert any("kept" in text_of(letter) for letter in told)
     assert any("results parts=" in text_of(letter) for letter in told)
+    sums = [stream["sha256"] for stream in json.loads(attached(told[0])["job.json"])["streams"]]
+    for letter in told:
+        if "results parts=" in text_of(letter):
+            assert all(sha256 in text_of(letter) for sha256 in sums)
+            assert "unpacks" not in text_of(letter)
     assert len(relay.mails) <= 20
 
 
