@@ -174,6 +174,7 @@ class Composer:
         """Give a shipment up whose outputs or packed files are not what they were."""
         log.event("unpacked", letter=plan.id, job=plan.job, reason=reason)
         await self._in_thread(partial(self._shipper.forget, carried.shipment))
+        crash.point("reply:unpacking")
         await self._spool.write(lambda tx: shipments.unmake(tx, plan.id))
 
     def _hopes(self, plan: Planned) -> bool:

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
+from mailgate import crash
 from mailgate.model import Job, Member, Method, Parcel, Stream, StreamRole
 from mailgate.reply.attachments import mail_names
 from mailgate.reply.mime import BLOCK
@@ -183,6 +184,7 @@ class Packer:
         return path.with_name(f"{path.name}.{threading.get_ident()}")
 
     def _keep(self, path: Path) -> None:
+        crash.point("reply:packing")
         self._draft(path).replace(path)
         sync_folder(self._folder)
 

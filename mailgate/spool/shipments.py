@@ -96,13 +96,15 @@ def _give_up(tx: Tx, row: Row) -> None:
 def unmake(tx: Tx, letter: int) -> None:
     """Have a result composed from the beginning: its job's outputs are others than were packed.
 
-    What is composed already goes all the same; what is not goes with the new letters.
+    What is composed already goes all the same, beside all of the new letters. The rows stay:
+    somebody may still be composing one, and its number must not be another letter's.
     """
     row = tx.one("SELECT * FROM letter WHERE id = ? AND state = 'PLANNED'", letter)
     if row is None or row["shipment"] is None:
         return
     tx.execute(
-        "DELETE FROM letter WHERE shipment = ? AND state = 'PLANNED' AND id <> ?",
+        "UPDATE letter SET state = 'WITHDRAWN', last_words = 'packed anew' WHERE shipment = ?"
+        " AND state = 'PLANNED' AND id <> ?",
         row["shipment"],
         letter,
     )
@@ -117,21 +119,21 @@ def unmake(tx: Tx, letter: int) -> None:
 def _plan(tx: Tx, like: Row, shipment: int, part: int, pieces: Pieces) -> None:
     """Plan a letter of a shipment, to the recipient and for the cause of another of it."""
     tag = secrets.token_hex(10)
-    cause = like["cause"].partition(" part ")[0]
+    # One of an earlier shipment, which was unmade, may have the same number.
+    first = like["cause"].partition(" part ")[0]
+    cause = f"{first} part {part} of {shipment}"
     tx.execute(
         "INSERT INTO letter (job, message, cause, kind, recipient, sender, tag, message_id, state,"
         ' facts, phase, planned, "limit", shipment, part, pieces, tries, refusals, waited,'
-        " last_words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '')"
-        " ON CONFLICT DO NOTHING",
+        " last_words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'PLANNED', ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '')",
         like["job"],
         like["message"],
-        f"{cause} part {part}",
+        cause,
         LetterKind.PART,
         like["recipient"],
         f"{tx.site.local}+bounce.{tag}@{tx.site.domain}",
         tag,
-        f"<{like['job']}.{cause.replace(' ', '-')}-part-{part}.{secrets.token_hex(8)}"
-        f"@{tx.site.domain}>",
+        f"<{like['job']}.{cause.replace(' ', '-')}.{secrets.token_hex(8)}@{tx.site.domain}>",
         like["facts"],
         like["phase"],
         tx.at,
@@ -165,7 +167,8 @@ def cuts(view: View, job: JobId, recipient: str) -> list[Cut]:
     """
     rows = view.all(
         "SELECT id, code, parts, made FROM shipment WHERE job = ? AND lower(recipient) = ?"
-        " ORDER BY id",
+        " AND EXISTS (SELECT 1 FROM letter WHERE letter.shipment = shipment.id"
+        " AND letter.state <> 'WITHDRAWN') ORDER BY id",
         job,
         recipient.lower(),
     )

@@ -19,7 +19,7 @@ ELSEWHERE = {
     "purge:files-gone", "purge:mail-gone", "pipe:before-commit", "pipe:committed", "bounce:taken", "imap:committed",
     "imap:moved", "run:claimed", "run:limited", "clean:unconfirmed", "clean:asked",
     "notice:planned",
-    "reply:packed", "reply:split",
+    "reply:packing", "reply:packed", "reply:split", "reply:unpacking",
 }  # fmt: skip
 
 
@@ -124,7 +124,15 @@ def returned(mail: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "point", ["reply:packed", "reply:split", "reply:written@4", "deliver:sent@3", "commit:after@9"]
+    "point",
+    [
+        "reply:packing",
+        "reply:packed",
+        "reply:split",
+        "reply:written@4",
+        "deliver:sent@3",
+        "commit:after@9",
+    ],
 )
 def test_a_crash_between_parts_loses_and_doubles_none(gateway: Gateway, point: str) -> None:
     more = 'printf "%s" "$MAILGATE_JOB"; head -c 150000 /dev/urandom; seq 90000 > seq.txt'
@@ -137,15 +145,49 @@ def test_a_crash_between_parts_loses_and_doubles_none(gateway: Gateway, point: s
     gateway.start()
     eventually(lambda: gateway.results() and not gateway.unsent(), 60, gateway.logged)
     results = gateway.results()
+    results = gateway.results()
     numbers = [json.loads(attached(x)["job.json"])["part"] for x in results]
     assert len({str(x["Message-ID"]) for x in results}) == len(results) == numbers[0]["of"]
     assert {part["number"] for part in numbers} == set(range(1, len(results) + 1))
     assert len({part["shipment"] for part in numbers}) == 1
+    comes_back(gateway)
+    # The packed file goes with its job; a draft of it that a crash left goes with a sweep.
+    (folder,) = gateway.spool.glob("jobs/*/*")
+    left = sorted((gateway.spool / "letters").iterdir())
+    assert all(file.name.startswith(folder.name) for file in left)
+    assert len(left) == 1 + (point == "reply:packing")
+
+
+def comes_back(gateway: Gateway) -> None:
+    """See that accat makes of the parts what the job wrote."""
     (folder,) = gateway.spool.glob("jobs/*/*")
     for name, path in (("stdout", "out/stdout"), ("seq.txt", "work/seq.txt")):
         done = within("--name", name, gateway.outgoing / "ada@example.org")
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout == (folder / path).read_bytes()
-    # The packed file goes with its job.
-    (packed,) = (gateway.spool / "letters").iterdir()
-    assert packed.name.startswith(folder.name)
+
+
+def test_a_restored_backup_mails_parts_whose_packed_file_was_lost(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    more = "head -c 150000 /dev/urandom; seq 90000 > seq.txt"
+    gateway.service("parts", shell(more, '[output]\nfiles = ["*.txt"]'))
+    gateway.configure(max_size="60 KiB")
+    gateway.start(wait=False, MAILGATE_CRASH="reply:split")
+    eventually(lambda: gateway.ready() or not gateway.alive)
+    gateway.send(request("parts"))
+    gateway.died()
+    assert gateway.run("backup", str(tmp_path / "copy")).returncode == 0
+    (packed,) = (gateway.spool / "letters").glob("*.gz")
+    assert (tmp_path / "copy/letters" / packed.name).read_bytes() == packed.read_bytes()
+    gateway.spool.rename(tmp_path / "was")
+    (tmp_path / "copy").rename(gateway.spool)
+    packed.unlink()
+    gateway.start(wait=False, MAILGATE_CRASH="reply:unpacking")
+    gateway.died()
+    gateway.start()
+    eventually(lambda: gateway.results() and not gateway.unsent(), 60, gateway.logged)
+    # What had no need of that file went as it was; then all of it was cut anew.
+    parts = [json.loads(attached(x)["job.json"])["part"] for x in gateway.results()]
+    assert {part["number"] for part in parts} == set(range(1, parts[0]["of"] + 1))
+    comes_back(gateway)
