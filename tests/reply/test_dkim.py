@@ -67,6 +67,13 @@ def test_a_letter_of_every_shape_verifies(key, name):
     assert max(map(len, raw.split(b"\r\n"))) <= 998
 
 
+@pytest.mark.parametrize("html", [False, True], ids=["text alone", "with its twin"])
+def test_every_letter_that_is_kept_verifies_parts_and_attachments_too(key, html):
+    writer = key.writer(html=html)
+    assert any("part" in name for name in LETTERS)
+    assert [n for n, made in LETTERS.items() if not key.verifies(made.composed(writer))] == []
+
+
 def test_a_letter_that_is_too_big_to_keep_verifies(key):
     made = result(DONE, out(bytes(range(256)) * 4096, "big.bin"), err(b""))
     raw = made.composed(key.writer())
