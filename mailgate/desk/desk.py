@@ -207,8 +207,8 @@ class Desk:
         who = vouched.identity
         claimed = who.how is How.CLAIMED
         if claimed and (errands or back or talk):
-            message = f"{vouched.by} Write to a service alone, then you are asked to confirm it."
-            raise Refusal(message)
+            mend = " Write to a service alone, then you are asked to confirm it."
+            raise Refusal(vouched.by + (mend if names or OWN in talk or not talk else ""))
         denials = self._denials(vouched.identity, dict.fromkeys(names))
         # Where nobody can be told by himself, a letter says what was denied beside the rest.
         if denials and (all if envelope.door != "lmtp" else any)(denials.values()):

@@ -207,7 +207,11 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
 def _exit(end: Exit) -> Facts:
     # A shell's exit status says what the code or the signal has said.
     status = end.code if end.signal is None else 128 + end.signal
-    words = "" if end.words == f"exit status {status}" else end.words
+    # And a job is cancelled by TERM, as everybody else's is.
+    said_already = {f"exit status {status}"}
+    if end.reason is Reason.CANCELLED:
+        said_already.add("ended by SIGTERM")
+    words = "" if end.words in said_already else end.words
     return {
         "reason": str(end.reason),
         "code": end.code if end.code is not None else "",

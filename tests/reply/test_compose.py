@@ -567,3 +567,15 @@ def test_the_systems_words_are_told_only_where_they_say_something_new(words, tol
     said = text(read(result(killed, out(b"1\n"), err(b"")).composed()))
     assert ("The system's words: " in said) is told
     assert "Perhaps the machine ran out of memory" in said
+
+
+def test_a_cancelled_job_is_not_told_how_it_was_ended_but_by_whom_else():
+    for words, told in (("ended by SIGTERM", False), ("ended by SIGHUP", True)):
+        end = Exit(reason=Reason.CANCELLED, words=words)
+        said = text(read(result(end, out(b""), err(b"")).composed()))
+        assert ("The system's words: " in said) is told
+
+
+def test_a_letter_that_keeps_some_outputs_names_the_line_for_all_once():
+    said = text(read(result(DONE, out(b"x" * 99), err(b""), reply=Reply.BRIEF).composed()))
+    assert (said + "\n").count("\n  results\n") == 1

@@ -69,7 +69,9 @@ def test_a_job_is_asked_about_and_cancelled_by_mail(gateway: Gateway) -> None:
     job, letter = started(gateway)
     told = answer(gateway, write(f"status {job}\n"))
     assert told["Subject"] == f"[job {job}] 1 done"
-    assert said(told).rstrip() == f"  > status {job}\n    EXECUTING for SOME TIME."
+    assert said(told).rstrip() == (
+        f"  > status {job}\n    EXECUTING for SOME TIME.\n    It is kept 14 days from its end."
+    )
     reply_to = parseaddr(str(letter["Reply-To"]))[1]
     told = answer(
         gateway, write("status\ncancel\npause\n", to=reply_to, Subject=f"Re: {letter['Subject']}")
