@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailgate.model import Attachment, Input
+from mailgate.model import Attachment, Input, Slice
 from mailgate.parse.keys import Finding, fine, lacking, shown, wrong
 from mailgate.said import size as said_size
 from mailgate.services import Service
@@ -107,6 +107,48 @@ def bind_body(text: str, rule: InputRule, binding: Binding) -> None:
     binding.inputs.append(item)
     meaning = f'{said_size(len(content))} as "{rule.name}"'
     binding.findings.append(fine("(the text)", meaning))
+
+
+# --- an example -----------------------------------------------------------------------------------
+
+
+def needed(
+    binding: Binding, service: Service, chosen: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the files that a request needs to work: those that came and were right, or such as are.
+
+    Returns them as noun phrases, and the lines that say which is which: those that were right, or,
+    where files fit more than one input, one for each.
+    """
+    came = {item.name: item.filename for item in binding.inputs if item.filename}
+    rules = [rule for rule in service.inputs.values() if rule.from_ is Origin.ATTACHMENT]
+    rules = [rule for rule in rules if rule.required or rule.name in came]
+    lines = {name: shown(word) for name, word in chosen.items() if name in came}
+    names = {rule.name: came.get(rule.name) or rule.sample() for rule in rules}
+    if _told_apart(names, service, lines):
+        nouns = [_noun(rule, came.get(rule.name)) for rule in rules]
+    else:
+        lines = {rule.name: rule.sample() or rule.name for rule in rules}
+        nouns = [f"a file such as {name}" for name in lines.values()]
+    return tuple(nouns), tuple(f"{name}: {word}" for name, word in lines.items())
+
+
+def _told_apart(names: Mapping[str, str], service: Service, chosen: Mapping[str, str]) -> bool:
+    """Tell whether files of these names would be the inputs that they are for."""
+    place = Slice(start=0, end=0, encoding="")
+    files = [
+        Attachment(name=name, media_type="", size=0, sha256="", slice=place)
+        for name in names.values()
+    ]
+    found = bind_attachments(files, service, chosen).inputs
+    return {item.name: item.filename for item in found} == names
+
+
+def _noun(rule: InputRule, came: str | None) -> str:
+    if came or rule.match is None:
+        return shown(came) if came else "a file"
+    sample = rule.sample()
+    return f"a file such as {sample}" if sample else "a file"
 
 
 # --- one input ------------------------------------------------------------------------------------

@@ -258,7 +258,6 @@ def _read_choice(line: str, found: KeyLine, asked: Asked, rule: InputRule) -> Fi
     if not found.value:
         return wrong(line, "names no attachment", f'the line "{shown(line)}" left out')
     asked.chosen[rule.name] = found.value
-    asked.right.append(shown(f"{rule.name}: {found.value}", 2 * _HEAD))
     return fine(line, f'names the attachment for "{rule.name}"')
 
 

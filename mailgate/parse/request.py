@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailgate.model import Message, Request, Unclear, Understood
-from mailgate.parse.inputs import Binding, bind_attachments, bind_body
+from mailgate.parse.inputs import Binding, bind_attachments, bind_body, needed
 from mailgate.parse.keys import (
     Asked,
     Finding,
@@ -41,7 +41,7 @@ from mailgate.said import size as said_size
 from mailgate.services import Service, takes
 from mailgate.settings.kinds import nearest
 from mailgate.settings.parameters import Text
-from mailgate.settings.rules import Origin, folded
+from mailgate.settings.rules import folded
 
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""
@@ -342,11 +342,12 @@ def _unclear(
     quoted = {finding.told.quoted for finding in findings}
     unread = [Understood(quoted=line, meaning="not read") for line in _unread(page, quoted)]
     rest = [Understood(quoted=said, meaning="not read") for said in _rest(page, quoted)]
+    attach, naming = needed(binding, service, asked.chosen)
     return Unclear(
         service=service.name,
         lines=(*(finding.told for finding in findings), *ignored, *unread, *rest),
-        example=_example(asked, service),
-        attach=_attach(binding, service),
+        example=_example(asked, service, naming),
+        attach=attach,
         mend=_mend(findings),
         summary=service.summary,
         takes=takes(service),
@@ -360,33 +361,25 @@ def _mend(findings: Sequence[Finding]) -> str:
     return f"Send it again with {'; and with '.join(mends)}."
 
 
-def _example(asked: Asked, service: Service) -> tuple[str, ...]:
+def _example(asked: Asked, service: Service, naming: Sequence[str]) -> tuple[str, ...]:
     """Write a request that would work: what was right in this one, and a value for the rest."""
     values = {name: parameter.sample() for name, parameter in service.parameters.items()}
     values |= asked.parameters
-    lines = [*asked.right, *(f"{name}: {value}" for name, value in values.items())]
+    lines = [*asked.right, *(f"{name}: {value}" for name, value in values.items()), *naming]
     if service.body_input is None:
         return tuple(lines) or (f"service: {service.name}",)
     return (*(lines or [f"service: {service.name}"]), "", f"the text for {service.body_input.name}")
 
 
-def _attach(binding: Binding, service: Service) -> tuple[str, ...]:
-    """Name the files that the example needs: those that came and were right, or such as are."""
-    came = {item.name: shown(item.filename) for item in binding.inputs if item.filename}
-    rules = (rule for rule in service.inputs.values() if rule.from_ is Origin.ATTACHMENT)
-    return tuple(
-        came.get(rule.name) or rule.sample() for rule in rules if rule.required or rule.name in came
-    )
-
-
 def _too_long(count: int, service: Service) -> Unclear:
     meaning = f"a request has at most {MOST_LINES} lines above its first blank line"
     finding = wrong(f"{count} lines", meaning, f"at most {MOST_LINES} lines")
+    attach, naming = needed(Binding(free=[]), service, {})
     return Unclear(
         service=service.name,
         lines=(finding.told,),
-        example=_example(Asked(), service),
-        attach=_attach(Binding(free=[]), service),
+        example=_example(Asked(), service, naming),
+        attach=attach,
         mend=_mend([finding]),
         summary=service.summary,
         takes=takes(service),

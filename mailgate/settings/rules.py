@@ -80,10 +80,9 @@ class InputRule:
         return f"an attachment named {' or '.join(self.match)}" if self.match else "an attachment"
 
     def sample(self) -> str:
-        """Return what to attach for it, as a noun phrase with a name that fits."""
-        names = (glob.replace("*", self.name).replace("?", "1") for glob in self.match or ())
-        fitting = next((name for name in names if self.takes(name)), "")
-        return f"a file such as {fitting}" if fitting else "a file"
+        """Return the name of a file that fits; "" where none could be made up."""
+        names = (glob.replace("*", self.name).replace("?", "1") for glob in self.match or ("*",))
+        return next((name for name in names if self.takes(name)), "")
 
     def takes(self, filename: str | None) -> bool:
         """Tell whether an attachment so called fits; one without a name fits where any does."""

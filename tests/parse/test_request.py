@@ -53,6 +53,17 @@ type = "choice"
 choices = ["a b", "c:d", "e=f"]
 default = "a b"
 """
+PAIR = """
+command = ["pair", "{input:one}", "{input:other}", "{input:tree}", "{input:third}"]
+[input.one]
+match = ["*.fa", "*.fasta"]
+[input.other]
+match = ["*.fa"]
+[input.third]
+[input.tree]
+match = ["*.nwk"]
+required = false
+"""
 
 
 def service(folder: Path, words: str, name: str = "align") -> Service:
@@ -74,6 +85,11 @@ def count(tmp_path_factory: pytest.TempPathFactory) -> Service:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Service:
     return service(tmp_path_factory.mktemp("services"), 'command = ["true"]', "plain")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return service(tmp_path_factory.mktemp("services"), PAIR, "pair")
 
 
 def attached(name: str | None, size: int = 10, media_type: str = "text/plain") -> Attachment:
@@ -308,6 +324,18 @@ def test_the_example_works_when_it_is_sent(align: Service, count: Service, plain
     assert clear(align, *unclear(align, "x: y", files=(FA,)).example, files=(FA,))
     assert clear(count, *unclear(count, "x: y").example).parameters["level"] == "-3"
     assert clear(plain, *unclear(plain, "x: y").example)
+
+
+def test_where_files_fit_more_than_one_input_the_example_says_which_is_which(
+    pair: Service, align: Service
+) -> None:
+    answer = unclear(pair)
+    assert answer.example == ("one: one.fa", "other: other.fa", "third: third")
+    assert answer.attach[0] == "a file such as one.fa"
+    answer = unclear(pair, "one: a.fa", "other: b.fa", files=(attached("a.fa"), attached("b.fa")))
+    assert answer.example == ("one: a.fa", "other: b.fa")
+    assert answer.attach == ("a.fa", "b.fa", "a file")
+    assert unclear(align, "sequences: b.fa", files=(FA,)).example == ("tree: sl",)
 
 
 def test_the_example_says_which_files_to_attach(align: Service, tmp_path: Path) -> None:
@@ -776,8 +804,8 @@ LINES = st.lists(
     st.one_of(
         st.text(max_size=60),
         st.tuples(
-            st.sampled_from(["tree", "Tree ", "label", "level", "text", "notify", "keep", "sequences", "loud"]),
-            st.sampled_from([":", "=", " : "]), st.text(max_size=20),
+            st.sampled_from(["tree", "Tree ", "label", "level", "text", "notify", "keep", "sequences", "loud", "one", "third"]),
+            st.sampled_from([":", "=", " : "]), st.text(max_size=20) | st.sampled_from(["a.fa", "b.fa"]),
         ).map("".join),
         st.sampled_from(["", " ", "Hello,", "Thanks", "level: 1", "reply: brief"]),
     ),
@@ -795,15 +823,22 @@ FILES = st.lists(
 
 @given(lines=LINES, files=FILES)
 def test_whatever_the_lines_and_attachments_are_there_is_an_answer(
-    align: Service, count: Service, plain: Service, lines: list[str], files: list[Attachment]
+    align: Service,
+    count: Service,
+    plain: Service,
+    pair: Service,
+    lines: list[str],
+    files: list[Attachment],
 ) -> None:
     mail = message(*lines, files=tuple(files))
-    for asked in (align, count, plain):
+    for asked in (align, count, plain, pair):
         answer = read_request(mail, asked)
         if isinstance(answer, Unclear):
             assert faults(answer)
             assert all(f"{line.quoted}{line.meaning}".isprintable() for line in answer.lines)
             assert f"{answer.mend}{''.join(answer.example)}".replace("\t", "").isprintable()
+            sent = tuple(attached(name.removeprefix("a file such as ")) for name in answer.attach)
+            assert clear(asked, *answer.example, files=sent)
         else:
             for name, parameter in asked.parameters.items():
                 assert parameter.fault(answer.parameters[name]) is None
