@@ -73,6 +73,15 @@ samples = (
             ],
         },
     ),
+    Answer(
+        kind="help-service",
+        facts={
+            "name": "true",
+            "summary": "Do nothing",
+            "address": "true@gate.example.org",
+            "takes": [],
+        },
+    ),
     Answer(kind="help-unknown", facts={"word": "aline", "near": "align"}, wrong=True),
     Answer(kind="help-unknown", facts={"word": "xyzzy", "near": ""}, wrong=True),
 )
