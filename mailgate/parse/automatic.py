@@ -116,7 +116,7 @@ _FIELDS = re.compile(
     |x-failed-recipients|x-bounce-notice|x-cron-env|x-loop|x-amavis-alert|x-x?arf
     |x-ms-exchange-(?:inbox-rules-loop|generated-message-source|message-is-ndr)
     |x-(?:otrs|rt|jira|zendesk|github|gitlab|bugzilla|redmine|trac|launchpad|phabricator)-[\w-]+
-    |rt-originator|x-(?:boxbe|tmda|choicemail)-[\w-]+|x-csa-complaints
+    |rt-originator|x-(?:boxbe|tmda|choicemail|spamarrest|bluebottle)-[\w-]+|x-csa-complaints
     """,
     re.VERBOSE,
 )
@@ -152,6 +152,9 @@ _NAMED_MACHINES = re.compile(
 )
 
 
+_NOBODYS = re.compile(r"<\s*(?:mailer-daemon(?:@[^<>]*)?)?\s*>", re.IGNORECASE)
+
+
 def _soft_sign(header: Header) -> str | None:
     for value in header.all("precedence") + header.all("x-precedence"):
         if value.strip().lower() in _PRECEDENCES:
@@ -160,8 +163,9 @@ def _soft_sign(header: Header) -> str | None:
         return f"{name.title()}: {_shown(header.first(name) or '')}"
     if any(value.strip().lower() != "none" for value in header.all("x-auto-response-suppress")):
         return f"X-Auto-Response-Suppress: {_shown(header.first('x-auto-response-suppress') or '')}"
-    if any("".join(value.split()) == "<>" for value in header.all("return-path")):
-        return "Return-Path: <>"
+    for value in header.all("return-path"):
+        if _NOBODYS.fullmatch(value.strip()):
+            return f"Return-Path: {_shown(value)}"
     if any(value.strip().lower() == "autoresponder" for value in header.all("delivered-to")):
         return "Delivered-To: Autoresponder"
     return _sign_in_from(header) or _sign_in_subject(header)

@@ -270,6 +270,8 @@ def _wrapped_attribution(near: Sequence[str], *, before_quote: bool) -> int:
     # A line of a request belongs to no attribution.
     keyed = [n for n, line in enumerate(near) if _KEYED.match(line) and not header_field(line)]
     near = near[keyed[-1] + 1 :] if keyed else near
+    if not near:
+        return 0
     joined = [" ".join(map(str.strip, near[-n:])).strip() for n in range(1, len(near) + 1)]
     fit = [n for n, text in enumerate(joined, 1) if is_attribution(text, before_quote=before_quote)]
     # "Bob wrote:" is enough by itself: a date above it may be the person's own.

@@ -56,6 +56,7 @@ _WISH = re.compile(
 
 def words_of_a_machine(lines: Iterable[str]) -> str | None:
     """Find what responders that mark themselves in no other way say in their first twenty lines."""
+    lines = [line[:_LOOKED_AT] for line in islice(lines, 2 * _LINES)]
     first = list(islice((line for line in lines if line.strip()), _LINES))
     if not first:
         return None
@@ -74,7 +75,7 @@ def words_of_a_machine(lines: Iterable[str]) -> str | None:
 def _sentences(lines: Iterable[str]) -> list[str]:
     """Return the first lines as sentences, in lower case; what was wrapped is joined."""
     paragraphs: list[list[str]] = [[]]
-    for line in islice(lines, 2 * _LINES):
+    for line in lines:
         if line.strip():
             paragraphs[-1].append(line.strip())
         elif paragraphs[-1]:

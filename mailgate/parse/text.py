@@ -44,7 +44,9 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
     if _ARMOUR in physical[:5]:
         physical = _without_armour(physical)
     if flowed:
-        own = own_lines(_unflowed(physical, delsp=delsp))
+        start = _unmarked_from(physical)
+        original = [] if start is None else [None]
+        own = own_lines([*_unflowed(physical[:start], delsp=delsp), *original])
         return _written(own, own.lines, cut=cut)
     defects: tuple[str, ...] = ()
     lines = list[Line](physical)

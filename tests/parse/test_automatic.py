@@ -51,6 +51,7 @@ def test_a_sure_sign_is_sure(field, reason):
         "X-Loop: someone else",
         "Return-Path: <>",
         "Return-Path: < >",
+        "Return-Path: <MAILER-DAEMON@mx.example.org>",
         "From: MAILER-DAEMON@example.org",
         "From: Mail Delivery System <MAILER-DAEMON>",
         "From: MAILER-DAEMON (Mail Delivery System)",

@@ -224,6 +224,14 @@ def test_a_command_right_above_a_quote_acts(command: str, introduction: str) -> 
     assert names(f"{command}\n{introduction}\ncancel\n") == [command.split(maxsplit=1)[0].lower()]
 
 
+def test_what_stands_below_groupwises_head_is_no_ones_own_in_flowed_text_either() -> None:
+    head = ">>> On 3/1/24 at 10:20 AM, in message <x@b.c>, Bob <b@c.d> wrote:"
+    for own, expected in (("status\n", ["status"]), ("", [])):
+        mail = f"From: a@b.c\nContent-Type: text/plain; format=flowed\n\n{own}{head}\ncancel\n"
+        found = read_commands(read_message(io.BytesIO(mail.encode())), GRAMMAR)
+        assert [line.name for line in found.lines] == expected
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -470,3 +470,7 @@ def test_a_date_among_the_persons_own_lines_is_no_part_of_the_attribution(
     own = ["status", "keep until 2027-01-31", "notify start", "unwatch bob@example.org"]
     text = "\n".join([*own, between + attribution, "> status", "> cancel", ""])
     assert plain(text, reply=True).rstrip() == "\n".join(own)
+
+
+def test_a_key_with_an_address_right_above_a_quote_is_no_attribution(read):
+    assert read("From: a@b.c\n\nwatch: d@e.f\n> On Monday\n").lines == ("watch: d@e.f",)
