@@ -108,6 +108,12 @@ def _results() -> dict[str, Written]:
             reply=Reply.INLINE,
         ),
         "result-head": result(DONE, *whole, reply=Reply.BRIEF, letter={"head": 3}),
+        "result-head-failed": result(
+            Exit(reason=Reason.CANCELLED), *whole, reply=Reply.BRIEF, letter={"head": 3}
+        ),
+        "result-head-binary": result(
+            DONE, out(b"\0" * 900), *whole[1:], reply=Reply.BRIEF, letter={"head": 3}
+        ),
         "result-names": result(
             DONE,
             out("größe\t12 µm\n".encode(), "Ergebnis für Ada.txt"),
