@@ -13,7 +13,6 @@ from mailgate.model import (
     Identity,
     JobId,
     LetterKind,
-    Notify,
     Request,
     Staged,
     Unclear,
@@ -106,7 +105,7 @@ def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
         subject=call.subject,
         message_id=call.message_id,
         references=call.references,
-        receipt_after=timedelta() if Notify.RECEIPT in request.notify else call.receipt_after,
+        receipt_after=call.receipt_after,
     )
     jobs.create(tx, draft)
     for recipient in request.watch:

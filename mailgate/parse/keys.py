@@ -326,13 +326,13 @@ def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
     every = _often(often[1]) if often else None
     rest = value[:_HEAD].lower().replace(often[0], " ") if often else value[:_HEAD].lower()
     words = re.split(r"[\s,;]+", plain) if (plain := rest.strip(" ,;")) or not often else []
+    words = [str(Notify.END)] if words == ["none"] else words
     for word in words:
         if word not in set(Notify):
-            known = [str(member) for member in Notify]
-            message = f'"{shown(word)}" is no event{did_you_mean(word, known)}'
-            raise _WrongError(message)
-    notify = frozenset(Notify(word) for word in words)
+            near = did_you_mean(word, [str(member) for member in Notify])
+            raise _WrongError(f'"{shown(word)}" is no event{near}')
     told = [*dict.fromkeys(words), *([f"every {said_duration(every)}"] if every else [])]
+    notify = frozenset(Notify(word) for word in words)
     return replace(general, notify=notify, every=every), f"a mail at: {', '.join(told)}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailgate.config import Config
-from mailgate.model import How, JobId, LetterKind, Notify
+from mailgate.model import How, JobId, LetterKind
 from mailgate.phases import Event, Phase
 from mailgate.spool import attempts, jobs, letters, mail
 from mailgate.spool.database import Row, Tx, View
@@ -193,11 +193,11 @@ def release(tx: Tx, job: JobId, *, receipt_after: timedelta) -> bool:
     if not _acts(tx, job):
         return False
     jobs.advance(tx, job, Event.CONFIRM, before=Phase.PENDING)
-    after = timedelta() if jobs.notifies(tx, job, Notify.RECEIPT) else receipt_after
+    after = jobs.receipt_after(jobs.fetch(tx, job).notify, receipt_after)
     tx.execute(
         "UPDATE job SET how = ?, receipt_due = ? WHERE id = ?",
         How.CONFIRMED,
-        tx.at + after.total_seconds(),
+        tx.at + after.total_seconds() if after is not None else None,
         job,
     )
     tx.ring("run")

@@ -1,7 +1,7 @@
 """Jobs: made, advanced one step of the state machine at a time, looked up."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,6 +73,7 @@ def create(tx: Tx, draft: Draft) -> None:
     """
     request, claimed = draft.request, draft.owner.how is How.CLAIMED
     phase = Phase.PENDING if claimed else Phase.QUEUED
+    after = receipt_after(request.notify, draft.receipt_after)
     tx.insert(
         "job",
         id=draft.id,
@@ -99,7 +100,7 @@ def create(tx: Tx, draft: Draft) -> None:
         words="",
         progress_words="",
         attempts=0,
-        receipt_due=None if claimed else tx.at + draft.receipt_after.total_seconds(),
+        receipt_due=None if claimed or after is None else tx.at + after.total_seconds(),
         news_every=request.every.total_seconds() if request.every else None,
         news_due=tx.at + request.every.total_seconds() if request.every else None,
     )
@@ -186,6 +187,16 @@ def plan_of(view: View, job: JobId) -> tuple[Plan, Phase]:
     """
     row = _row(view, job, "plan, phase")
     return codec.load(Plan, row["plan"]), Phase(row["phase"])
+
+
+def receipt_after(notify: Collection[Notify], after: timedelta) -> timedelta | None:
+    """Return when a job gets its receipt, from its beginning; None where only its result is wanted.
+
+    ``after``: when it gets one for which nobody asked.
+    """
+    if Notify.RECEIPT in notify:
+        return timedelta()
+    return None if Notify.END in notify else after
 
 
 def notifies(view: View, job: JobId, event: Notify) -> bool:

@@ -56,11 +56,14 @@ def _plan_receipts(tx: Tx, limit: int) -> int:
 
 
 def tell(tx: Tx, job: JobId, *, notify: Collection[Notify], every: timedelta | None) -> None:
-    """Have a job's owner told of these events, and how it stands so often, from now."""
+    """Have a job's owner told of these events, and how it stands so often, from now.
+
+    Whoever chooses knows that the job was taken: there is no receipt any more.
+    """
     seconds = every.total_seconds() if every else None
     tx.execute(
         "UPDATE job SET notify = ?, news_due = CASE WHEN ? IS news_every THEN news_due ELSE ? END,"
-        " news_every = ? WHERE id = ?",
+        " news_every = ?, receipt_due = NULL WHERE id = ?",
         codec.dump(frozenset(notify)),
         seconds,
         tx.at + seconds if seconds else None,

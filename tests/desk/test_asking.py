@@ -91,6 +91,9 @@ def test_what_is_chosen_takes_the_place_of_what_was(
         assert "not done" in told
         chosen, every = {Notify.START}, timedelta(days=1)
     assert (after.notify, after.every) == (chosen, every)
+    # Who has chosen knows that the job was taken.
+    due = place.spool.view.count("SELECT COUNT(*) FROM job WHERE receipt_due IS NOT NULL")
+    assert due == 0
 
 
 def test_who_brings_an_input_along_has_nothing_run_on_the_old_one(place: Place) -> None:  # noqa: F811

@@ -174,6 +174,7 @@ def test_the_general_keys_are_read(align: Service) -> None:
         ("every 7d", set(), timedelta(days=7)),
         ("Start, every 12 hours", {Notify.START}, timedelta(hours=12)),
         ("every 1h; progress", {Notify.PROGRESS}, timedelta(hours=1)),
+        ("None", {Notify.END}, None),
     ],
 )
 def test_news_can_be_asked_for_as_often_as_every_hour(align: Service, value, events, every) -> None:

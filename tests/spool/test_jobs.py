@@ -205,6 +205,25 @@ def test_a_receipt_is_planned_when_due_and_only_for_what_has_not_ended(spool: Co
     assert [(q.kind, q.job) for q in queue if q.kind is LetterKind.RECEIPT] == [("receipt", late)]
 
 
+@pytest.mark.parametrize(
+    ("notify", "after"),
+    [
+        ((), 60),
+        ((Notify.START,), 60),
+        ((Notify.RECEIPT, Notify.END), 0),
+        ((Notify.END,), None),
+        ((Notify.END, Notify.START), None),
+    ],
+)
+def test_a_receipt_comes_soon_or_at_once_or_not_where_the_result_alone_is_wanted(
+    spool: Connection, notify: tuple[Notify, ...], after: float | None
+) -> None:
+    job = a_job(spool, notify=frozenset(notify))
+    row = spool.view.one("SELECT created, receipt_due FROM job WHERE id = ?", job)
+    assert row is not None
+    assert row["receipt_due"] == (None if after is None else row["created"] + after)
+
+
 def test_a_cancelled_job_that_never_ran_ends_with_a_letter(spool: Connection) -> None:
     job = a_job(spool)
     with spool.transaction() as tx:
