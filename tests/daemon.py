@@ -72,6 +72,8 @@ class Gateway:
         self._at = 0
         self._read: dict[tuple[Path, int, int], EmailMessage] = {}
         self.environment: dict[str, str] = {}
+        # The words of a program that starts the daemon and becomes it, as strace -D does.
+        self.under: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "services").mkdir(parents=True, exist_ok=True)
         self.configure(**settings)
@@ -122,7 +124,10 @@ class Gateway:
             self.endings.append(self._process.wait(0))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mailgate.cli.main", "serve", "-c", str(self.config)],
+                [
+                    *self.under,
+                    *(sys.executable, "-m", "mailgate.cli.main", "serve", "-c", str(self.config)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
