@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeVar
 
 from mailgate.cli import looking
 from mailgate.config import load_places
+from mailgate.model import Token
+from mailgate.run.remains import end_remains
 from mailgate.spool import jobs
 
 T = TypeVar("T")
@@ -160,6 +162,21 @@ class Gateway:
             self._process.kill()
             self._process.wait()
 
+    def end_jobs(self) -> None:
+        """Kill what still runs of its jobs: they outlive their gateway, and would the tests."""
+        # Its database may be gone, or no database.
+        with suppress(sqlite3.Error), closing(self._database()) as spool:
+            unended = (
+                "SELECT token FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+            )
+            tokens = [Token(token) for (token,) in spool.execute(unended)]
+            if tokens:
+                end_remains(tokens)
+
+    def _database(self) -> sqlite3.Connection:
+        file = f"file:{self.spool / 'spool.db'}?mode=ro"
+        return sqlite3.connect(file, uri=True, timeout=30)
+
     def stop(self) -> int:
         """SIGTERM, and its exit status."""
         assert self._process is not None
@@ -204,8 +221,7 @@ class Gateway:
 
     def unsent(self) -> int:
         """How many letters `mailgate queue` would list."""
-        file = f"file:{self.spool / 'spool.db'}?mode=ro"
-        with closing(sqlite3.connect(file, uri=True, timeout=30)) as spool:
+        with closing(self._database()) as spool:
             (count,) = spool.execute(
                 "SELECT COUNT(*) FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD')"
             ).fetchone()
@@ -266,6 +282,7 @@ def running(folder: Path, **settings: object) -> Iterator[Gateway]:
         yield gateway
     finally:
         gateway.kill()
+        gateway.end_jobs()
 
 
 def request(

@@ -1,5 +1,7 @@
 """Jobs that write too much: each is ended and told so, and the disk is everybody's again."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,10 +58,18 @@ def test_a_job_that_fills_the_disk_against_its_limit_does_not_stand_in_others_wa
 ) -> None:
     more = '[limits]\ndisk = "8 MiB"'
     gateway.configure(min_free="0")
+    go, full = gateway.folder / "go", gateway.folder / "full"
     with small_disk(gateway.spool, "12m"):
-        gateway.service("greedy", shell(f"({PIECES}); sleep 600", more))
+        begins = f"until [ -e {go} ]; do sleep 0.05; done"
+        gateway.service("greedy", shell(f"{begins}; ({PIECES}); touch {full}; sleep 600", more))
         gateway.start()
         gateway.send(request("greedy"))
+        eventually(lambda: "EXECUTING" in gateway.logged("advanced"), 30, gateway.logged)
+        # Else it may be seen on its way, over its limit and before the disk is full.
+        os.kill(gateway.pid, signal.SIGSTOP)
+        go.touch()
+        eventually(full.exists)
+        os.kill(gateway.pid, signal.SIGCONT)
         eventually(lambda: gateway.logged("cleared"), 30, gateway.logged)
         gateway.await_results(1)
         assert list(gateway.spool.glob("jobs/*/*/work")) == []
