@@ -120,6 +120,8 @@ _FIELDS = re.compile(
     """,
     re.VERBOSE,
 )
+# A longer name is nobody's, and takes time that grows with its square.
+_LONGEST_NAME = 80
 _RESPONDERS = re.compile(
     r"vacation|auto[-_ ]?(?:repl|respon)"
     r"|(?:zendesk|osticket|otrs|mantis|jira|redmine|freshdesk|mailman|listserv)\b",
@@ -173,7 +175,8 @@ def _soft_sign(header: Header) -> str | None:
 
 def _telling_field(header: Header) -> str | None:
     """Name a field that people's programs do not write, or one that names a responder."""
-    named = next(filter(_is_telling, header.names()), None)
+    short = (name for name in header.names() if len(name) <= _LONGEST_NAME)
+    named = next(filter(_is_telling, short), None)
     programs = ("x-mailer", "user-agent", "x-post-messageclass", "preference")
     return named or next((n for n in programs if _RESPONDERS.search(header.first(n) or "")), None)
 

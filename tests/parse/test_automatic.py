@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from mailgate.parse.automatic import is_going_in_circles, judge
@@ -226,6 +228,14 @@ def test_who_writes_about_machines_and_vacations_is_no_machine(read, body):
 )
 def test_an_office_that_is_no_machine_may_write(read, address):
     assert read(f"From: {address}@b.c\nSubject: tree\n\ntree: sl\n").automatic is None
+
+
+@pytest.mark.parametrize("piece", ["autorepl", "-oof"])
+def test_a_field_whose_name_has_no_end_takes_no_time(piece):
+    header = Header.scan(f"From: a@b.c\r\nx-{piece * 5000}!: x\r\n\r\n".encode())
+    began = time.process_time()
+    assert judge(header, "jobs@gate.example.org") is None
+    assert time.process_time() - began < 0.3
 
 
 def test_more_than_twenty_servers_are_a_circle():
