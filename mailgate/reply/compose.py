@@ -22,7 +22,7 @@ from mailgate.reply.manifest import carried_fates, manifest, piece_name
 from mailgate.reply.pack import open_parcel
 from mailgate.reply.package import PART_HEAD, Changed, Overfull, choose, part_size
 from mailgate.reply.plain import plain_page
-from mailgate.reply.rows import Excerpts
+from mailgate.reply.rows import Excerpts, Say
 from mailgate.reply.samples import samples
 from mailgate.reply.show import excerpts_of, inline_of
 from mailgate.reply.streams import (
@@ -35,7 +35,6 @@ from mailgate.reply.streams import (
 from mailgate.reply.templates import BadTemplateError, Page, Templates
 from mailgate.reply.told import say_of
 from mailgate.reply.twin import Twins, words_part
-from mailgate.said import counted
 
 __all__ = ["Changed", "Draft", "Writer"]
 
@@ -66,6 +65,7 @@ class Writer:
         self._templates = Templates(templates)
         self._folder = templates
         self._twins = Twins(templates)
+        self._rest = self._templates.say(_REST, indent=0)
         self._html = html
 
     def compose(
@@ -145,9 +145,9 @@ class Writer:
                 wrong += filter(None, [self._twins.trouble(page, sample.draft.kind, facts)])
             except BadTemplateError as error:
                 wrong.append(str(error))
-        for answer in answers:
+        for say in (*map(say_of, answers), _REST, _others(2)):
             try:
-                self._templates.said(say_of(answer))
+                self._templates.said(say)
             except BadTemplateError as error:
                 wrong.append(str(error))
         if wrong:
@@ -166,8 +166,8 @@ class Writer:
         for other in others:
             more = self._page(other, (), Excerpts(), alone=False)
             texts.append(f"\n{more.subject}\n{'=' * len(more.subject)}\n\n{more.text}")
-        subject = f"{page.subject}, and {counted(len(others), 'other answer')}"
-        whole = Page(subject=subject, text="".join(texts))
+        subject = f"{page.subject}, {self._templates.say(_others(len(others)), indent=0)}"
+        whole = replace(page, subject=subject, text="".join(texts))
         return self._with_twin(whole, draft.kind, None)
 
     def _page(
@@ -180,6 +180,7 @@ class Writer:
         except BadTemplateError as error:
             log.event("fell-back", letter=draft.message_id, to="the built-in text", why=str(error))
             page = plain_page(draft.kind, facts)
+        page = replace(page, rest=self._rest)
         return self._with_twin(page, draft.kind, facts) if alone else page
 
     def _with_twin(self, page: Page, kind: LetterKind, facts: Facts | None) -> Page:
@@ -237,6 +238,13 @@ class Writer:
         page = self._page(draft, attached, excerpts)
         room = draft.limit - sum(part_size(piece.size) for piece in carried.pieces)
         return _front(draft, job, page, attached, room)
+
+
+_REST = Say(words="rest", facts={})
+
+
+def _others(count: int) -> Say:
+    return Say(words="others", facts={"count": count})
 
 
 # What a letter says of its streams depends on which it carries, and that on the room it leaves.

@@ -43,6 +43,7 @@ def outputs_of(job: Job, attached: Sequence[bool], carried: Carried | None) -> I
     """Yield a row for each of a job's streams: ``attached`` tells of each whether it goes along."""
     fates = list(zip(job.streams, attached, strict=True))
     places = {m.stream: p for p in carried.shipment.parcels for m in p.members} if carried else {}
+    several = carried is not None and carried.of > 1
     plain = iter(mail_names(stream.name for stream, goes in fates if goes))
     for number, (stream, goes) in enumerate(fates):
         parcel = places.get(number)
@@ -57,7 +58,8 @@ def outputs_of(job: Job, attached: Sequence[bool], carried: Carried | None) -> I
             attached=goes,
             called="" if name == own else fact(name, 200),
             empty=not stream.size,
-            parts=_parts(parcel) if carried and carried.of > 1 and parcel else "",
+            first=str(parcel.first) if several and parcel else "",
+            last=str(parcel.last) if several and parcel else "",
         )
 
 
@@ -80,12 +82,6 @@ def ways_to(job: Job, attached: Sequence[bool], limit: int) -> dict[str, object]
         "by_all": all_of_it <= holds,
         "part_size": f"{-(-size >> 10)}KiB" if size >= needed else "",
     }
-
-
-def _parts(parcel: Parcel) -> str:
-    if parcel.first == parcel.last:
-        return fact(f"part {parcel.first}")
-    return fact(f"parts {parcel.first} to {parcel.last}")
 
 
 def _own_name(stream: Stream) -> str:

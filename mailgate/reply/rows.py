@@ -10,8 +10,8 @@ from mailgate.reply.excerpt import ABSENT, Excerpt
 class Output:
     """A stream as the letter lists it; ``called``: its attachment's name, where it is another.
 
-    ``inline``: it stands in the mail as text. ``parts``: such as ``part 2`` or ``parts 2 to 4``,
-    where the result comes in several mails.
+    ``inline``: it stands in the mail as text. ``first`` and ``last`` are the parts that it is in,
+    where the result comes in several mails; else both are "".
     """
 
     name: str
@@ -21,7 +21,8 @@ class Output:
     called: str
     empty: bool
     inline: bool = False
-    parts: str = ""
+    first: str = ""
+    last: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

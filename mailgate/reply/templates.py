@@ -35,11 +35,15 @@ class BadTemplateError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A letter's Subject, one line, and its text, LF line ends; ``html``: its twin, or ""."""
+    """A letter's Subject, one line, and its text, LF line ends; ``html``: its twin, or "".
+
+    ``rest`` stands behind a text that had to be cut.
+    """
 
     subject: str
     text: str
     html: str = ""
+    rest: str = ""
 
 
 def environment(folder: Path | None, *, escaping: bool) -> Environment:

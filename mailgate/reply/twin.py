@@ -82,7 +82,7 @@ def words_part(draft: Draft, page: Page, room: int) -> bytes:
 
     The text comes first. Where it has no room itself, as many of its lines as have go.
     """
-    text = _fitting_text(page.text, room)
+    text = _fitting_text(page, room)
     if not page.html:
         return text
     parts = (text, mime.html_part(page.html))
@@ -92,16 +92,14 @@ def words_part(draft: Draft, page: Page, room: int) -> bytes:
     return both
 
 
-def _fitting_text(text: str, room: int) -> bytes:
+def _fitting_text(page: Page, room: int) -> bytes:
     """Write the text part; where it has no room, as many of its lines as have."""
-    part = mime.text_part(text)
-    lines = text.split("\n")
+    part = mime.text_part(page.text)
+    lines = page.text.split("\n")
     while len(part) > room and len(lines) > 1:
         # A line encoded takes up to three times its bytes: halving soon fits.
         lines = lines[: len(lines) // 2]
-        part = mime.text_part(
-            "\n".join([*lines, "", "...", "The rest does not fit into this mail."])
-        )
+        part = mime.text_part("\n".join([*lines, "", "...", page.rest]))
     return part
 
 

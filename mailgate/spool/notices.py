@@ -125,7 +125,7 @@ def plan_notices(tx: Tx, *, limit: int) -> int:
     One for each date: a destruction that is moved is told of again before the new date.
     """
     rows = tx.all(
-        "SELECT id, ended, destruction FROM job INDEXED BY job_notice"
+        "SELECT id, ended, destruction, wish FROM job INDEXED BY job_notice"
         " WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
         " AND noticed IS NOT destruction AND destruction <= ? ORDER BY destruction LIMIT ?",
         tx.at + BEFORE.total_seconds(),
@@ -141,7 +141,9 @@ def plan_notices(tx: Tx, *, limit: int) -> int:
 
 
 def _is_worth_telling(tx: Tx, row: Row) -> bool:
-    if row["destruction"] <= tx.at or is_short(row["destruction"] - row["ended"]):
+    # What was destroyed goes whatever the clock says.
+    over = row["destruction"] <= tx.at or row["wish"] == "destroy"
+    if over or is_short(row["destruction"] - row["ended"]):
         return False
     kept = tx.one("SELECT 1 FROM stream WHERE job = ? AND size > 0 LIMIT 1", row["id"])
     # Who named the date within its last day knows it.

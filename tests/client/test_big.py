@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,50 @@ def test_more_than_60_mib_stream_in_less_when_they_were_encoded_anew(
     write(path, encoded=encoded, encoding=encoding, text=True, count=64)
     assert measured('accat "$MAIL"', path, digest_in(path)) < LIMIT
     path.unlink()
+
+
+def write_parts(folder: Path, count: int) -> str:
+    """Write a result in that many parts of 14 MiB each; return the SHA-256 of all."""
+    chunk = os.urandom(CHUNK * 14)
+    piece, whole = hashlib.sha256(chunk).hexdigest(), hashlib.sha256()
+    for _ in range(count):
+        whole.update(chunk)
+    about = {"name": "x.bin", "size": len(chunk) * count, "sha256": whole.hexdigest()}
+    place = {"parcel": "x.bin", "offset": 0, "packed": about["size"], "method": "stored"}
+    sent = base64.encodebytes(chunk).replace(b"\n", b"\r\n")
+    for number in range(count):
+        document = {
+            "mailgate": 2,
+            "part": {"number": number + 1, "of": count, "shipment": "0" * 16},
+            "parcels": [about],
+            "pieces": [
+                {
+                    "parcel": "x.bin",
+                    "name": "alignment.fasta",
+                    "offset": number * len(chunk),
+                    "size": len(chunk),
+                    "sha256": piece,
+                }
+            ],
+            "streams": [{**about, "role": "stdout", "attached": True, **place}],
+        }
+        mail = bytes(Result(outputs=(stdout(b"@@"),), document=document))
+        (folder / f"{number:03}.eml").write_bytes(mail.replace(b"QEA=", sent))
+    return whole.hexdigest()
+
+
+def test_parts_in_any_order_are_put_together_in_under_60_mib(tmp_path: Path, soak: bool) -> None:
+    # Even the fewest are more than may be held at once.
+    box = tmp_path / "box"
+    for name in ("new", "cur", "tmp"):
+        (box / name).mkdir(parents=True)
+    digest = write_parts(box / "new", 8 if soak else 5)
+    backwards = "$(ls -r box/new/*)"
+    postmark = "From x Mon Nov 23 09:00:00 2026"
+    mbox = f'(for x in {backwards}; do echo "{postmark}"; cat $x; echo; done) | accat'
+    for script in (f"accat {backwards}", "accat box", mbox) if soak else (mbox,):
+        assert measured(script, box, digest) < LIMIT
+    shutil.rmtree(box)
 
 
 def test_a_big_stream_goes_into_a_file(reply: Path, tmp_path: Path) -> None:

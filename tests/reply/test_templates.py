@@ -1,11 +1,14 @@
 """An operator's templates: found, checked, and told apart."""
 
+from dataclasses import replace
+
 import pytest
 
 from mailgate import share
 from mailgate.errors import BadConfig
 from mailgate.model import LetterKind
 from mailgate.reply.compose import Writer
+from tests.reply.golden import letters
 from tests.reply.letters import DONE, Written, draft, out, read, result, text
 
 SUBJECT = "{% block subject %}Hello{% endblock %}\n"
@@ -107,3 +110,22 @@ def test_a_template_that_changes_is_read_at_the_next_start(tmp_path):
     path.unlink()
     assert "one" in text(read(made.composed(writer)))
     assert "This is a test letter" in text(read(made.composed(Writer(tmp_path))))
+
+
+def test_a_language_has_the_words_of_a_letter_that_is_cut_or_says_several_things(tmp_path):
+    (tmp_path / "say").mkdir()
+    (tmp_path / "say/rest.txt.j2").write_text("Mehr passt nicht hinein.")
+    (tmp_path / "say/others.txt.j2").write_text("und {{ count }} weitere")
+    writer = Writer(tmp_path)
+    kept = letters()
+    made = kept["unclear"]
+    letter = read(replace(made, draft=replace(made.draft, limit=1_000)).composed(writer))
+    assert text(letter).rstrip().endswith("Mehr passt nicht hinein.")
+    several = [one for one in kept.values() if one.draft.facts.get("others")]
+    assert several
+    for made in several:
+        assert ", und 1 weitere" in str(read(made.composed(writer))["Subject"])
+    writer.check()
+    (tmp_path / "say/rest.txt.j2").write_text("{{ nothing }}")
+    with pytest.raises(BadConfig, match=r"say/rest\.txt\.j2:1"):
+        Writer(tmp_path).check()

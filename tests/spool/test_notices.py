@@ -67,7 +67,14 @@ def test_a_destruction_that_was_moved_is_told_of_again_before_the_new_date(spool
 
 
 @pytest.mark.parametrize(
-    "why", ["kept for two days", "nothing is kept", "gone already", "the owner has just named it"]
+    "why",
+    [
+        "kept for two days",
+        "nothing is kept",
+        "gone already",
+        "the owner has just named it",
+        "it was destroyed, and the clock set back",
+    ],
 )
 def test_nobody_is_told_what_they_know_or_what_is_nothing(spool, why):
     job = a_result(
@@ -79,6 +86,10 @@ def test_nobody_is_told_what_they_know_or_what_is_nothing(spool, why):
     if why == "the owner has just named it":
         with spool.transaction() as tx:
             tx.note("kept", job=job, detail="until=tomorrow")
+    if why == "it was destroyed, and the clock set back":
+        with spool.transaction() as tx:
+            wishes.destroy(tx, jobs.fetch(tx, job), by="ada@example.org")
+        goes_in(spool, job, 1)
     assert notified(spool) == []
 
 
