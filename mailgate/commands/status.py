@@ -61,6 +61,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "keep": job.keep,
         "active": job.phase in ACTIVE,
         "over": lifetime.is_over(job, tx.now),
+        "returned": owned.undelivered(tx, job.id, (call.who or job.owner).key),
     }
 
 
@@ -94,6 +95,7 @@ _SAMPLE: dict[str, object] = {
     "keep": timedelta(days=14),
     "active": True,
     "over": False,
+    "returned": None,
 }
 _BARE: dict[str, object] = {
     "label": None,
@@ -144,6 +146,19 @@ samples = (
     Answer(
         kind="status",
         facts={**_SAMPLE, **_OVER, "phase": Phase.COMPLETED, "reason": "exit", "over": True},
+    ),
+    *(
+        Answer(
+            kind="status",
+            facts={
+                **_SAMPLE,
+                **_OVER,
+                "phase": Phase.COMPLETED,
+                "reason": "exit",
+                "returned": words,
+            },
+        )
+        for words in ("550 5.1.1 no such user here", "")
     ),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),

@@ -129,6 +129,23 @@ def in_phase_since(view: View, job: JobId) -> datetime | None:
     return moment(row["at"]) if row else None
 
 
+def undelivered(view: View, job: JobId, who: str) -> str | None:
+    """Return why a mail with the result is not with ``who``, in a server's words; None if all are.
+
+    One that was mailed again later counts no more.
+    """
+    row = view.one(
+        "SELECT MAX(id), last_words FROM letter WHERE job = ? AND lower(recipient) = ?"
+        " AND kind IN ('result', 'part') AND state IN ('HELD', 'BOUNCED') AND NOT EXISTS"
+        " (SELECT 1 FROM letter AS later WHERE later.job = letter.job AND later.id > letter.id"
+        "  AND later.recipient = letter.recipient AND later.kind = 'result'"
+        "  AND later.state = 'SENT')",
+        job,
+        who,
+    )
+    return row["last_words"] if row else None
+
+
 def ahead(view: View, job: JobId) -> int:
     """Count the jobs that wait and came before this one, up to 1,000: at least so many then."""
     return view.count(

@@ -96,6 +96,23 @@ def test_what_is_chosen_takes_the_place_of_what_was(
     assert due == 0
 
 
+def test_a_result_that_came_back_is_told_to_whom_it_went_until_it_is_mailed_again(
+    place: Place,  # noqa: F811
+) -> None:
+    job = a_job(place.spool)
+    ended(place.spool, job)
+    assert "did not reach you" not in place.told(f"status {job}")[0]
+    with place.spool.transaction() as tx:
+        words = "5.1.1 no such user"
+        tx.execute("UPDATE letter SET state = 'BOUNCED', last_words = ?", words)
+    told = place.told(f"status {job}")[0]
+    assert "A mail with its result did not reach you: 5.1.1 no such user" in told
+    place.told(f"results {job}")
+    with place.spool.transaction() as tx:
+        tx.execute("UPDATE letter SET state = 'SENT' WHERE state = 'PLANNED'")
+    assert "did not reach you" not in place.told(f"status {job}")[0]
+
+
 def test_who_brings_an_input_along_has_nothing_run_on_the_old_one(place: Place) -> None:  # noqa: F811
     job = with_a_file(place)
     (told,) = place.told(f"rerun {job}", attachments={"new.fa": b">x", "logo": b"GIF89a"})
