@@ -268,6 +268,8 @@ def _commands(
 
 # What a line gets that no command is meant by, for all that can be seen.
 _NOT_UNDERSTOOD = frozenset({"unknown", "unfit", "courtesy"})
+# What a sentence gets that begins as a command does: "Help desk: Carol, from 9 to 17".
+_DOUBTFUL = frozenset({"help-unknown", "which-job", "own-address"})
 
 
 _SLIP = 4  # words
@@ -290,7 +292,9 @@ def _reason(answer: Answer, reading: Reading) -> str:
     entries = answer.facts.get("entries", ())
     assert isinstance(entries, list | tuple)  # noqa: S101 - as the dialogue writes it
     talk = answer.kind == LetterKind.COMMANDS
-    if not talk or any(entry["say"] not in _NOT_UNDERSTOOD for entry in entries):
+    script = reading.script or Script()
+    doubts = _NOT_UNDERSTOOD if _is_slip(script) else _NOT_UNDERSTOOD | _DOUBTFUL
+    if not talk or any(entry["say"] not in doubts for entry in entries):
         return f"answered: {answer.kind}"
-    lines = reading.script.lines if reading.script else ()
+    lines = script.lines
     return mail.NOT_UNDERSTOOD + (lines[0].quoted if lines else "nothing")

@@ -104,8 +104,9 @@ def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gatew
     # Nor one that begins with other words each time, and at another address of ours.
     for number in range(3):
         gateway.send(reply(latest, ADA, f"It is the {number} day that I am not here.\n"))
-    gateway.send(write("Write to Carol as long as I am not here.\n"))
-    eventually(lambda: gateway.logged("read").count(":unanswered") == 7, 20)
+    for words in ("Write to Carol", "Help desk: Carol Example", "Status: on the road"):
+        gateway.send(write(f"{words} as long as I am not here.\n"))
+    eventually(lambda: gateway.logged("read").count(":unanswered") == 9, 20)
     # The result, and one answer; then a person is served, who may be mistaken.
     assert len(gateway.letters()) == 2
     assert "1 done" in answer(gateway, reply(result, ADA, "status\n"))["Subject"]
