@@ -32,9 +32,9 @@ def execute(tx: Tx, call: Call) -> Answer:
 
 def _stand(tx: Tx, call: Call, rule: Rule) -> Iterator[tuple[str, int, int]]:
     yield from quotas.stand(tx, rule, now=tx.now)
-    if rule.quota.running is not None:
+    if rule.quota.running is not None and rule.who is not None:
         turns = Turns(quota=call.config.quota, services=call.services)
-        yield "running", turns.running(tx)[rule.subject], rule.quota.running
+        yield "running", turns.running(tx)[turns.share(rule.who, rule.service)], rule.quota.running
 
 
 _WHATS = ("waiting", "running", "jobs_a_day", "bytes_a_day")

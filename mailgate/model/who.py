@@ -51,6 +51,12 @@ class Identity:
         """The address as it is compared and looked up."""
         return self.address.lower()
 
+    @property
+    def mailbox(self) -> str:
+        """The same without its ``+tag``: at most sites one person has as many as he likes."""
+        local, _, domain = self.key.rpartition("@")
+        return f"{local.partition('+')[0] or local}@{domain}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:

@@ -19,6 +19,15 @@ def is_ours(site: Site, services: Collection[str], address: str) -> bool:
     return local.partition("+")[0] == site.local or local in {*services, "postmaster"}
 
 
+def mailbox(address: str) -> str:
+    """Return SQL for an address without its tag, as `Identity.mailbox` has it, of SQL for one."""
+    tag, at = f"instr({address}, '+')", f"instr({address}, '@')"
+    return (
+        f"CASE WHEN {tag} BETWEEN 2 AND {at}"
+        f" THEN substr({address}, 1, {tag} - 1) || substr({address}, {at}) ELSE {address} END"
+    )
+
+
 def reply_address(site: Site, secret: bytes, job: JobId, recipient: str) -> str:
     """``jobs+job.ID.KEY@...``: the KEY shows that we gave the address to this recipient."""
     return f"{site.local}+job.{job}.{_key(secret, job, recipient)}@{site.domain}"

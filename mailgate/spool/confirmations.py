@@ -13,16 +13,12 @@ from mailgate.config import Config
 from mailgate.model import How, JobId, LetterKind
 from mailgate.phases import Event, Phase
 from mailgate.spool import attempts, jobs, letters, mail
+from mailgate.spool.addresses import mailbox
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.keep import BATCH, Given
 
 _DAY = timedelta(days=1).total_seconds()
-# Without its tag: mail to ada+anything@ comes to Ada.
-_MAILBOX = (
-    "CASE WHEN instr(address, '+') BETWEEN 2 AND instr(address, '@') THEN"
-    " substr(address, 1, instr(address, '+') - 1) || substr(address, instr(address, '@'))"
-    " ELSE address END"
-)
+_MAILBOX = mailbox("address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

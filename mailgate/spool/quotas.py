@@ -1,7 +1,8 @@
 """Quotas: what a person, and all of them together, have under way, and what came within a day.
 
 Where no quota is set nothing is asked and nothing is written. What came within a day is counted in
-a table of its own, a row for each job and mail that some quota counts, from when it was set. Who is
+a table of its own, a row for each job and mail that some quota counts, from when it was set. Of an
+address all tags are one person's. Who is
 known better is never kept waiting by what came in the same name, known worse.
 """
 
@@ -33,7 +34,7 @@ class Rule:
     @property
     def subject(self) -> str:
         """Under which name its uses are counted; a service's name has no ``@``."""
-        return subject(self.service, self.who.key if self.who else None)
+        return subject(self.service, self.who.mailbox if self.who else None)
 
     @property
     def whose(self) -> str:
@@ -155,11 +156,14 @@ def _waiting(view: View, rule: Rule) -> int:
     if rule.who is None:
         return view.count(f"{where} AND service = ?", rule.service)
     of_service = " AND service = ?" if rule.service else ""
+    local, _, domain = rule.who.mailbox.rpartition("@")
+    tagged = " AND lower(owner) > ? AND lower(owner) < ? AND substr(lower(owner), ?) = ?"
+    service = [rule.service] if rule.service else []
+    # The next character after "+" ends what begins with it.
+    between = (f"{local}+", f"{local},", -len(domain) - 1, f"@{domain}")
     return view.count(
-        f"{where} AND lower(owner) = ?{of_service}{rule.is_known()}",
-        rule.who.key,
-        *([rule.service] if rule.service else []),
-    )
+        f"{where} AND lower(owner) = ?{of_service}{rule.is_known()}", rule.who.mailbox, *service
+    ) + view.count(f"{where}{tagged}{of_service}{rule.is_known()}", *between, *service)
 
 
 def _uses(rule: Rule, what: str, now: datetime) -> tuple[str, tuple[str, float]]:

@@ -9,12 +9,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mailgate import said
-from mailgate.model import How, JobId
+from mailgate.model import How, Identity, JobId
 from mailgate.services import Service
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts
+from mailgate.spool.addresses import mailbox
 from mailgate.spool.database import Row, View
 
+_WHO = mailbox("lower(owner)")
 _OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 
@@ -57,7 +59,7 @@ class Turns:
 
     def why_not(self, view: View, job: JobId) -> str:
         """Say which quota keeps a job that is QUEUED from starting, as a clause; "" if none."""
-        row = view.one("SELECT service, owner, lower(owner) AS who, how FROM job WHERE id = ?", job)
+        row = view.one(f"SELECT service, owner, {_WHO} AS who, how FROM job WHERE id = ?", job)
         if row is None or not self._bounds():
             return ""
         running = self.running(view)
@@ -90,17 +92,22 @@ class Turns:
         return most if most is not None else float("inf")
 
     @staticmethod
+    def share(who: Identity, service: str | None) -> str:
+        """Return the name of a person's share, of one service or (None) of all."""
+        return " ".join(filter(None, (service, who.mailbox, who.how)))
+
+    @staticmethod
     def running(view: View, starting: Iterable[JobId] = ()) -> Counter[str]:
         """Count the jobs that the engine has, by each share."""
         count = Counter[str]()
         for row in view.all(
-            "SELECT job.id, service, lower(owner) AS who, how FROM attempt JOIN job"
+            f"SELECT job.id, service, {_WHO} AS who, how FROM attempt JOIN job"
             f" ON job.id = attempt.job WHERE {_OPEN}"
         ):
             count.update(_counted(row))
         for job in starting:
             found = view.one(
-                "SELECT service, lower(owner) AS who, how FROM job WHERE id = ? AND NOT EXISTS"
+                f"SELECT service, {_WHO} AS who, how FROM job WHERE id = ? AND NOT EXISTS"
                 f" (SELECT 1 FROM attempt WHERE attempt.job = job.id AND {_OPEN})",
                 job,
             )
@@ -110,7 +117,7 @@ class Turns:
 
 def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
     """Return queued jobs, the oldest first, without those of a share that is full."""
-    person = "lower(owner) || ' ' || how"
+    person = f"({_WHO}) || ' ' || how"
     columns = {1: "service", 2: person, 3: f"service || ' ' || {person}"}
     kinds = {
         column: [name for name in full if len(name.split()) == count]
@@ -122,7 +129,7 @@ def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
         if names
     )
     return view.all(
-        f"SELECT id, service, lower(owner) AS who, how FROM job WHERE phase = 'QUEUED'{wheres}"
+        f"SELECT id, service, {_WHO} AS who, how FROM job WHERE phase = 'QUEUED'{wheres}"
         " ORDER BY queued LIMIT ?",
         *(name for names in kinds.values() for name in names),
         limit,

@@ -168,6 +168,36 @@ def test_each_refusal_says_the_limit_the_use_and_when_it_frees(
         )
 
 
+def test_the_tags_of_an_address_are_one_persons(spool: Connection) -> None:
+    tags = [f"{who}@example.org" for who in ("ada", "ada+1", "ADA+2", "ada+3+x")]
+    people = [Identity(address=address, how=How.NETWORK) for address in tags]
+    others = [
+        Identity(address=a, how=How.NETWORK) for a in ("ada+1@example.com", "adam@example.org")
+    ]
+    quota = Quota(waiting=2, jobs_a_day=2, bytes_a_day=100)
+    for who in people[:2]:
+        made(spool, rules(quota, [], who), who)
+        sent(spool, rules(quota, [], who), 50, who)
+    for who in people:
+        with pytest.raises(OverQuota, match="has 2 jobs waiting"):
+            made(spool, rules(Quota(waiting=2), [], who), who)
+        with pytest.raises(OverQuota, match="sent 2 jobs"):
+            made(spool, rules(Quota(jobs_a_day=2), [], who), who)
+        with pytest.raises(OverQuota, match="sent 100 bytes"):
+            sent(spool, rules(quota, [], who), 1, who)
+    for who in others:
+        made(spool, rules(quota, [], who), who)
+        sent(spool, rules(quota, [], who), 50, who)
+    turns = Turns(quota=Quota(running=1))
+    assert len(turn(spool, turns)) == 3
+    assert turns.running(spool.view)[turns.share(people[3], None)] == 0
+    first, *rest = turn(spool, Turns())
+    start(spool, first)
+    assert turn(spool, turns, besides=[first]) == rest[1:]
+    assert "1 job of ada+1@example.org runs already" in turns.why_not(spool.view, rest[0])
+    assert turns.running(spool.view)[turns.share(people[3], None)] == 1
+
+
 def test_without_a_quota_nothing_is_counted(spool: Connection, tmp_path: Path) -> None:
     assert rules(Quota(), [service(tmp_path)], ADA) == []
     those = rules(

@@ -1,5 +1,6 @@
 """Quotas through a real gateway: what is over them is refused readably, or waits while others run."""
 
+import re
 import smtplib
 import sqlite3
 from contextlib import closing
@@ -43,6 +44,8 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
         gateway.send(request("true"))
         # There are slots: the second waits for the first all the same, the third for nobody.
         (quick,) = gateway.await_results(1)
+        table = text_of(answer(gateway, write("quota\n")))
+        assert re.search(r"jobs that run at locked\s+1 of 1", table), table
         assert "true" in str(quick["Subject"])
         assert sorted(str(job["phase"]) for job in gateway.jobs()) == [
             "COMPLETED",
@@ -50,7 +53,7 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
             "QUEUED",
         ]
         gateway.send(request("true", "label: the fourth\n"))
-        letters = gateway.await_letters(2)
+        letters = gateway.await_letters(3)
         (refusal,) = [letter for letter in letters if "was not run" in text_of(letter)]
         assert refusal["Subject"] == 'Not run: your request to true ("the fourth")'
         words = " ".join(text_of(refusal).split())
