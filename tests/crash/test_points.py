@@ -112,6 +112,7 @@ def test_a_crash_on_the_way_out_of_a_mailbox_loses_and_doubles_nothing(
         eventually(lambda: not count(mailboxes, user) or not gateway.alive, 60, gateway.logged)
     eventually(lambda: not gateway.alive, 60, gateway.logged)
     gateway.start()
+    eventually(lambda: not count(mailboxes, user), 60, gateway.logged)
     prove(gateway, sent)
     assert gateway.endings == [-9]
     assert count(mailboxes, user) == 0

@@ -149,4 +149,4 @@ def test_a_tag_that_is_guessed_is_nobodys(gateway: Gateway) -> None:
     guess = path.replace(path.split(".")[1].split("@", maxsplit=1)[0], "0" * 20)
     with pytest.raises(smtplib.SMTPRecipientsRefused, match=r"5\.1\.1"):
         gateway.send(bounce(guess, "5.1.1"), sender="", to=guess)
-    assert letter_of(gateway)["state"] == "SENT"
+    eventually(lambda: letter_of(gateway)["state"] == "SENT")

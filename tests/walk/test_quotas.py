@@ -97,17 +97,21 @@ def test_a_letter_over_a_cap_waits_and_the_queue_says_why(tmp_path: Path) -> Non
         gateway.send(request("true", sender=bob), sender=bob)
         gateway.await_results(1, bob)
         gateway.send(request("true", sender=eve), sender=eve)
-        eventually(lambda: gateway.unsent() == 2, 30, gateway.logged)
         eventually(lambda: "letters_an_hour" in gateway.logged("delayed"), 30, gateway.logged)
-        said = gateway.run("queue").stdout.decode().splitlines()
         why = "waits: 2 letters left within an hour, the most that [deliver] letters_an_hour lets"
-        assert [line.endswith(why) and " WAITING " in line for line in said] == [True, True]
+
+        def both_wait() -> bool:
+            said = gateway.run("queue").stdout.decode().splitlines()
+            return [line.endswith(why) and " WAITING " in line for line in said] == [True, True]
+
+        eventually(both_wait, 30, gateway.logged)
         gateway.stop()
         text = gateway.config.read_text()
         gateway.config.write_text(text.replace("letters_an_hour = 2\n", ""))
         gateway.start()
         # Nothing is lost: what one cap keeps no more leaves, what the other does waits on.
         gateway.await_results(1, eve)
+        eventually(lambda: gateway.unsent() == 1, 30, gateway.logged)
         (line,) = gateway.run("queue").stdout.decode().splitlines()
         assert f"1 letter left for {ADA} within an hour, the most" in line
         assert len(gateway.results()) == 1

@@ -210,6 +210,8 @@ def test_a_destroyed_job_goes_with_all_that_is_left_of_it(gateway: Gateway) -> N
     said = operator(gateway, "destroy", runs)
     assert b"The job is being ended." in said.stdout
     eventually(lambda: phase(gateway, runs) in {"ABORTED", "ARCHIVED"}, 30, gateway.logged)
+    # No job goes before its letters.
+    eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     assert operator(gateway, "purge").returncode == 0
     assert phase(gateway, runs) == "ARCHIVED"
     letters = [x for x in gateway.letters() if x["Mailgate-Job"] == runs]
