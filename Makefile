@@ -16,6 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Test processes: more than cores, for much of a test is waiting for servers.
 WORKERS ?= 4
+# Who has nothing left takes from who has most: else one of them works on alone for half a minute.
+PARALLEL := -n $(WORKERS) --dist worksteal
 
 .PHONY: help setup demo test soak check bench docs format coverage clean
 
@@ -31,10 +33,10 @@ demo: .venv/.demo
 	@$(RUN)/python etc/demo/demo.py
 
 test: .venv/.dev
-	$(RUN)/pytest -n $(WORKERS)
+	$(RUN)/pytest $(PARALLEL)
 
 soak: .venv/.dev
-	MAILGATE_SOAK=1 $(RUN)/pytest -n $(WORKERS) -m soak --timeout=7200
+	MAILGATE_SOAK=1 $(RUN)/pytest $(PARALLEL) -m soak --timeout=7200
 
 check: .venv/.dev
 	$(RUN)/ruff format --check
@@ -54,7 +56,7 @@ format: .venv/.dev
 	$(RUN)/ruff check --fix
 
 coverage: .venv/.dev
-	$(RUN)/pytest -n $(WORKERS) --cov --cov-report=term
+	$(RUN)/pytest $(PARALLEL) --cov --cov-report=term
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist demo
