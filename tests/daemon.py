@@ -219,11 +219,13 @@ class Gateway:
             found = jobs.newest(spool.view, limit=100_000, active=False)
             return [looking.job_facts(job) for job in found]
 
-    def unsent(self) -> int:
-        """How many letters `mailgate queue` would list."""
+    def unsent(self, *, besides: str = "") -> int:
+        """How many letters `mailgate queue` would list, but those of one state."""
         with closing(self._database()) as spool:
             (count,) = spool.execute(
                 "SELECT COUNT(*) FROM letter WHERE state IN ('PLANNED', 'WAITING', 'HELD')"
+                " AND state <> ?",
+                (besides,),
             ).fetchone()
             return int(count)
 

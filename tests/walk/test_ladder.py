@@ -209,6 +209,31 @@ def test_a_relay_that_takes_hardly_anything_gets_a_letter_that_says_what_is_kept
     assert len(relay.mails) <= 20
 
 
+def test_what_is_too_big_however_small_is_held_and_told_and_comes_once_it_may(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    with relay_beside({"EHLO": "250 relay", "BIG": "552 5.3.4 too big"}) as relay:
+        relay.most = 9_000
+        by(gateway, relay)
+        gateway.start()
+        gateway.send(request("noise", "reply: parts=32KiB\n"))
+        eventually(lambda: relay.mails and not gateway.unsent(besides="HELD"), 60, gateway.logged)
+        job = str(gateway.jobs()[0]["id"])
+        told = gateway.run("job", job).stdout.decode()
+        held = [line for line in told.splitlines() if " HELD  552 5.3.4 too big" in line]
+        assert held
+        assert len(gateway.run("queue").stdout.decode().splitlines()) == len(held)
+        assert f"held  letter={held[0].split()[1]} 552 5.3.4 too big" in told
+        relay.most, so_far = 1 << 40, len(relay.mails)
+        ask(gateway, read(relay.mails[0]), "results parts=60KiB")
+        eventually(
+            lambda: len(relay.mails) > so_far + 3 and not gateway.unsent(besides="HELD"),
+            60,
+            gateway.logged,
+        )
+    comes_back(gateway, *saved(tmp_path / "mails", relay.mails))
+
+
 def ask(gateway: Gateway, letter: EmailMessage, *lines: str) -> None:
     """Answer a letter about a job, as a person would."""
     mail = request("x", "\n".join(lines) + "\n")
@@ -236,8 +261,16 @@ def test_results_come_again_as_they_are_asked_for(gateway: Gateway, tmp_path: Pa
     assert "4 done, 2 errors" in str(answer["Subject"])
     assert "there is no output nothing.txt" in " ".join(text_of(answer).split())
     texts = [text_of(x) for x in gateway.results()]
-    assert any("Its first lines are below" in words for words in texts)
+    assert any("is not text, so none of it is shown" in " ".join(x.split()) for x in texts)
     assert len({str(x["Message-ID"]) for x in gateway.letters()}) == len(gateway.letters())
+    # Cut otherwise by now: the part comes that fits the mails that are answered.
+    ask(gateway, first, "results parts=40KiB")
+    eventually(lambda: len(gateway.saved()) > of + 8 and not gateway.unsent(), 60, gateway.logged)
+    before = set(gateway.saved())
+    ask(gateway, first, "results part 3")
+    eventually(lambda: len(gateway.saved()) == len(before) + 2, 60, gateway.logged)
+    subjects = [str(read(x.read_bytes())["Subject"]) for x in {*gateway.saved()} - before]
+    assert any(f"part 3 of {of}" in subject for subject in subjects)
     # What nobody else may see nobody else is sent.
     assert not (gateway.outgoing / "bob@example.org").exists()
 
