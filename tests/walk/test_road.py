@@ -455,7 +455,11 @@ def test_outputs_too_big_to_mail_are_kept_and_named(gateway: Gateway) -> None:
     assert "stdout.txt" in text_of(letter)
     (copy,) = gateway.spool.glob("jobs/*/*/work/copy")
     assert hashlib.sha256(copy.read_bytes()).hexdigest() in text_of(letter)
-    assert "\n  results stdout.txt\n" in text_of(letter)
+    # More than twenty mails of that size: only by a size of its own can it be had.
+    assert "\n  results parts=40KiB\n" in text_of(letter)
+    gateway.send(request("", "results parts=40KiB\n"), to=str(letter["Reply-To"]))
+    job = letter["Mailgate-Job"]
+    eventually(lambda: [one["Mailgate-Job"] for one in gateway.letters()].count(job) > 21)
 
 
 def test_progress_is_kept_and_mailed_to_who_asked(gateway: Gateway) -> None:
