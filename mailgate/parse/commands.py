@@ -21,7 +21,7 @@ from mailgate.model import Message, Script, ScriptLine, Stop
 from mailgate.parse.inputs import by_a_person
 from mailgate.parse.keys import key_line, shown
 from mailgate.parse.prose import is_closing, is_greeting
-from mailgate.parse.quotes import header_field, may_begin_quote
+from mailgate.parse.quotes import header_field, is_short_attribution, may_begin_quote
 from mailgate.settings.kinds import mistyped
 
 MOST_UNKNOWN = 5
@@ -164,9 +164,19 @@ def _begins_quote(line: str, reading: _Reading, grammar: Grammar) -> bool:
     field = header_field(text)
     if _OWN_SUBJECT.match(text) or (field and ("@" in field[1] or _TAG.search(field[1]))):
         return True
-    if _taking(line, reading, grammar) is not None or _command(line, grammar) is not None:
+    if _taking(line, reading, grammar) is not None:
+        return False
+    if reading.lines and any(map(_may_head, reading.lines[-1].lines)):
+        return True
+    if _command(line, grammar) is not None:
         return False
     return may_begin_quote(text)
+
+
+def _may_head(line: str) -> bool:
+    """Whether a line that a command took may be an attribution, or of a quoted header."""
+    found = key_line(line)
+    return found is None or not found.value or not line.lstrip()[:1].islower()
 
 
 def _taking(line: str, reading: _Reading, grammar: Grammar) -> ScriptLine | None:
@@ -177,6 +187,7 @@ def _taking(line: str, reading: _Reading, grammar: Grammar) -> ScriptLine | None
         and above.name in grammar.with_lines
         and len(above.lines) < MOST_LINES
         and key_line(line) is not None
+        and not is_short_attribution(line.strip())
     )
     return above if takes else None
 

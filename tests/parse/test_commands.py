@@ -256,6 +256,16 @@ def test_a_persons_own_marks_do_not_keep_a_command_from_acting(line: str) -> Non
     assert len(names(f"{line}\n")) == 1
 
 
+@pytest.mark.parametrize(
+    "head", ["Mailgate wrote:", "From: Mailgate", "Von: Mailgate\nBetreff: align", "Xx: Mailgate"]
+)
+def test_what_a_command_takes_may_be_the_head_of_a_quote_below_which_none_acts(head: str) -> None:
+    assert names(f"rerun\nmemory: 16 GiB\n{head}\n\ncancel\n") == ["rerun"]
+    assert names("rerun\nmemory: 16 GiB\n\nstatus\n") == ["rerun", "status"]
+    (rerun,) = script("rerun\nmemory: 1 GiB\nMailgate wrote:\ncancel\n").lines
+    assert rerun.lines == ("memory: 1 GiB",)
+
+
 def test_a_line_of_a_command_is_no_introduction() -> None:
     (rerun,) = script("rerun\nFrom: 3\nmail: a@b.c\n").lines
     assert rerun.lines == ("From: 3", "mail: a@b.c")
