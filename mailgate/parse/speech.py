@@ -7,8 +7,9 @@ wanted.
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 
+from mailgate.parse.prose import is_greeting
 from mailgate.parse.sayings import (
     AWAY,
     FAILURES,
@@ -25,6 +26,7 @@ _LOOKED_AT = 2000  # characters of them
 _TOPICS_IN = 4  # sentences
 _FIRST = 8  # sentences in which a machine has said what it is about
 _SENTENCE = 400  # characters
+_COMMAND = 3  # words
 
 # What was is no reason for not being there now.
 _PAST = re.compile(
@@ -66,7 +68,7 @@ def words_of_a_machine(lines: Iterable[str]) -> str | None:
     )
     sentences = _sentences(lines)
     said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
-    if said is None and not _wants_something(first):
+    if said is None and not _wants_something(lines):
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = _said(sentences[:_FIRST], received) or _said(now, away) or _topics(now[:_TOPICS_IN])
     return f'it says "{" ".join(said.split())[:80]}"' if said else None
@@ -114,18 +116,21 @@ def _is_quoted(sentence: str, found: re.Match[str]) -> bool:
 
 def _wants_something(lines: Sequence[str]) -> bool:
     """Whether a person speaks: asks something, sets something, greets by a name, gives commands."""
-    text = _ADDRESS.sub("", "\n".join(lines))
+    text = _ADDRESS.sub("", "\n".join(lines)).strip()
+    heads = [line for above, line in pairwise(["", *lines]) if line.strip() and not above.strip()]
     return (
         "?" in text
         or "？" in text
         or any(_SETTING.match(line) for line in lines)
-        or _BY_NAME.match(lines[0] + "\n") is not None
+        or _BY_NAME.match(f"{text}\n") is not None
         or _WISH.search(text.lower()) is not None
-        or any(map(_is_command, lines))
+        or any(map(_is_command, heads))
+        or (heads[0].strip().isalpha() and heads[0].isascii() and not is_greeting(heads[0]))
     )
 
 
 def _is_command(line: str) -> bool:
-    """Whether a line is a few words that are neither a sentence nor a greeting: ``extend 14d``."""
+    """Whether a line is a few words, and neither sentence nor greeting nor name: ``extend 14d``."""
     words = line.split()
-    return line[:1].islower() and len(words) <= 3 and line.rstrip()[-1].isalnum()
+    few = len(words) <= _COMMAND and line[:1].isalpha() and line.rstrip()[-1].isalnum()
+    return few and (line[:1].islower() or any(char.isdigit() or char == "@" for char in line))

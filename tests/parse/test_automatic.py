@@ -207,6 +207,8 @@ ich bin vom 1. bis 14. Juni im Urlaub, kannst du so lange auf die Jobs achten?
 Bonjour Bob, je suis en vacances à partir de lundi. Peux-tu prolonger mes calculs ?
 Боб, я в отпуске с понедельника. Можешь продлить мои задачи?
 来週休暇を取ります。ジョブを延長してもらえますか?
+Extend 14d\n\nI am on vacation from Monday and will look at it when I am back.
+Status\n\nI am on leave until Monday.
 extend 14d\n\nI am on vacation from Monday and will look at it when I am back.
 watch bob@b.c\n\nI am out of the office until Monday, Bob looks after it.
 Our office is closed on Friday. Please plan the runs accordingly.
