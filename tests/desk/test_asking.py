@@ -8,7 +8,7 @@ from mailgate.model import How, Identity, JobId, Notify
 from mailgate.phases import Event, Phase
 from mailgate.spool import jobs
 from tests.desk.test_moments import Place, place, with_a_file  # noqa: F401 - a fixture
-from tests.spool.made import a_job, ended
+from tests.spool.made import ADA, a_job, ended
 
 BOB = Identity(address="bob@example.org", how=How.NETWORK)
 
@@ -119,3 +119,16 @@ def test_who_brings_an_input_along_has_nothing_run_on_the_old_one(place: Place) 
     assert "your mail brings new.fa and logo, and" in " ".join(told.split())
     assert place.spool.view.count("SELECT COUNT(*) FROM job") == 1
     assert "It runs once more" in place.told(f"rerun {job}")[0]
+
+
+def test_a_beginning_names_the_one_job_of_the_askers_that_has_it(place: Place) -> None:  # noqa: F811
+    names = {"aaaabbbbbbbb": ADA, "aaaacccccccc": ADA, "aaaddddddddd": BOB, "aaadeeeeeeee": ADA}
+    for name, owner in names.items():
+        job = a_job(place.spool, owner=owner)
+        with place.spool.transaction() as tx:
+            tx.execute("UPDATE job SET id = ? WHERE id = ?", name, job)
+    told = place.told("status aaaab\nstatus AAAD\nstatus aaaa\nstatus aaa\nstatus aaaddd\n")
+    assert ["QUEUED" in one for one in told] == [True, True, False, False, False]
+    assert "aaaabbbbbbbb" in told[2]
+    assert "aaaacccccccc" in told[2]
+    assert not any("aaaddddddddd" in one for one in told)
