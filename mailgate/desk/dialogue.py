@@ -269,6 +269,9 @@ def answers() -> Iterator[Answer]:
 _JOB = "k7q2m5xzab3c"
 _SAMPLES = (
     AGAINST,
+    # No line gets these: a letter of several answers says them, and one that is cut.
+    *(Answer(kind="others", facts={"count": count}) for count in (1, 2)),
+    Answer(kind="rest"),
     Answer(kind="courtesy"),
     *(Answer(kind="unknown", facts={"near": near}) for near in ("hold", "")),
     Answer(kind="own-address", facts={"gateway": "jobs@gate.example.org"}),

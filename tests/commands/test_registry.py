@@ -1,12 +1,15 @@
 """Every file in commands/ is a command: the same is asked of each, so that a new one is tested by being there."""
 
+import io
 import re
 
 import pytest
 
 from mailgate import share
 from mailgate.commands import registry
-from mailgate.desk import answers
+from mailgate.desk import answers, grammar
+from mailgate.parse.commands import read_commands
+from mailgate.parse.message import read_message
 from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
 
@@ -38,6 +41,16 @@ def test_every_template_of_an_answer_is_filled_in_by_a_sample() -> None:
         path.name.removesuffix(".txt.j2") for path in share.path("templates", "say").iterdir()
     }
     assert {answer.kind for answer in answers()} == shipped
+
+
+@pytest.mark.parametrize("above", ["", "  > a line\n", "Thank you.\n\n"])
+def test_an_answer_that_is_quoted_whole_with_no_mark_asks_for_nothing(above: str) -> None:
+    templates, acting = Templates(None), []
+    for answer in answers():
+        mail = f"From: ada@example.org\n\n{above}{templates.said(say_of(answer))}".encode()
+        script = read_commands(read_message(io.BytesIO(mail)), grammar())
+        acting += [(answer.kind, line.quoted) for line in script.lines if line.name]
+    assert acting == []
 
 
 def test_no_word_means_two_commands() -> None:

@@ -227,6 +227,6 @@ def test_what_is_asked_and_not_done_yet_is_seen(gateway: Gateway) -> None:
     shown = operator(gateway, "job", job).stdout.decode()
     assert "\nwish          cancel, asked " in shown
     assert json.loads(operator(gateway, "job", "--json", job).stdout)["wish"] == "cancel"
-    assert "it is asked for and not yet done: cancel." in " ".join(
+    assert "and is not yet done." in " ".join(
         operator(gateway, "status", job).stdout.decode().split()
     )
