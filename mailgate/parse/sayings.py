@@ -132,7 +132,8 @@ your        ~ your (?:\w+ )?(?:message|e-?mail|request|enquiry|inquiry|ticket
         |case)\b.{0,60} (?:has been
         |was) (?:\w+ )?(?:received|registered|recorded|logged|assigned|created|forwarded to)
 received you~ we(?: have|['’]ve)? received your (?:message|e-?mail|mail|request|enquiry|inquiry)
-ticket      ~ (?:ticket|case) (?:.{0,30})?(?:has been|was) (?:created|opened|assigned|registered)
+ticket      ~ \ba (?:new |support )*(?:ticket|case) .{0,20}(?:has been|was) (?:created|opened)
+        |(?:ticket|case) .{0,30}has been (?:created|opened|assigned|registered)
         |(?:ticket|case|request) (?:number|id) is\b
 answered wit~ will be (?:answered|processed|handled) within
 acknowledge ~ (?:this is to|we|i) acknowledge (?:the )?receipt of your
@@ -144,9 +145,9 @@ ricevuta    ~ richiesta è stata ricevuta
 ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|erhalten|erfasst
         |registriert|weitergeleitet)
 reçu        ~ votre (?:message|demande|courriel|e-?mail) .{0,30}reçu
-su mensaje  ~ (?:hemos )?recibido su (?:mensaje|solicitud|correo)
+su mensaje  ~ hemos recibido su (?:mensaje|solicitud|correo)
 recibido    ~ hemos recibido su|ha sido recibido
-收到        ~ 已(?:经)?收到|(?:邮件|来信)已(?:经)?收到
+收到        ~ 收到(?:您|你)的|(?:邮件|来信).{0,4}已(?:经)?收到|(?:您|你)的(?:邮件|来信).{0,6}收到
 """
 
 # Somebody is elsewhere, or gone for good.
@@ -164,9 +165,9 @@ has changed ~ my (?:new )?e-?mail address has changed
 office      ~ (?:am|i['’]m|be|is|are|currently|now|away) (?:\w+ )?(?:out of|away from|not in
         |out) (?:the |my |our )?office|(?:not|n['’]t) (?:be )?in the office|office (?:is
         |will be) closed
-vacation    ~ (?:am|i['’]m|be|is|currently|now) (?:\w+ )?on (?:\w+ )?vacation
-holiday     ~ (?:am|i['’]m|be|is|currently|now) (?:\w+ )?on (?:\w+ )?holidays?
-leave       ~ (?:am|i['’]m|be|is|currently
+vacation    ~ (?:am|i['’]m|be|we are|currently|now) (?:\w+ )?on (?:\w+ )?vacation
+holiday     ~ (?:am|i['’]m|be|we are|currently|now) (?:\w+ )?on (?:\w+ )?holidays?
+leave       ~ (?:am|i['’]m|be|we are|currently
         |now) (?:\w+ )?on (?:annual |parental |maternity |paternity |sick |study )*leave(?![\w-])
 away        ~ i(?:['’]m| am| will be|['’]ll be) (?:currently )?away (?:from|until|till|on\b|for)
 town        ~ (?:am|i['’]m|be|is|currently) (?:\w+ )?out of (?:town|the country)
@@ -221,7 +222,8 @@ ofis        ~ ofis dışında(?:yım)?
 
 # What responders come to speak of, in words that vary. Two that belong together tell.
 _TOPICS = {
-    "elsewhere": r"""\bout of (?:the |my )?(?:office|town|country|lab)|\baway\b|vacation|holiday
+    "elsewhere": r"""\bout of (?:the |my )?(?:office|town|country|lab)|(?:am|i['’]m|be
+        |currently) away|vacation|holiday
         |on leave|sabbatical|(?:at|to) a conference|field ?trip|on business|business trip
         |travell?ing|absente?\b|urlaub|dienstreise|außer haus|nicht (?:mehr )?(?:im
         |in) |mutterschutz|elternzeit|en congé|vacances
@@ -242,8 +244,8 @@ _TOPICS = {
         |melden|antworte|beantworte|répondr|traiter|contestar|respond[eo]r|risponder
         |contact (?:met u )?op|responderemo|risponderemo|reageren|ответим|otpov|se bude
         |\bsvarer|\bsvarar|vastaa|odpowie|отвеч|回复|回覆|返信|折り返し|답변|회신""",
-    "yours": r"""\byour (?:e-?mail|message|mail|enquiry|inquiry|request)|\bfor (?:writing
-        |contacting|getting in)
+    "yours": r"""\bthank\w* (?:you )?(?:very much )?for (?:your|writing|contacting
+        |getting in)
         |\bihre (?:e-?mail|mail|nachricht|anfrage)|votre (?:message|demande|courriel|e-?mail)
         |\buw (?:bericht|e-?mail)
         |\bsu (?:mensaje|correo|solicitud|consulta)|\b(?:sua|tua) (?:richiesta|e-?mail|mensagem)

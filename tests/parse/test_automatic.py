@@ -198,7 +198,13 @@ def test_machines_are_known_by_what_they_say_of_themselves_and_who_they_stand_fo
     assert read(mail).automatic
 
 
-PEOPLE = r"""Hi Bob,\n\nI will be on vacation next week, can you run it before Friday?
+PEOPLE = r"""Carol is on vacation, so ask me about the reads.
+Your e-mail made my day. I will answer in detail tonight.
+Ticket 4711 was created by me by mistake. Close it.
+She is away from home until May. Water her plants.
+He recibido su mensaje, gracias.
+数据已经收到，谢谢。
+Hi Bob,\n\nI will be on vacation next week, can you run it before Friday?
 I got this today, what does it mean?\n\nThis is the mail system at host mx.b.c.
 I get the error message "message could not be delivered" since Monday.
 My mail to Carol came back with "550 5.1.1 User unknown".
