@@ -224,6 +224,7 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
         "news-quota": Written(
             draft=draft(LetterKind.NEWS, queued, facts={"quota": _QUOTA, "ahead": 12, "run": 2})
         ),
+        "news-unknown": Written(draft=draft(LetterKind.NEWS, replace(weekly, phase=Phase.UNKNOWN))),
         "news-paused": Written(draft=draft(LetterKind.NEWS, queued, facts={"paused": True})),
         "news-held": Written(
             draft=draft(
