@@ -132,20 +132,27 @@ def overtaken(tx: Tx, job: Job) -> None:
     is never given to another while somebody may still be composing or sending it. One that is just
     being sent may arrive.
     """
-    _forget(tx, job.id, _EARLIER)
+    for row in _unsent_of(tx, job.id, _EARLIER):
+        tx.execute("DELETE FROM letter WHERE id = ?", row["id"])
 
 
 def outlived(tx: Tx, job: JobId) -> None:
-    """Let the notice that a job's outputs go, if it has not left, go with them."""
-    _forget(tx, job, "kind = 'notice' AND state <> 'SENT'")
+    """Let the notice that a job's outputs go, if it has not left, not leave any more.
+
+    Its row stays: no letter was planned after it, and its number must not become another's while
+    somebody may be sending it.
+    """
+    for row in _unsent_of(tx, job, "kind = 'notice' AND state <> 'SENT'"):
+        tx.execute("UPDATE letter SET state = 'WITHDRAWN', next_try = NULL WHERE id = ?", row["id"])
 
 
-def _forget(tx: Tx, job: JobId, which: str) -> None:
+def _unsent_of(tx: Tx, job: JobId, which: str) -> list[Row]:
+    """Return such letters, whose bytes go; that they were overtaken is noted."""
     rows = tx.all(f"SELECT id, kind, state FROM letter WHERE job = ? AND {which} ORDER BY id", job)
     for row in rows:
-        tx.execute("DELETE FROM letter WHERE id = ?", row["id"])
         tx.execute("DELETE FROM letter_body WHERE letter = ?", row["id"])
         tx.note("overtaken", job=job, detail=f"letter={row['id']} {row['kind']} was {row['state']}")
+    return rows
 
 
 def _return_path(tx: Tx, tag: str) -> str:

@@ -107,8 +107,13 @@ def test_a_notice_that_nobody_takes_keeps_no_job(spool):
     notified(spool)
     with spool.transaction() as tx:
         assert keep.expired_jobs(tx, now=tx.at + 2 * DAY) == [job]
+        (notice,) = [one.id for one in letters.queue(tx)]
         keep.archive(tx, [job])
     assert letters.queue(spool.view) == []
+    # Somebody may be sending it: the next letter has a number of its own.
+    with spool.transaction() as tx:
+        letters.answer(tx, message=9, recipient="a@b.c", kind=LetterKind.REFUSED, facts={})
+    assert letters.newest(spool.view) > notice
 
 
 def plan(spool: Connection, statement: str) -> str:
