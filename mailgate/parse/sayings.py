@@ -25,7 +25,8 @@ transcript  ~ transcript of session
 errors      ~ had (?:permanent|transient) .{0,30}errors
 550         ~ ^(?:<?[^\s<>@]+@[^\s<>]+>?:? )?5[05]\d[ -](?:[45]\.\d\.\d |.{0,40}(?:user|mailbox
         |recipient|quota|unknown))
-552         ~ ^(?:<?[^\s<>@]+@[^\s<>]+>?:? )?552[ -]
+552         ~ ^(?:<?[^\s<>@]+@[^\s<>]+>?:? )?552[ -](?:#?5\.\d\.\d|.{0,60}(?:mail|message|quota|size
+        |storage|space|limit|exceed|too (?:big|large)))
 delivered   ~ has not yet been delivered to
 address     ~ address (?:not found|(?:couldn't|could not|cannot) be found|you entered could)
 original me ~ the original message was received at

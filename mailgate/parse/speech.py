@@ -1,8 +1,8 @@
 """Whether a text is a machine's, that marks itself in no other way.
 
-None of what machines say counts in a question, behind a quotation mark, or below a question: so
-people speak *about* machines. Of absence people speak too; it counts only where nothing else is
-wanted.
+None of what machines say counts in a question, behind a quotation mark, below a question, or where
+a setting or a command comes first: so people speak *about* machines. Of absence people speak too;
+it counts only where nothing else is wanted.
 """
 
 import re
@@ -67,7 +67,10 @@ def words_of_a_machine(lines: Iterable[str]) -> str | None:
         [one for one in table if one.stem in lower] for table in (FAILURES, ITSELF, RECEIVED, AWAY)
     )
     sentences = _sentences(lines)
-    said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
+    said = None
+    # Who begins with a setting or a command may tell of a mail that was refused or came back.
+    if not (_SETTING.match(first[0]) or (first[0][:1].islower() and _is_command(first[0]))):
+        said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
     if said is None and not _wants_something(lines):
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = _said(sentences[:_FIRST], received) or _said(now, away) or _topics(now[:_TOPICS_IN])

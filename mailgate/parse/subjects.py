@@ -63,7 +63,7 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
     |(?:over\ quota|quota\ exceeded)\W*$
 |(?:banned\ contents|virus\b.{0,60}in\ mail
     |(?:considered\ )?unsolicited\b.{0,20}e?mail)\b.{0,12}\ from\ you
-|virus\ found\ in|problems\ found\ in\ message
+|virus\ found\ in\b.{0,20}\b(?:message|mail|e-?mail|attachment)|problems\ found\ in\ message
 |post\ by\ non-member|posting\ to\ .{1,60}(?:not\ allowed|rejected)|rejected\ posting
 |request\ to\ mailing\ list\ .{1,60}rejected|the\ results\ of\ your\ email\ commands
 |welcome\ to\ the\ .{1,60}mailing\ list|you\ have\ been\ (?:un)?subscribed
@@ -87,7 +87,7 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
 |fehler\ bei\ der\ zustellung|(?:benachrichtigung\ zum\ )?übermittlungsstatus
 |abwesenheits?(?:notiz|nachricht|meldung|benachrichtigung|assistent)|auto(?:m\.
     |matische)?\ ?(?:antwort|abwesenheit)
-|notification\ d['’]?(?:état|echec|échec)|[ée]chec\ (?:de|d['’]|du)|non\ (?:remis|distribu)
+|notification\ d['’]?(?:état|echec|échec)|[ée]chec\ (?:de|d['’]|du)|non\ (?:remis\b|distribu[eé])
     |avis\ de\ non
 |message\ (?:non\ distribu|d['’]absence)|réponse\ auto|reponse\ auto
 |no\ se\ puede\ entregar|(?:mensaje|correo)\ no\ entregado|error\ en\ la\ entrega|respuesta\ auto
@@ -169,7 +169,8 @@ _REPLIES = (
 _PAIRS = (
     # It was written by itself,
     (
-        r"\bautom(?:\.|[aá]t)|\bauto\b|автомат|αυτόματ|otomatik|自动|自動|자동|אוטומטי|تلقائي",
+        r"""\bautom(?:\.|[aá]t(?!on|a\b|ic\b|ed\b))|\bauto\b|автомат|αυτόματ|otomatik|自动|自動|자동
+        |אוטומטי|تلقائي""",
         _REPLIES,
     ),
     # somebody is elsewhere,
@@ -184,8 +185,8 @@ _PAIRS = (
         |\bniet\b|mislukt|inte\b|ikke|fel\b|mislyk|epäonn|voit|\bnie|nebyl|nelze|sikertelen
         |\bне\b|ошибк|возврат|başarısız|edilemedi|αποτυχ|δεν|失败|失敗|不能|エラー|未達|无法|退
         |실패|불가|되지|לא|لم|تعذر""",
-        r"""zustell|zugestellt|übermitt|remise|remis\b|distribu|entreg|recapit|consegn|bezorg
-        |afgelever|lever|toimit|dostarcz|doruč|kézbes|достав|письм|teslim|παράδο|παραδο|投递|发送
+        r"""zustell|zugestellt|übermitt|remise|remis\b|distribu[eé]|distribuable|entreg|recapit|consegn
+        |bezorg|afgelever|\blever(?!ag|k)|toimit|dostarcz|doruč|kézbes|достав|письм|teslim|παράδο|παραδο|投递|发送
         |送信|配信|メール|邮件|信|배달|전송|נמסר|تسليم""",
     ),
     # or it did, and was read.

@@ -222,6 +222,9 @@ I was out of the office until Monday, and answer only now.
 This message was scanned automatically for viruses.
 Please turn off the automatic replies.
 Thank you for your message, I received the results.
+rerun\n\nThe message you sent was returned, my mailbox is over quota.
+tree: upgma\n\nThe mail with my sequences was rejected as too big, so this is a smaller file.
+552 sequences from mouse, as you asked.
 my job ran out of memory after three rounds. I will return to the old settings."""
 
 
@@ -328,6 +331,13 @@ def test_machines_are_known_by_their_subjects_in_many_languages(read, subject):
         "Письмо от Боба",
         "树的问题",
         "返信お願いします",
+        "Error distribution of branch lengths",
+        "Non-distributed run",
+        "non distributed BLAST",
+        "No clever title",
+        "Virus found in bat samples",
+        "Automaton with message passing",
+        "Automated email corpus",
     ],
 )
 def test_a_persons_subject_is_no_machines(read, subject):
