@@ -64,7 +64,9 @@ def _parser(command: registry.Command) -> argparse.ArgumentParser:
     made = parser(command.name, command.text)
     if command.about_a_job:
         made.add_argument("id", metavar="ID", help="the job's id, or its first characters")
-    usage = " | ".join(line.partition(" ")[2] for line in command.usage if " " in line)
+    usage = " | ".join(
+        line.removeprefix(command.name).strip() for line in command.usage if " " in line
+    )
     what = usage.replace("%", "%%") or "none"
     made.add_argument("words", metavar="WORD", nargs="*", help=f"what follows it by mail: {what}")
     return made

@@ -276,15 +276,13 @@ _SLIP = 4  # words
 
 
 def _is_slip(script: Script) -> bool:
-    """Whether a mail is one short line that is nearly a command: ``statsu``, ``extend forever``."""
+    """Whether a mail has nothing but short lines, each nearly a command: ``extend forever``."""
     said = [line for line in script.lines if not line.courtesy]
     if script.by_subject and len(said) > 1:
         # A reply's Subject is the gateway's own.
         said.pop()
-    return (
-        len(said) == 1
-        and len(said[0].quoted.split()) <= _SLIP
-        and bool(said[0].name or said[0].near)
+    return bool(said) and all(
+        len(line.quoted.split()) <= _SLIP and (line.name or line.near) for line in said
     )
 
 

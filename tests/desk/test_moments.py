@@ -135,6 +135,7 @@ def test_a_job_that_was_just_destroyed_takes_no_wish_as_if_it_were_there(place: 
         ("rerun later JOB", 'not done: "rerun" does not take "later".'),
         ("cancel zzzz", 'not done: which job? None of yours begins with "zzzz". Reply to a'),
         ("extend later", "not done: which job? Reply to a letter about it"),
+        ("help xyzzy", 'for you here. "help" lists all commands, "services" what can be run'),
         ("help confirm", 'the line "confirm", in an answer to the letter that asks for it.'),
         ("hold JOB", "not done: the job has ended already."),
         ("extend JOB", 'not done: "extend" alone says too little. It takes a time as in "ext'),

@@ -112,6 +112,7 @@ def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gatew
     assert "1 done" in answer(gateway, reply(result, ADA, "status\n"))["Subject"]
     assert 'Did you mean "status"' in flat(answer(gateway, reply(result, ADA, "statsu\n")))
     assert 'Did you mean "cancel"' in flat(answer(gateway, reply(result, ADA, "canecl\n")))
+    assert "2 errors" in answer(gateway, reply(result, ADA, "cancel it\nstatus now\n"))["Subject"]
     # Whoever else writes is answered, too.
     gateway.send(write("What is this?\n", sender=BOB), sender=BOB)
     gateway.await_letters(1, BOB)
