@@ -52,7 +52,7 @@ def test_accat_reads_a_kept_result(name):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in RESULTS if name not in {"result-brief", "result-head", "failed-start"}],
+    [x for x in RESULTS if not x.startswith(("result-brief", "result-head", "failed-start"))],
 )
 def test_accat_writes_the_output_and_ends_as_the_job_did(name):
     made = LETTERS[name]
