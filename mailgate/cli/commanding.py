@@ -67,7 +67,10 @@ def _parser(command: registry.Command) -> argparse.ArgumentParser:
     usage = " | ".join(
         line.removeprefix(command.name).strip() for line in command.usage if " " in line
     )
-    what = usage.replace("%", "%%") or "none"
+    if not usage:
+        made.set_defaults(words=())
+        return made
+    what = usage.replace("%", "%%")
     made.add_argument("words", metavar="WORD", nargs="*", help=f"what follows it by mail: {what}")
     return made
 

@@ -115,6 +115,7 @@ def test_no_command_takes_another_spool_or_jobs_folder_for_a_slip(
         ["jobs", "--last", "99999999999999999999999"],
         ["jobs", "--last", "0"],
         ["jobs", "--nothing"],
+        ["cancel", "k7q2m5xzab3c", "k7q2m5xzab3d"],
         ["read", "x"],
         ["serve", "now"],
         ["jbos"],
