@@ -1,7 +1,7 @@
 """What a message asks for, done: each errand becomes a job, or a part of the one answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -263,7 +263,8 @@ def _commands(
     if puzzling and mail.goes_round(tx, waiting, reason, slip=_is_slip(script)):
         mail.settle(tx, errand.id, reason=f"unanswered, {reason}")
         return Outcome(recipient=errand.recipient, word="unanswered")
-    return answer
+    # Nobody waits in vain for an answer without having been told.
+    return replace(answer, facts={**answer.facts, "last": puzzling})
 
 
 # What a line gets that no command is meant by, for all that can be seen.

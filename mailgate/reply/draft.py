@@ -42,7 +42,8 @@ class Draft:
               ``job``: JobId, of which somebody wants him to be told
     COMMANDS  what `mailgate.desk.dialogue` writes: ``job``: JobId or "", ``entries`` (``quoted``,
               ``state``, ``say``, ``facts``), ``help`` (``say``, ``facts``), ``against`` (``where``,
-              ``id``), ``stop``, ``at``: str, ``unread``: int, ``attached``: tuple[str, ...]
+              ``id``), ``stop``, ``at``: str, ``unread``: int, ``attached``: tuple[str, ...],
+              ``last``: bool, the next that is not understood goes unanswered
     ========= ====================================================================================
     """
 

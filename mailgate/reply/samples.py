@@ -217,7 +217,7 @@ def _commands() -> Iterator[dict[str, object]]:
     for entries in (lines[:1], lines[1:]):
         yield {**told, "entries": tuple(entries), "unread": 0}
     for entries in (lines[1:], []):
-        yield {**told, "entries": tuple(entries), "unread": 0, "help": (quit_,)}
+        yield {**told, "entries": tuple(entries), "unread": 0, "help": (quit_,), "last": True}
     places = ("address", "thread", "subject", "subject 2", "> status")
     against = tuple({"where": where, "id": "k7q2m5xzab3c"} for where in places)
     yield {**told, "entries": tuple(lines[1:]), "unread": 0, "against": against}

@@ -26,6 +26,7 @@ def told(given: Given) -> dict[str, object]:
         "stop": given.one("stop", str),
         "at": fact(given.one("at", str), 66),
         "unread": given.one("unread", int),
+        "last": given.optional("last", bool) or False,
         "attached": tuple(fact(str(one)) for one in given.optional("attached", tuple) or ()),
     }
 

@@ -113,9 +113,11 @@ def test_a_responder_that_does_not_say_what_it_is_gets_one_answer(gateway: Gatew
     assert 'Did you mean "status"' in flat(answer(gateway, reply(result, ADA, "statsu\n")))
     assert 'Did you mean "cancel"' in flat(answer(gateway, reply(result, ADA, "canecl\n")))
     assert "2 errors" in answer(gateway, reply(result, ADA, "cancel it\nstatus now\n"))["Subject"]
-    # Whoever else writes is answered, too.
-    gateway.send(write("What is this?\n", sender=BOB), sender=BOB)
-    gateway.await_letters(1, BOB)
+    # Whoever else writes is answered, too; and told, as the first was, that the next is not.
+    said = "For 24 hours no other mail that cannot be understood is answered"
+    gateway.send(write("extend the job by two weeks, please\n", sender=BOB), sender=BOB)
+    (bobs,) = gateway.await_letters(1, BOB)
+    assert (said in flat(bobs), said in flat(latest)) == (True, True)
     with pytest.raises(smtplib.SMTPDataError, match="automatic"):
         gateway.send(reply(latest, ADA, notice, Auto_Submitted="auto-replied"))
 
