@@ -91,7 +91,7 @@ def test_a_job_that_fails_on_a_full_disk_is_told_that_it_was_full(gateway: Gatew
         (result,) = gateway.await_results(1)
         said = " ".join(text_of(result).split())
         assert said.startswith(
-            "The gateway's disk was full while your job ran: outputs are missing"
+            "The gateway's disk was full while your job ran: outputs may be missing"
         )
         assert "The disk was full when it ended." in said
         gateway.kill()
