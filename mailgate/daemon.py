@@ -153,6 +153,7 @@ def _loops(
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name, but the runner's; each call starts it afresh."""
     writer = writer_of(config)
+    writer.load()
     janitor = Janitor(config, spool.folder)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "reply": lambda: Composer(

@@ -123,6 +123,12 @@ class Writer:
         assert job  # noqa: S101 - a shipment is of a job
         return len(self._front_of(draft, job, carried, excerpts_of(draft, job, open_stream)))
 
+    def load(self) -> None:
+        """Read every template now: one that is changed later counts from the next start."""
+        self._templates.load()
+        if self._html:
+            self._twins.load()
+
     def check(self, answers: Iterable[Answer] = ()) -> None:
         """Fill in every template with made-up facts; ``answers`` are what commands may answer.
 

@@ -5,6 +5,7 @@ one-line ``{% block subject %}``; what follows is the text. ``laid_out`` wraps i
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,11 +66,21 @@ def environment(folder: Path | None, *, escaping: bool) -> Environment:
     return made
 
 
+def load(environment: Environment) -> None:
+    """Read every template there is: what is changed later is not mixed with what was said before.
+
+    One that is broken is left for when it is needed, and `mailgate check` tells it.
+    """
+    for name in environment.list_templates(extensions=["j2"]):
+        with suppress(TemplateError, UnicodeError, OSError):
+            environment.get_template(name)
+
+
 class Templates:
     """The templates of one gateway.
 
     A file in ``folder`` takes the place of the shipped one of that name, which it can still extend
-    as ``shipped/NAME``. Files are read once: a daemon says a thing in one way while it runs.
+    as ``shipped/NAME``. Each is read once: a daemon says a thing in one way while it runs.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -133,6 +144,10 @@ class Templates:
             raise BadTemplateError(f"{self._file(name)}:1: no text")
         lines = laid_out(text, COLUMNS - _INDENT).split("\n")
         return "\n".join(f"{' ' * indent}{line}" if line else "" for line in lines)
+
+    def load(self) -> None:
+        """Read them all now."""
+        load(self._environment)
 
     def unknown(self) -> list[str]:
         """Return the templates of the operator's folder whose names are those of no letter."""

@@ -18,7 +18,7 @@ from mailgate.model import LetterKind
 from mailgate.reply import mime
 from mailgate.reply.draft import Draft
 from mailgate.reply.layout import shown
-from mailgate.reply.templates import Page, environment
+from mailgate.reply.templates import Page, environment, load
 
 _PAGE = "_page.html.j2"
 _SUFFIX = ".html.j2"
@@ -55,6 +55,10 @@ class Twins:
             what = f"{name}:{getattr(error, 'lineno', None) or 1}"
             return f"{what}: {type(error).__name__}: {error}"
         return None
+
+    def load(self) -> None:
+        """Read them all now."""
+        load(self._environment)
 
     def unknown(self) -> list[str]:
         """Return the HTML templates of the operator's folder whose names are those of no letter."""
