@@ -52,7 +52,6 @@ smtputf8_enable = yes
 minimal_backoff_time = 1s
 maximal_backoff_time = 5s
 queue_run_delay = 1s
-{extra}
 """
 
 DOVECOT_CONF = """\
@@ -210,8 +209,11 @@ class Postfix:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        # What is left of one that has just ended may be in its way for a moment.
-        eventually(lambda: self._run("postfix", "start", check=False).returncode == 0)
+        if (self.folder / "queue" / "pid" / "master.pid").exists():
+            # What is left of the one before may be in its way for a moment.
+            eventually(lambda: self._run("postfix", "start", check=False).returncode == 0)
+        else:
+            self._run("postfix", "start")
         eventually(lambda: _listens(self.port))
 
     def _run(
@@ -277,9 +279,12 @@ def _configure(running: Postfix, gateway: tuple[str, int], extra: str, services:
     shutil.chown(folder / "mail", "nobody")
     nobody = (folder / "mail").stat().st_uid
     host, port = gateway
-    (folder / "etc" / "main.cf").write_text(
-        MAIN_CF.format(folder=folder, uid=nobody, gid=nobody, host=host, port=port, extra=extra)
-    )
+    text = MAIN_CF.format(folder=folder, uid=nobody, gid=nobody, host=host, port=port)
+    # Each of its programs logs each line that a later one overrides, at each start: with its log's
+    # socket full, all of them wait for the one that empties it, which is not started yet.
+    later = {line.partition("=")[0].strip() for line in extra.splitlines()}
+    kept = [x for x in text.splitlines() if x.partition("=")[0].strip() not in later]
+    (folder / "etc" / "main.cf").write_text("\n".join([*kept, extra, ""]))
     shipped = Path("/usr/share/postfix/master.cf.dist").read_text()
     (folder / "etc" / "master.cf").write_text("".join(_services(shipped, running.port)) + services)
 
