@@ -206,5 +206,5 @@ def test_the_operator_gives_the_same_commands(gateway: Gateway) -> None:
     eventually(lambda: "to=EXECUTING" in gateway.logged())
     job = str(gateway.jobs()[0]["id"])
     assert gateway.run("status", job[:5]).stdout.startswith(b"EXECUTING for ")
-    assert gateway.run("status", job, "please").returncode == 1
+    assert gateway.run("status", job, "please").returncode == 64
     assert b"every 7 days" in gateway.run("notify", job, "every", "7d").stdout
