@@ -197,6 +197,9 @@ class Composer:
         self, job: Job, streams: tuple[Stream, ...], left_out: tuple[str, ...], reason: str
     ) -> Job:
         log.event("recollected", job=job.id, reason=reason)
+        if letters.has_left(self._spool.view, job.id):
+            # Nobody may take them for what the job wrote.
+            left_out = (*left_out, *map(_AS_MAILED.format, _changed(job.streams, streams)))
         await self._spool.write(lambda tx: jobs.restream(tx, job.id, streams, left_out))
         return jobs.fetch(self._spool.view, job.id)
 
@@ -294,6 +297,15 @@ class Composer:
         if not result or service is None or service.limits.work is None:
             return {}
         return {"work_limit_max": service.limits.work}
+
+
+_AS_MAILED = "{}, as it was mailed before: it was changed since, and is sent as it is now"
+
+
+def _changed(before: Sequence[Stream], now: Sequence[Stream]) -> list[str]:
+    """Return the names of streams that have other bytes now."""
+    sums = {stream.name: stream.sha256 for stream in before}
+    return [s.name for s in now if sums.get(s.name, s.sha256) != s.sha256]
 
 
 @dataclass(frozen=True, slots=True)

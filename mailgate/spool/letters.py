@@ -346,6 +346,17 @@ def unsent(view: View, job: JobId) -> list[Queued]:
     )
 
 
+def has_left(view: View, job: JobId) -> bool:
+    """Tell whether somebody was sent what the job wrote."""
+    return bool(
+        view.count(
+            "SELECT COUNT(*) FROM letter WHERE job = ? AND kind IN ('result', 'part')"
+            " AND sent IS NOT NULL",
+            job,
+        )
+    )
+
+
 def withdrawn(view: View, job: JobId) -> list[str]:
     """Return the files, in the spool's folder of letters, of those that may not leave any more."""
     rows = view.all(

@@ -3,9 +3,10 @@
 import json
 import shlex
 import sys
+from email.message import EmailMessage
 from pathlib import Path
 
-from tests.daemon import TRUE, attached, eventually, request, running, shell, text_of
+from tests.daemon import ADA, TRUE, attached, eventually, request, running, shell, text_of
 
 BOB = "bob@example.org"
 
@@ -65,3 +66,26 @@ def test_a_result_whose_folder_is_gone_says_so(tmp_path: Path) -> None:
         about = json.loads(attached(result)["job.json"])
         assert about["streams"] == []
         assert about["left_out"] == ["everything: the job's folder is gone"]
+
+
+def test_an_output_that_is_changed_after_it_was_mailed_is_not_sent_as_if_it_were_the_same(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as gateway:
+        gateway.service("say", shell("echo one"))
+        gateway.start()
+        gateway.send(request("say"))
+        (result,) = gateway.await_results(1)
+        eventually(lambda: gateway.unsent() == 0)
+        (stdout,) = gateway.spool.glob("jobs/*/*/out/stdout")
+        stdout.write_bytes(b"two\n")
+        answer = EmailMessage()
+        answer["From"], answer["Message-ID"] = ADA, "<again@example.org>"
+        answer["To"] = str(result["Reply-To"])
+        answer.set_content("results\n")
+        gateway.send(answer, to=str(result["Reply-To"]))
+        again = gateway.await_results(2)[-1]
+        about = json.loads(attached(again)["job.json"])
+        (why,) = about["left_out"]
+        assert why.startswith("stdout.txt, as it was mailed before: it was changed since")
+        assert why in " ".join(text_of(again).split())
