@@ -153,7 +153,12 @@ class Writer:
                 wrong.append(str(error))
         for say in (*map(say_of, answers), _REST, _others(2)):
             try:
-                self._templates.said(say)
+                said = self._templates.said(say, indent=0).strip()
+                if say.words == _OTHERS and "\n" in said:
+                    wrong.append(
+                        f"{self._folder}/say/{_OTHERS}.txt.j2:1: gives {said!r}; expected one short"
+                        " line, for the end of a Subject"
+                    )
             except BadTemplateError as error:
                 wrong.append(str(error))
         if wrong:
@@ -247,10 +252,12 @@ class Writer:
 
 
 _REST = Say(words="rest", facts={})
+# The end of a Subject.
+_OTHERS = "others"
 
 
 def _others(count: int) -> Say:
-    return Say(words="others", facts={"count": count})
+    return Say(words=_OTHERS, facts={"count": count})
 
 
 # What a letter says of its streams depends on which it carries, and that on the room it leaves.

@@ -129,3 +129,14 @@ def test_a_language_has_the_words_of_a_letter_that_is_cut_or_says_several_things
     (tmp_path / "say/rest.txt.j2").write_text("{{ nothing }}")
     with pytest.raises(BadConfig, match=r"say/rest\.txt\.j2:1"):
         Writer(tmp_path).check()
+
+
+def test_the_end_of_a_subject_is_one_line(tmp_path):
+    (tmp_path / "say").mkdir()
+    (tmp_path / "say/others.txt.j2").write_text("and {{ count }}\nother answers")
+    with pytest.raises(BadConfig) as refused:
+        Writer(tmp_path).check()
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{tmp_path}/say/others.txt.j2:1: gives 'and 2\\nother answers'; ")
+    (tmp_path / "say/others.txt.j2").write_text("\nand {{ count }} other answers\n\n")
+    Writer(tmp_path).check()
