@@ -53,8 +53,11 @@ class Identity:
 
     @property
     def mailbox(self) -> str:
-        """The same without its ``+tag``: at most sites one person has as many as he likes."""
-        local, _, domain = self.key.rpartition("@")
+        """The same without its ``+tag``: at most sites one person has as many as he likes.
+
+        A tag ends at the first ``@``, as in SQL (`mailbox` of spool/addresses.py).
+        """
+        local, _, domain = self.key.partition("@")
         return f"{local.partition('+')[0] or local}@{domain}"
 
 

@@ -16,11 +16,13 @@ from mailgate.errors import OverQuota
 from mailgate.model import How, Identity
 from mailgate.services import Service
 from mailgate.settings.quotas import Quota
+from mailgate.spool.addresses import mailbox
 from mailgate.spool.database import Row, Tx, View, moment
 
 DAY = timedelta(days=1)
 # As the index job_waiting has it.
 _WAITING = "phase IN ('QUEUED', 'HELD')"
+_WHO = mailbox("lower(owner)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +158,11 @@ def _waiting(view: View, rule: Rule) -> int:
     if rule.who is None:
         return view.count(f"{where} AND service = ?", rule.service)
     of_service = " AND service = ?" if rule.service else ""
-    local, _, domain = rule.who.mailbox.rpartition("@")
-    tagged = " AND lower(owner) > ? AND lower(owner) < ? AND substr(lower(owner), ?) = ?"
+    local = rule.who.mailbox.partition("@")[0]
+    tagged = f" AND lower(owner) > ? AND lower(owner) < ? AND {_WHO} = ?"
     service = [rule.service] if rule.service else []
     # The next character after "+" ends what begins with it.
-    between = (f"{local}+", f"{local},", -len(domain) - 1, f"@{domain}")
+    between = (f"{local}+", f"{local},", rule.who.mailbox)
     return view.count(
         f"{where} AND lower(owner) = ?{of_service}{rule.is_known()}", rule.who.mailbox, *service
     ) + view.count(f"{where}{tagged}{of_service}{rule.is_known()}", *between, *service)

@@ -11,6 +11,7 @@ from mailgate.model import How, Identity, JobId
 from mailgate.services import Service, load
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts, mail, quotas
+from mailgate.spool.addresses import mailbox
 from mailgate.spool.database import Connection
 from mailgate.spool.quotas import DAY, Rule, rules
 from mailgate.spool.turns import Turns
@@ -166,6 +167,24 @@ def test_each_refusal_says_the_limit_the_use_and_when_it_frees(
             f'{whose} sent 900 bytes {a_day} at the service "{where}", and the most is 1,000 bytes;'
             " this mail of 101 bytes is taken after"
         )
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ada+1@x.org", "ada@x.org", "+ada+1@x.org", '"a@b+c"@x.org', '"a+b@c"@x.org', "a@x+y.org"],
+)
+def test_whose_job_it_is_python_and_sql_say_alike(spool: Connection, address: str) -> None:
+    who = Identity(address=address, how=How.NETWORK)
+    a_job(spool, owner=who)
+    row = spool.view.one(f"SELECT {mailbox('lower(owner)')} AS who FROM job")
+    assert row is not None
+    assert row["who"] == who.mailbox
+    # Another tag of the same is the same person, in whatever way it is counted.
+    local, _, domain = who.mailbox.partition("@")
+    a_job(spool, owner=Identity(address=f"{local}+other@{domain}", how=How.NETWORK))
+    rule = Rule(quota=Quota(waiting=9), who=who, service=None)
+    same = 1 if local.startswith("+") else 2
+    assert list(quotas.stand(spool.view, rule, now=datetime.now(UTC))) == [("waiting", same, 9)]
 
 
 def test_the_tags_of_an_address_are_one_persons(spool: Connection) -> None:
