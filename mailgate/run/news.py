@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from mailgate import log
 from mailgate.errors import MailgateError
@@ -11,7 +12,6 @@ from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.jobdir import Folder
 from mailgate.spool import jobs, notices
-from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 from mailgate.spool.turns import Turns
 
@@ -67,23 +67,21 @@ class News:
                 at = now
             self._told[job] = max(quarter, last), at
 
-    async def tell_due(self) -> None:
-        """Plan the receipts and the news that are due."""
-        due = notices.next_due(self._spool.view)
+    async def tell_due(self, *, besides: Collection[JobId] = ()) -> None:
+        """Plan the receipts and the news that are due, but of the jobs ``besides``."""
+        due = notices.next_due(self._spool.view, besides=besides)
         if self._spool.clock.step:
             # Somebody has just set the clock: appointments move first.
             return
         if due is not None and due <= datetime.now(UTC).timestamp():
+            plan = partial(notices.plan_due, limit=_RECEIPTS, turns=self._turns, besides=besides)
             try:
-                while await self._spool.write(self._plan_some) == _RECEIPTS:
+                while await self._spool.write(plan) == _RECEIPTS:
                     # Between two operations others have their turn.
                     pass
             except MailgateError as error:
                 # Still due at the next look.
                 log.delayed("news", reason=str(error), detail=error.detail)
-
-    def _plan_some(self, tx: Tx) -> int:
-        return notices.plan_due(tx, limit=_RECEIPTS, turns=self._turns)
 
 
 def tell_start(attempt: Attempt) -> None:

@@ -95,8 +95,7 @@ class Runner:
                     await self._watch(group)
                     behind = self._working & (self._working if behind is None else behind)
                     self._start(group)
-                if not behind:
-                    await self._news.tell_due()
+                await self._news.tell_due(besides=behind or ())
                 busy = self._under_way.open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 

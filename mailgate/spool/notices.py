@@ -25,28 +25,35 @@ _FREE = Turns()
 _FRESH = "state IN ('PLANNED', 'WAITING', 'HELD')"
 
 
-def next_due(view: View) -> float | None:
-    """When the next receipt or news is due, as seconds since 1970; None when none is."""
-    row = view.one(
-        "SELECT MIN(due) AS due FROM ("
-        "SELECT MIN(receipt_due) AS due FROM job WHERE receipt_due IS NOT NULL UNION ALL"
-        " SELECT MIN(news_due) FROM job WHERE news_due IS NOT NULL)"
+def next_due(view: View, *, besides: Collection[JobId] = ()) -> float | None:
+    """When the next receipt or news is due, as seconds since 1970; None when none is.
+
+    Those of the jobs ``besides`` do not count.
+    """
+    rows = view.all(
+        "SELECT * FROM (SELECT id, receipt_due AS due FROM job WHERE receipt_due IS NOT NULL"
+        "  ORDER BY receipt_due LIMIT ?1) UNION ALL SELECT * FROM (SELECT id, news_due FROM job"
+        "  WHERE news_due IS NOT NULL ORDER BY news_due LIMIT ?1)",
+        len(besides) + 1,
     )
-    return row["due"] if row else None
+    return min((row["due"] for row in rows if row["id"] not in besides), default=None)
 
 
-def plan_due(tx: Tx, *, limit: int, turns: Turns = _FREE) -> int:
-    """Plan receipts and news that are due, ``limit`` of each at most.
+def plan_due(tx: Tx, *, limit: int, turns: Turns = _FREE, besides: Collection[JobId] = ()) -> int:
+    """Plan receipts and news that are due, ``limit`` of each at most, without those ``besides``.
 
     ``turns`` tell what keeps a job back that is queued. Returns how many of the kind that had more.
     """
-    return max(_plan_receipts(tx, limit), _plan_news(tx, limit, turns))
+    return max(_plan_receipts(tx, limit, besides), _plan_news(tx, limit, turns, besides))
 
 
-def _plan_receipts(tx: Tx, limit: int) -> int:
+def _plan_receipts(tx: Tx, limit: int, besides: Collection[JobId]) -> int:
     rows = tx.all(
-        "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?", tx.at, limit
+        "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?",
+        tx.at,
+        limit + len(besides),
     )
+    rows = [row for row in rows if row["id"] not in besides][:limit]
     for row in rows:
         job = fetch(tx, JobId(row["id"]))
         tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
@@ -75,12 +82,13 @@ def tell(tx: Tx, job: JobId, *, notify: Collection[Notify], every: timedelta | N
 # --- news -----------------------------------------------------------------------------------------
 
 
-def _plan_news(tx: Tx, limit: int, turns: Turns) -> int:
+def _plan_news(tx: Tx, limit: int, turns: Turns, besides: Collection[JobId]) -> int:
     rows = tx.all(
         "SELECT id, news_due, news_every FROM job WHERE news_due <= ? ORDER BY news_due LIMIT ?",
         tx.at,
-        limit,
+        limit + len(besides),
     )
+    rows = [row for row in rows if row["id"] not in besides][:limit]
     for row in rows:
         job = fetch(tx, JobId(row["id"]))
         goes_on = job.phase in ACTIVE and row["news_every"]

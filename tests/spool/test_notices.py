@@ -55,6 +55,23 @@ def test_a_day_before_its_outputs_go_a_jobs_owner_is_told_once(spool):
     assert notified(spool) == [job], "planned a second time"
 
 
+def test_what_is_to_be_left_out_keeps_no_other_from_being_told(spool):
+    first, other = begun_attempt(spool).job, begun_attempt(spool).job
+    news = a_job(spool)
+    with spool.transaction() as tx:
+        tx.execute("UPDATE job SET receipt_due = ? WHERE id <> ?", tx.at - 9, news)
+        notices.tell(tx, news, notify=[], every=timedelta(hours=1))
+        tx.execute("UPDATE job SET news_due = ? WHERE id = ?", tx.at - 7, news)
+        tx.execute("UPDATE job SET receipt_due = ? WHERE id = ?", tx.at - 8, other)
+        assert notices.next_due(tx, besides={first}) == tx.at - 8
+        assert notices.plan_due(tx, limit=1, besides={first, news}) == 1
+        assert notices.plan_due(tx, limit=1, besides={first, news}) == 0
+        assert notices.next_due(tx, besides={first}) == tx.at - 7
+        assert notices.next_due(tx, besides={first, news}) is None
+        assert notices.next_due(tx) == tx.at - 9
+    assert [x.job for x in letters.queue(spool.view) if x.kind is LetterKind.RECEIPT] == [other]
+
+
 def test_a_destruction_that_was_moved_is_told_of_again_before_the_new_date(spool):
     job = a_result(spool)
     goes_in(spool, job, 23)

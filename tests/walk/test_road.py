@@ -348,23 +348,29 @@ def test_a_receipt_comes_when_a_job_takes_long_or_when_asked_for(gateway: Gatewa
 
 
 def test_a_job_that_ended_while_the_daemon_was_down_gets_no_receipt(gateway: Gateway) -> None:
-    gateway.service("waits", shell("while [ ! -e ../../../../../go ]; do sleep 0.1; done"))
+    until = "while [ ! -e ../../../../../{} ]; do sleep 0.1; done"
+    # Much to read: who runs on is told meanwhile.
+    gateway.service("waits", shell(f"{until.format('go')}; truncate -s 128M /dev/stdout"))
+    gateway.service("stays", shell(until.format("home")))
     gateway.start()
-    gateway.send(request("waits"))
-    eventually(lambda: "to=EXECUTING" in gateway.logged())
+    gateway.send(request("waits", "reply: brief\n"))
+    gateway.send(request("stays"))
+    eventually(lambda: gateway.logged().count("to=EXECUTING") == 2)
     assert gateway.stop() == 0
     with closing(sqlite3.connect(gateway.spool / "spool.db")) as database, database:
-        assert database.execute("UPDATE job SET receipt_due = 0").rowcount == 1
+        assert database.execute("UPDATE job SET receipt_due = 0").rowcount == 2
     (gateway.folder / "go").touch()
-    (ended,) = gateway.spool.glob("jobs/*/*/run/1/exit")
-    eventually(lambda: b"\nend" in ended.read_bytes())
+    ends = list(gateway.spool.glob("jobs/*/*/run/1/exit"))
+    eventually(lambda: any(b"\nend" in end.read_bytes() for end in ends))
     gateway.start()
     (letter,) = gateway.await_results(1)
     assert letter["Mailgate-Exit"] == "0"
     # Nor was one planned that would have left, had the end been collected a moment later.
     with closing(sqlite3.connect(gateway.spool / "spool.db")) as database:
-        assert database.execute("SELECT kind FROM letter").fetchall() == [("result",)]
+        told = "SELECT service, kind FROM letter JOIN job ON job.id = job ORDER BY letter.id"
+        assert database.execute(told).fetchall() == [("stays", "receipt"), ("waits", "result")]
         assert not database.execute("SELECT * FROM event WHERE verb = 'overtaken'").fetchall()
+    (gateway.folder / "home").touch()
 
 
 def test_a_job_outlives_the_daemon_and_is_found_again_with_its_exit_code(
