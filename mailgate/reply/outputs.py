@@ -1,5 +1,6 @@
 """What a result says of its outputs: which go along, under what names, in which parts."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from mailgate import said
@@ -18,15 +19,32 @@ _FULL = 0.8
 def carried_facts(carried: Carried | None) -> dict[str, object]:
     """Return what a result says of the shipment that its letter is of."""
     if carried is None:
-        return {"part": 1, "parts": 1, "packed": False, "pieces": (), "unmailable": False}
+        return {
+            "part": 1,
+            "parts": 1,
+            "packed": False,
+            "pieces": (),
+            "joined": "",
+            "unmailable": False,
+        }
     parcels = carried.shipment.parcels
     return {
         "part": carried.part,
         "parts": carried.of,
         "packed": any(parcel.file for parcel in parcels),
         "pieces": tuple(_piece(parcels[piece.parcel], piece) for piece in carried.pieces),
+        "joined": _joined(carried),
         "unmailable": not carried.pieces,
     }
+
+
+def _joined(carried: Carried) -> str:
+    """Return the name, as a shell takes it, of a file that is cut: one of this letter if it can."""
+    parcels = carried.shipment.parcels
+    here = [parcels[piece.parcel] for piece in carried.pieces]
+    cut = (parcel.name for parcel in (*here, *parcels) if parcel.first != parcel.last)
+    name = next(cut, "")
+    return fact(shlex.quote(name), 600) if name else ""
 
 
 def _piece(parcel: Parcel, piece: Piece) -> Cut:

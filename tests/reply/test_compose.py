@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailgate import log
+from mailgate.commands import registry
 from mailgate.model import (
     DISK_FULL,
     Exit,
@@ -28,6 +29,7 @@ from mailgate.model import (
 from mailgate.phases import Phase
 from mailgate.reply.compose import Changed, Writer
 from tests.reply.letters import (
+    CREATED,
     DONE,
     ENDED,
     ID,
@@ -541,6 +543,28 @@ def test_a_letter_with_outputs_left_out_does_not_claim_that_all_is_attached():
     assert "What is here of its outputs is empty; the rest is named below." in said
     said = text(read(result(DONE, left_out=left_out).composed()))
     assert "No output of it is here; what there was is named below." in said
+
+
+def test_a_watcher_is_told_first_whose_job_it_is_and_offered_nothing_that_is_its_owners_alone():
+    ends = [DONE, *(Exit(reason=reason, signal=9, words="w") for reason in Reason)]
+    made = [result(end, out(b"x\n"), err(b"y\n")) for end in ends]
+    full = replace(made[0].draft, job=replace(made[0].draft.job, left_out=(DISK_FULL,)))
+    running = job(phase=Phase.EXECUTING, started=CREATED)
+    kinds = (LetterKind.STARTED, LetterKind.PROGRESS, LetterKind.NEWS, LetterKind.DESTROYED)
+    made += [replace(made[0], draft=full), *(Written(draft=draft(k, running)) for k in kinds)]
+    alone = {f"  {one.name}" for one in registry.every() if one.by_owner_alone}
+    assert alone
+    for one in made:
+        owners = text(read(one.composed()))
+        watchers = text(
+            read(replace(one, draft=replace(one.draft, recipient="bob@example.org")).composed())
+        )
+        first = watchers.partition("\n\n")[0].lower()
+        assert "the job of ada@example.org" in " ".join(first.split())
+        assert "your" not in first.split()
+        assert not alone & set(watchers.splitlines())
+        assert "your job" in owners.lower()
+    assert alone & set(text(read(made[0].composed())).splitlines())
 
 
 def test_the_first_line_says_that_outputs_are_missing_because_the_disk_was_full():

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import subprocess
 import tempfile
 import zipfile
 from dataclasses import replace
@@ -132,6 +133,25 @@ def test_a_person_without_accat_joins_the_pieces_by_their_names(tmp_path):
     found = [one for letter in shipped.letters() for one in attachments(read(letter))]
     pieces = sorted((name, piece) for name, piece in found if name.startswith("stdout.txt.from-"))
     assert b"".join(piece for _, piece in pieces) == content
+
+
+def test_each_letter_says_how_a_cut_file_is_joined_and_a_shell_does_it(tmp_path):
+    content, name = noise(300_000), "Ada's $HOME (größer).bin"
+    letters = ship(result(DONE, out(content, name), letter=LIMIT), tmp_path).letters()
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for one, piece in (pair for letter in letters for pair in attachments(read(letter))):
+        (folder / one).write_bytes(piece)
+    lines = {
+        line.strip()
+        for letter in letters
+        for line in text(read(letter)).splitlines()
+        if line.startswith("  cat ")
+    }
+    assert all("  cat " in text(read(letter)) for letter in letters)
+    (line,) = lines
+    subprocess.run(["/bin/sh", "-c", line], cwd=folder, check=True)
+    assert (folder / name).read_bytes() == content
 
 
 def test_a_missing_part_is_named_with_the_reply_that_fetches_it(tmp_path):
