@@ -569,7 +569,7 @@ def test_a_watcher_is_told_first_whose_job_it_is_and_offered_nothing_that_is_its
 
 def test_the_first_line_says_that_outputs_are_missing_because_the_disk_was_full():
     letter = read(result(DONE, out(b"1\n"), err(b""), left_out=(DISK_FULL,)).composed())
-    assert text(letter).startswith("The gateway's disk was full while your job ran: outputs are")
+    assert text(letter).startswith("The gateway's disk was full while your job ran: outputs may")
     assert "completed, but the disk was full" in letter["Subject"]
     assert text(letter).count("\n  rerun\n") == 1
     assert "disk" not in text(read(result(DONE, out(b"1\n"), err(b"")).composed()))
