@@ -25,13 +25,23 @@ def judge(header: Header, gateway: str) -> Automatic | None:
     """Look for signs of a machine in a header; a sure one is found first.
 
     ``gateway`` is our own address, lower-cased; "" (as when a saved mail is only shown) leaves the
-    signs out that are about us. The envelope's null sender is the door's to see.
+    signs out that are about us. The envelope's null sender is the door's to see, and what the
+    Subject says counts only together with the text (``sign_in_subject``).
     """
     sure = _sure_sign(header, gateway)
     if sure:
         return Automatic(sure=True, reason=sure)
     soft = _soft_sign(header)
     return Automatic(sure=False, reason=soft) if soft else None
+
+
+def sign_in_subject(header: Header) -> str | None:
+    """Return the reason that a Subject gives; it counts where the text wants nothing.
+
+    People write such Subjects, too (``Read: mapping run``), so that the header alone does not tell.
+    """
+    subject = unencoded((header.first("subject") or "")[:1000])
+    return f"Subject: {_shown(subject)}" if is_a_machines(subject) else None
 
 
 def is_going_in_circles(header: Header) -> bool:
@@ -170,7 +180,7 @@ def _soft_sign(header: Header) -> str | None:
             return f"Return-Path: {_shown(value)}"
     if any(value.strip().lower() == "autoresponder" for value in header.all("delivered-to")):
         return "Delivered-To: Autoresponder"
-    return _sign_in_from(header) or _sign_in_subject(header)
+    return _sign_in_from(header)
 
 
 def _telling_field(header: Header) -> str | None:
@@ -197,11 +207,6 @@ def _sign_in_from(header: Header) -> str | None:
         if _NAMED_MACHINES.search(text.partition("<")[0] if addresses else text):
             return f"From: {_shown(text)}"
     return None
-
-
-def _sign_in_subject(header: Header) -> str | None:
-    subject = unencoded((header.first("subject") or "")[:1000])
-    return f"Subject: {_shown(subject)}" if is_a_machines(subject) else None
 
 
 def _shown(value: str) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from mailgate.model import Attachment, Message, Slice
 from mailgate.parse.address import mailboxes
-from mailgate.parse.automatic import judge, report_inside
+from mailgate.parse.automatic import judge, report_inside, sign_in_subject
 from mailgate.parse.charset import decode
 from mailgate.parse.header import Header
 from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
@@ -216,7 +216,8 @@ def _automatic(mail: Map, lines: tuple[str, ...]) -> str | None:
     found = judge(mail.header, "")
     if found:
         return found.reason
-    return report_inside(leaf.type for leaf in mail.leaves) or words_of_a_machine(lines)
+    title = sign_in_subject(mail.header)
+    return report_inside(leaf.type for leaf in mail.leaves) or words_of_a_machine(lines, title)
 
 
 def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) -> str:

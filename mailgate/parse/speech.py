@@ -2,7 +2,7 @@
 
 None of what machines say counts in a question, behind a quotation mark, below a question, or where
 a setting or a command comes first: so people speak *about* machines. Of absence people speak too;
-it counts only where nothing else is wanted.
+it counts only where nothing else is wanted, or where the Subject is a machine's, too.
 """
 
 import re
@@ -56,10 +56,17 @@ _WISH = re.compile(
 )
 
 
-def words_of_a_machine(lines: Iterable[str]) -> str | None:
-    """Find what responders that mark themselves in no other way say in their first twenty lines."""
+def words_of_a_machine(lines: Iterable[str], title: str | None) -> str | None:
+    """Find what responders that mark themselves in no other way say in their first twenty lines.
+
+    ``title`` is the sign in the Subject, if there is one. It is enough where the text wants
+    nothing; where it does, absence counts below it all the same.
+    """
     lines = [line[:_LOOKED_AT] for line in islice(lines, 2 * _LINES)]
     first = list(islice((line for line in lines if line.strip()), _LINES))
+    wants = bool(first) and _wants_something(lines)
+    if title and not wants:
+        return title
     if not first:
         return None
     lower = "\n".join(first)[:_LOOKED_AT].lower()
@@ -69,9 +76,10 @@ def words_of_a_machine(lines: Iterable[str]) -> str | None:
     sentences = _sentences(lines)
     said = None
     # Who begins with a setting or a command may tell of a mail that was refused or came back.
-    if not (_SETTING.match(first[0]) or (first[0][:1].islower() and _is_command(first[0]))):
+    begins = _SETTING.match(first[0]) or (first[0][:1].islower() and _is_command(first[0]))
+    if not begins:
         said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
-    if said is None and not _wants_something(lines):
+    if said is None and (not wants or (title and not begins)):
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = _said(sentences[:_FIRST], received) or _said(now, away) or _topics(now[:_TOPICS_IN])
     return f'it says "{" ".join(said.split())[:80]}"' if said else None
