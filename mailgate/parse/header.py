@@ -102,9 +102,9 @@ class Header:
             if key in values:
                 yield key.decode(), next(values[key])
 
-    def names(self) -> frozenset[str]:
-        """Return the lower-case names that occur."""
-        return frozenset(key.decode("ascii") for key, _ in self._fields)
+    def names(self) -> tuple[str, ...]:
+        """Return the lower-case names that occur, each once, in the order of the mail."""
+        return tuple(key.decode("ascii") for key in dict.fromkeys(key for key, _ in self._fields))
 
     def received(self) -> list[str]:
         """Return the trace, newest first."""

@@ -299,6 +299,13 @@ def test_absence_counts_below_a_machines_subject_whatever_else_is_said(read, bod
     assert read(f"From: a@b.c\nSubject: Out of office: x\n\n{body}\n").automatic
 
 
+def test_the_told_field_is_the_first_in_the_mail():
+    names = ["X-Autoreply", "List-Id", "X-Loop", "List-Post", "X-Cron-Env", "X-Vacation"]
+    for first in names:
+        others = [f"{name}: x" for name in names if name != first]
+        assert judged("From: a@b.c", f"{first}: x", *others).reason == f"{first}: x"
+
+
 @pytest.mark.parametrize(
     "subject",
     [
