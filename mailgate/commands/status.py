@@ -29,6 +29,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
     since = owned.in_phase_since(tx, job.id) or job.created
     usual = owned.usual(tx, job.service) if job.phase is Phase.EXECUTING else None
     ahead = owned.ahead(tx, job.id) if job.phase is Phase.QUEUED else 0
+    returned = owned.undelivered(tx, job.id, (call.who or job.owner).key)
     return {
         "id": job.id,
         "service": job.service,
@@ -61,7 +62,8 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "keep": job.keep,
         "active": job.phase in ACTIVE,
         "over": lifetime.is_over(job, tx.now),
-        "returned": owned.undelivered(tx, job.id, (call.who or job.owner).key),
+        # A server may have said nothing.
+        "returned": None if returned is None else {"words": returned},
     }
 
 
@@ -155,7 +157,7 @@ samples = (
                 **_OVER,
                 "phase": Phase.COMPLETED,
                 "reason": "exit",
-                "returned": words,
+                "returned": {"words": words},
             },
         )
         for words in ("550 5.1.1 no such user here", "")

@@ -107,6 +107,10 @@ def test_a_result_that_came_back_is_told_to_whom_it_went_until_it_is_mailed_agai
         tx.execute("UPDATE letter SET state = 'BOUNCED', last_words = ?", words)
     told = place.told(f"status {job}")[0]
     assert "A mail with its result did not reach you: 5.1.1 no such user" in told
+    with place.spool.transaction() as tx:
+        tx.execute("UPDATE letter SET last_words = ''")
+    told = place.told(f"status {job}")[0]
+    assert "A mail with its result did not reach you.\n" in told
     place.told(f"results {job}")
     with place.spool.transaction() as tx:
         tx.execute("UPDATE letter SET state = 'SENT' WHERE state = 'PLANNED'")
