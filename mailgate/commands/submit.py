@@ -49,7 +49,7 @@ def execute(tx: Tx, call: Call) -> Answer | JobId:
     """
     match call.request:
         case Unclear() as unclear:
-            facts = {"unclear": unclear, "name": call.subject}
+            facts = {"unclear": unclear, "name": unclear.label or call.subject}
             return Answer(kind=LetterKind.UNCLEAR, facts=facts)
         case Request(dry_run=True) as request:
             return _dry_run(call, request)

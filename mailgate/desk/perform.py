@@ -22,7 +22,6 @@ from mailgate.model import (
     JobId,
     LetterKind,
     Reading,
-    Request,
     Script,
 )
 from mailgate.services import Service
@@ -166,7 +165,7 @@ def _errand(
             "service": name,
             "sentence": refusal,
             "beside": len(waiting.errands) > 1,
-            "name": (asked.label if isinstance(asked, Request) else None) or reading.subject,
+            "name": (asked.label if asked else None) or reading.subject,
         }
         return Answer(kind=LetterKind.REFUSED, facts=facts)
     over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else ""

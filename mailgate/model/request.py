@@ -104,7 +104,8 @@ class Unclear:
     """A request that was not run: every line accounted for, and an example that would work.
 
     ``attach`` names the files that the example needs, ``takes`` everything that the service takes
-    and ``summary`` what it does, in the operator's words.
+    and ``summary`` what it does, in the operator's words. ``label`` is the request's, if it has one
+    that is right.
     """
 
     service: str
@@ -114,3 +115,4 @@ class Unclear:
     mend: str = ""
     summary: str = ""
     takes: tuple[Taken, ...] = ()
+    label: str | None = None

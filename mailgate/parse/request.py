@@ -351,6 +351,7 @@ def _unclear(
         mend=_mend(findings),
         summary=service.summary,
         takes=takes(service),
+        label=asked.general.label,
     )
 
 

@@ -349,7 +349,7 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
     """Return the model's values behind an answer's JSON."""
     match kind:
         case LetterKind.UNCLEAR:
-            return {"unclear": codec.load(Unclear, json.dumps(facts["unclear"]))}
+            return {**facts, "unclear": codec.load(Unclear, json.dumps(facts["unclear"]))}
         case LetterKind.DRY_RUN:
             return {
                 "request": codec.load(Request, json.dumps(facts["request"])),

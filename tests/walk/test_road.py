@@ -120,6 +120,16 @@ def test_an_unclear_request_is_answered_and_not_run(house: Gateway, who: str) ->
     assert jobs_of(house, who) == []
 
 
+@pytest.mark.parametrize(("body", "name"), [("", "please"), ("label: globins\n", "globins")])
+def test_the_letter_of_an_unclear_request_names_its_label_or_its_mails_subject(
+    house: Gateway, who: str, body: str, name: str
+) -> None:
+    house.send(request(body=f"{body}keep: soon\n", attachments={"a": b"1"}, sender=who), sender=who)
+    (letter,) = house.await_letters(1, who)
+    told = f'Not run: one line of your request to echo is unclear ("{name}")'
+    assert " ".join(letter["Subject"].split()) == told
+
+
 def test_a_dry_run_says_what_would_have_run(house: Gateway, who: str) -> None:
     attachments = {"data.txt": b"hello\n"}
     mail = request(body="dry-run: yes\n", attachments=attachments, sender=who)
