@@ -53,7 +53,14 @@ class Folder:
         """
         try:
             self.make_places()
-            _make_secret(self.secret)
+            # Whoever makes the database has made the secret before.
+            is_new = not self.database.exists()
+            if _make_secret(self.secret) and not is_new:
+                log.event(
+                    "renewed",
+                    path=str(self.secret),
+                    reason="it was gone: no reply address of old letters is known any more",
+                )
         except OSError as error:
             message = f"the spool {self.root} cannot be used: {error.strerror}"
             raise Permanent(message) from error
@@ -102,14 +109,16 @@ def _shut(path: Path) -> None:
         log.event("shut", path=str(path), was=f"{stat.S_IMODE(mode):04o}")
 
 
-def _make_secret(path: Path) -> None:
-    """32 random bytes behind the reply addresses' KEY; whoever comes first makes them."""
+def _make_secret(path: Path) -> bool:
+    """32 random bytes behind the reply addresses' KEY; True where they are made here."""
+    made = False
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         with durable(draft) as file:
             file.write(os.urandom(_SECRET))
         try:
             os.link(draft, path)
+            made = True
             sync_folder(path.parent)
         except FileExistsError:
             pass
@@ -121,6 +130,7 @@ def _make_secret(path: Path) -> None:
             " delete it and a new one is made, which knows no reply address of old letters"
         )
         raise Permanent(message)
+    return made
 
 
 class Spool:

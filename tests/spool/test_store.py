@@ -58,6 +58,19 @@ def test_the_secret_is_made_once_and_leaves_no_draft(folder: Folder, spool: Conn
     assert not list(folder.root.glob("secret.*"))
 
 
+def test_a_new_secret_of_a_spool_that_was_there_is_told(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with direct(folder, SITE):
+        pass
+    assert "renewed" not in capsys.readouterr().err
+    folder.secret.unlink()
+    folder.make()
+    assert f"renewed path={folder.secret} reason=" in capsys.readouterr().err
+    folder.make()
+    assert "renewed" not in capsys.readouterr().err
+
+
 def test_what_a_savepoint_would_take_back_is_not_written_to_a_file(spool: Connection) -> None:
     with spool.transaction() as tx:
         tx.insert("body", message=1, bytes=b"x" * 100_000)
