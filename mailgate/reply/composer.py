@@ -121,6 +121,8 @@ class Composer:
             await self._spool.write(
                 lambda tx: letters.unwritten(tx, plan.id, until=until, words=words)
             )
+        except MailgateError as error:
+            log.delayed("reply", letter=plan.id, reason=str(error), detail=error.detail)
         except Exception as error:  # noqa: BLE001 - it rests all the same
             log.delayed("reply", letter=plan.id, reason=repr(error))
 
