@@ -1,6 +1,7 @@
 """What `mailgate check` sees of the machine: what would run, and often not as it was meant."""
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from mailgate.settings import argv
 from mailgate.settings.units import said_size
 
 _MOUNTS = Path("/proc/self/mounts")
+# One word as a script is called; an option is none, nor what is itself a program's text.
+_SCRIPT = re.compile(r"(?!-)\S+\.(?:py|sh|pl|R|rb|jar|jl|awk)")
 # SQLite's log needs memory that all its users share, which no network gives.
 _NETWORK = frozenset(
     "nfs nfs4 cifs smb3 smbfs ncpfs afs 9p ceph lustre gpfs beegfs orangefs glusterfs fuse.sshfs"
@@ -41,6 +44,7 @@ def looked(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
     if not box.holds:
         yield f"[run.local] sandbox: {box.sentence}"
     yield from _programs(services, local.path)
+    yield from _scripts(services)
     yield from _out_of_reach(services, local.path)
     yield from _folders(config)
     yield from _disk(config)
@@ -64,6 +68,24 @@ def _is_found(program: str, path: str) -> bool:
     # A relative path leads nowhere from a job's own folder; one beside the service is absolute.
     wanted = "/" not in program or os.path.isabs(program)  # noqa: PTH117 - it is text
     return wanted and shutil.which(program, path=path) is not None
+
+
+def _scripts(services: Mapping[str, Service]) -> Iterator[str]:
+    """Yield the words of commands that look like a script's name where there is no such file."""
+    for service in services.values():
+        for at, element in argv.elements(service.command):
+            word = argv.literal(element) or ""
+            # The program itself is looked at above. What lies beside the service is absolute here.
+            is_absolute = word.startswith("/")
+            if at == ("0",) or not _SCRIPT.fullmatch(word):
+                continue
+            if is_absolute and os.path.exists(word):  # noqa: PTH110 - it raises nothing
+                continue
+            where = "" if is_absolute else f" in {service.file.parent}"
+            yield (
+                f'{service.name}: command: there is no file "{word}"{where}: if it is a script of'
+                " the service, its jobs will fail"
+            )
 
 
 def _out_of_reach(services: Mapping[str, Service], path: str) -> Iterator[str]:

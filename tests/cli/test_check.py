@@ -184,6 +184,26 @@ def test_a_path_of_a_program_that_leads_nowhere_from_the_jobs_folder_is_warned_a
     assert "no program that can be started" not in capsys.readouterr().err
 
 
+def test_a_script_that_is_not_there_is_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = config.parent / "services"
+    (services / "tool.toml").write_text(
+        SERVICE.replace('"true"', '"sh", ["-e", "blast2.sh"], "/no/a.py", "lib/b.R", "data.txt"')
+    )
+    (services / "lib").mkdir()
+    (services / "lib" / "b.R").touch()
+    assert run(["-c", str(config)]) == 0
+    told = capsys.readouterr().err
+    assert f'tool: command: there is no file "blast2.sh" in {services}: if it is a script' in told
+    assert 'tool: command: there is no file "/no/a.py": if it is' in told
+    assert "b.R" not in told
+    assert "data.txt" not in told
+    (services / "blast2.sh").touch()
+    assert run(["-c", str(config)]) == 0
+    assert "blast2.sh" not in capsys.readouterr().err
+
+
 def test_programs_that_only_their_owner_can_reach_are_warned_about(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
