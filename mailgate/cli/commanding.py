@@ -71,7 +71,10 @@ def _parser(command: registry.Command) -> argparse.ArgumentParser:
         made.set_defaults(words=())
         return made
     what = usage.replace("%", "%%")
-    made.add_argument("words", metavar="WORD", nargs="*", help=f"what follows it by mail: {what}")
+    # Without a default argparse names it among what is missing, though it may be.
+    made.add_argument(
+        "words", metavar="WORD", nargs="*", default=(), help=f"what follows it by mail: {what}"
+    )
     return made
 
 

@@ -10,7 +10,10 @@ Decision = tuple[datetime, str]
 
 
 def explain(view: View, key: str) -> list[Decision]:
-    """Return what was decided about the mails of this Message-ID (or SHA-256), oldest first."""
+    """Return what was decided about the mails of this Message-ID (or SHA-256), oldest first.
+
+    Of one of our own letters: what became of it.
+    """
     noted = list(_noted(view, key))
     told = {sentence for _, sentence in noted}
     found = [
@@ -20,6 +23,8 @@ def explain(view: View, key: str) -> list[Decision]:
         # What is on hold still was noted when it was put there.
         if decision[1].replace("HELD for", "held: for", 1) not in told
     ]
+    for letter in view.all("SELECT * FROM letter WHERE message_id = ?", key):
+        found += _own(view, letter)
     # Taken and held in one moment: first it was taken.
     decisions = [(at, without_keys(sentence)) for at, sentence in (*found, *noted)]
     return sorted(decisions, key=lambda decision: decision[0])
@@ -47,6 +52,26 @@ def _message(view: View, message: Row) -> Iterator[Decision]:
             yield moment(row["at"]), f"job {job['id']} {row['verb']} {row['detail']}".rstrip()
     for letter in _letters(view, message["id"]):
         yield from _letter(view, letter, message["key"])
+
+
+def _own(view: View, letter: Row) -> Iterator[Decision]:
+    """Tell what is known of one letter, asked for by its own Message-ID."""
+    mail = view.one("SELECT key FROM message WHERE id = ?", letter["message"])
+    of, value = ("job", letter["job"]) if letter["job"] else ("key", mail["key"] if mail else "")
+    name = f"letter {letter['id']} ({letter['kind']}) to {letter['recipient']}"
+    about = f"job {value}" if of == "job" else f"mail {value}"
+    yield moment(letter["planned"]), f"{name} is about {about}"
+    yield from _letter(view, letter, value)
+    for row in view.all(
+        f"SELECT * FROM event WHERE {of} = ? AND detail || ' ' GLOB ? ORDER BY id",
+        value,
+        f"letter={letter['id']} *",
+    ):
+        yield moment(row["at"]), f"{row['verb']}: {row['detail']}"
+    if letter["sent"] is None and not letter["tries"]:
+        at = letter["composed"] or letter["planned"]
+        words = f": {letter['last_words']}" if letter["last_words"] else ""
+        yield moment(at), f"{name} {letter['state']}, not tried yet{words}"
 
 
 def _letters(view: View, message: int) -> list[Row]:

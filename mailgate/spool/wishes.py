@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from mailgate.model import Job, JobId, LetterKind, Token, Wish
 from mailgate.phases import ENDED, Event, Phase
+from mailgate.said import sendable
 from mailgate.spool import jobs, letters, watchers
 from mailgate.spool.database import Tx, View, moment
 from mailgate.spool.keep import NOT_ENDED
@@ -115,7 +116,7 @@ def keep_for(tx: Tx, job: Job, keep: timedelta, *, by: str) -> datetime | None:
         None if until is None else until.timestamp(),
         job.id,
     )
-    tx.note("kept", job=job.id, detail=f"for={keep} by={by}")
+    tx.note("kept", job=job.id, detail=f"for={sendable(keep)} by={by}")
     return until
 
 
@@ -168,7 +169,7 @@ def limit(tx: Tx, job: Job, limit: timedelta, *, by: str) -> None:
     seconds = limit.total_seconds()
     tx.execute("UPDATE job SET work_limit = ? WHERE id = ?", seconds, job.id)
     tx.execute(f"UPDATE attempt SET wanted = ? WHERE job = ? AND {_OPEN}", seconds, job.id)
-    tx.note("limited", job=job.id, detail=f"work={limit} by={by}")
+    tx.note("limited", job=job.id, detail=f"work={sendable(limit)} by={by}")
     tx.ring("run")
 
 

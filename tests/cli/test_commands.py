@@ -160,6 +160,51 @@ def test_bytes_that_are_no_characters_name_nothing(
     assert "cannot be read" in capsys.readouterr().err
 
 
+def test_a_command_without_a_job_asks_for_its_id_alone(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("status", "keep"):
+        assert told(name, "-c", config) == 64
+        assert "required: ID\n" in capsys.readouterr().err
+
+
+def test_how_long_a_job_is_kept_and_may_run_is_told_as_it_is_written(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with direct(Folder(config.parent / "spool"), SITE) as spool:
+        job = a_job(spool)
+    assert told("keep", "-c", config, job, "1d") == 0
+    assert told("limit", "-c", config, job, "90m") == 0
+    told("job", "-c", config, job)
+    shown = capsys.readouterr().out
+    assert "kept  for=1d by=" in shown
+    assert "limited  work=90m by=" in shown
+
+
+def test_a_letter_is_explained_by_its_own_message_id(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with direct(Folder(config.parent / "spool"), SITE) as spool:
+        job = a_job(spool)
+        ended(spool, job)
+        (plan,) = letters.planned(spool.view, besides=(), limit=9)
+        told("explain", "-c", config, plan.message_id)
+        name = f"letter {plan.id} (result) to ada@example.org"
+        shown = capsys.readouterr().out
+        assert f"{name} is about job {job}\n" in shown
+        assert f"{name} PLANNED, not tried yet\n" in shown
+        with spool.transaction() as tx:
+            tx.execute("UPDATE letter SET tries = 2, last_words = '450 later'")
+            tx.note("deferred", job=job, detail=f"letter={plan.id} 450 later")
+            tx.note("deferred", job=job, detail=f"letter={plan.id}0 451 another")
+    assert told("explain", "-c", config, plan.message_id.strip("<>")) == 0
+    shown = capsys.readouterr().out
+    assert f"{name} PLANNED after 2 tries: 450 later\n" in shown
+    assert f"deferred: letter={plan.id} 450 later\n" in shown
+    assert "another" not in shown
+    assert "not tried" not in shown
+
+
 def test_a_job_that_has_ended_is_not_shown_as_if_it_went_on(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
