@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO
 
-from mailgate.reply.layout import COLUMNS, cut, printable
+from mailgate import said
+from mailgate.reply.layout import COLUMNS, folded, printable
 
 LINES = 20
 _BLOCK = 64 * 1024
-# Far more than is shown, so that colours and overwritten words can be taken out first.
-_RAW = 4096
+# So many characters of a line are shown.
+_MOST = 400
 
 # ECMA-48: control sequences (colours, cursor), operating system commands (titles), two-byte ones.
 # No part can run over another escape, so that the time stays linear.
@@ -33,7 +34,11 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """Some lines of an output (20, if not asked), each at most 70 columns; ``more``: others."""
+    """Some lines of an output (20, if not asked); ``more``: others.
+
+    Each of ``lines`` is at most 70 columns: a longer line of the output is wrapped, and after 400
+    characters it is said how many follow.
+    """
 
     seen: Seen
     lines: tuple[str, ...] = ()
@@ -74,9 +79,15 @@ def _excerpt(block: bytes, kept: bytes, *, whole: bool, first: int = 0) -> Excer
         return Excerpt(seen=Seen.BINARY)
     lines = kept.decode("utf-8", "replace").removesuffix("\n").split("\n")
     taken = lines[:first] if first else lines[-LINES:]
+    # The block may also end in the middle of a line: then nobody knows how long that is.
+    known = [True] * len(taken)
+    known[-1] = whole or not first or len(taken) < len(lines)
+    rows = (
+        row for line, is_whole in zip(taken, known, strict=True) for row in _rows(line, is_whole)
+    )
     return Excerpt(
         seen=Seen.LINES,
-        lines=tuple(_line(line) for line in taken),
+        lines=tuple(rows),
         more=not whole or len(taken) < len(lines),
     )
 
@@ -96,8 +107,15 @@ def _controls(block: bytes) -> bool:
     return b"\0" in block or acting * 100 > len(block)
 
 
-def _line(raw: str) -> str:
+def _rows(raw: str, whole: bool) -> list[str]:  # noqa: FBT001 - zip() gives it no name
     """Show a line as a terminal would have left it: no colours, overwritten words gone."""
-    final = raw.rstrip("\r").rpartition("\r")[2][:_RAW]
-    plain = _ESCAPES.sub("", final).expandtabs(8).replace("\f", "").replace("\b", "")
-    return cut(printable(plain), COLUMNS - 2).rstrip(" ")
+    final = raw.rstrip("\r").rpartition("\r")[2]
+    plain = _ESCAPES.sub("", final).expandtabs(8).replace("\f", "").replace("\b", "").rstrip(" ")
+    kept = plain[:_MOST]
+    # What is shown as an escape takes up to ten characters.
+    while len(seen := printable(kept)) > _MOST:
+        kept = kept[: len(kept) * 3 // 4]
+    left = len(plain) - len(kept)
+    if left:
+        seen += f"... (+{said.counted(left, 'character')})" if whole else "..."
+    return folded(seen, COLUMNS - 2)

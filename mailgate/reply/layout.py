@@ -109,6 +109,30 @@ def wrapped(text: str, columns: int = COLUMNS) -> list[str]:
     return [*lines, line]
 
 
+def folded(text: str, columns: int) -> list[str]:
+    """Break ``text`` at blanks if it can be, else anywhere; further rows are indented by four."""
+    rows, lead = [], ""
+    while width(text) > columns - len(lead) or len(text) > 4 * columns:
+        fits = _fitting(text, columns - len(lead))
+        blank = text.rfind(" ", fits // 2, fits + 1)
+        at = blank if text[: max(blank, 0)].strip() else fits
+        rows.append(lead + text[:at].rstrip(" "))
+        text, lead = text[at:].lstrip(" "), " " * 4
+    return [*rows, (lead + text).rstrip(" ")]
+
+
+def _fitting(text: str, columns: int) -> int:
+    """Count the first characters that fit, one at least; no row is a heap of combining ones."""
+    if text.isascii():
+        return columns
+    taken = 0
+    for at, char in enumerate(text[: 4 * columns]):
+        taken += _columns(char)
+        if taken > columns:
+            return max(at, 1)
+    return min(len(text), 4 * columns)
+
+
 def table(text: str, columns: int = COLUMNS) -> str:
     """Lay out rows of cells divided by ``|``, a row a line, indented by two.
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.reply.excerpt import LINES, Excerpt, Seen, head, tail, textual
+from mailgate.reply.layout import width
 
 
 def first(content):
@@ -42,10 +43,31 @@ def test_a_text_of_twenty_lines_is_seen_whole():
 
 def test_one_line_of_ten_megabytes_is_cut():
     content = b"x" * 10_000_000
-    for excerpt in (first(content), last(content)):
+    for excerpt, end in (
+        (first(content), " ..."),
+        (last(content), " ... (+65,136 characters)"),
+    ):
         assert excerpt.more
-        assert [len(line) for line in excerpt.lines] == [70]
-        assert excerpt.lines[0].endswith("x...")
+        assert [len(line) for line in excerpt.lines[:-1]] == [70] * 6
+        assert sum(line.count("x") for line in excerpt.lines) == 400
+        assert excerpt.lines[-1].endswith(end)
+
+
+def test_a_long_line_is_wrapped_whole_and_said_to_be_cut_only_past_four_hundred_characters():
+    path = "/srv/mailgate/" + "a-long-folder/" * 9
+    line = f"python3: can't open file '{path}tool.py': [Errno 2] No such file or directory"
+    excerpt = last(f"first\n{line}\n\n{'y' * 401}\n{'z ' * 199}z\n".encode())
+    rows = list(excerpt.lines)
+    assert all(len(row) <= 70 for row in rows)
+    gap = rows.index("")
+    assert rows[0] == "first"
+    assert all(row.startswith("    ") for row in rows[2:gap])
+    assert "".join(rows[1:gap]).replace(" ", "") == line.replace(" ", "")
+    whole = " ".join(row.strip() for row in rows[gap + 1 :])
+    assert (whole.count("y"), whole.count("z")) == (400, 200)
+    assert "y ... (+1 character) z" in whole
+    assert whole.endswith("z z")
+    assert not excerpt.more
 
 
 @pytest.mark.parametrize(
@@ -96,9 +118,9 @@ def test_a_control_character_hides_no_text_and_is_shown_as_an_escape():
 @given(st.binary(max_size=3000))
 def test_no_bytes_make_a_line_that_is_long_or_acts(content):
     for excerpt in (first(content), last(content)):
-        assert len(excerpt.lines) <= LINES
+        assert len(excerpt.lines) <= 7 * LINES
         for line in excerpt.lines:
-            assert len(line) <= 4 * 70
+            assert width(line) <= 70
             assert all(char.isprintable() or char in "\u200c\u200d" for char in line)
 
 
