@@ -185,7 +185,8 @@ class Desk:
             self._judged(envelope, header, size)
         except MailgateError as error:
             return error
-        message = f"{envelope.recipients[0]} takes this mail by itself alone: hand it over again"
+        # Not which: the same is true of many.
+        message = "this recipient takes the mail by itself alone: hand it over again"
         return Transient(message)
 
     def _judged(self, envelope: Envelope, header: Header, size: int) -> Verdict:
@@ -228,7 +229,7 @@ class Desk:
             letters=back,
             held=held,
             by=vouched.by,
-            room=self._unconfirmed(origin(envelope, who.address, self.config.trust))
+            room=self._unconfirmed(origin(envelope, who.address, self.config.trust), size)
             if claimed
             else None,
             counted=quotas.counted_mail(rules),
@@ -269,8 +270,11 @@ class Desk:
         by = "the token of a confirmation"
         return Verdict(identity=identity, errands=errands, letters=(), held=None, by=by)
 
-    def _unconfirmed(self, whence: str) -> Room:
+    def _unconfirmed(self, whence: str, size: int) -> Room:
         trust = self.config.trust
+        if size > (most := trust.confirm_size // 2):
+            message = f"mail for whose sender nothing vouches may have at most {said.size(most)}"
+            raise TooBig(message)
         return Room(mails=trust.confirm_mails, size=trust.confirm_size, origin=whence)
 
     def _is_wanted(self, back: Sequence[int], size: int) -> bool:

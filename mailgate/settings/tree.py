@@ -368,7 +368,10 @@ class Trust:
         integer(1, 1_000_000), 100, doc="unconfirmed mails that wait, at most; then 451 at the door"
     )
     confirm_size: int = key(
-        size(), "100 MiB", doc="of the unconfirmed mails that wait, in all; then 452 at the door"
+        size(),
+        "100 MiB",
+        doc="of the unconfirmed mails that wait, in all; then 452 at the door; one of over half of"
+        " this is refused",
     )
 
 

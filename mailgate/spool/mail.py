@@ -151,12 +151,17 @@ def _check_room(view: View, room: Room, size: int) -> None:
     every = "SELECT COUNT(*) AS mails, COALESCE(SUM(size), 0) AS size FROM message WHERE"
     every += " how = 'claimed' AND gone = 0"
     waiting = "that wait here for their senders to confirm them"
-    _check_within(view.one(every), room.mails, room.size - size, f"mails {waiting}")
+    row = view.one(every)
+    _check_within(row, room.mails, room.size - size, f"mails {waiting}")
+    left = room.size - (row["size"] if row is not None else 0)
     row = view.one(f"{every} AND origin = ?", room.origin)
     if row is not None and row["mails"]:
-        # One alone may be bigger than that.
         those = f"mails from {room.origin} {waiting}"
         _check_within(row, share(room.mails), share(room.size) - size, those)
+    elif size > max(share(room.size), left // 2):
+        # One alone may be bigger than that, where as much is left for others.
+        message = f"this mail is too big for the room that is left for mails {waiting}"
+        raise Crowded(f"{message}; try again later")
 
 
 def _check_within(row: Row | None, mails: int, size: int, those: str) -> None:

@@ -106,10 +106,10 @@ def test_a_mailbox_is_a_hop_of_the_sites_own_and_trusted_only_where_the_operator
 
 
 async def test_strangers_mail_that_must_wait_keeps_nobody_elses_waiting(tmp_path: Path) -> None:
-    terms = '[trust]\nunknown = "confirm"\nconfirm_size = "1 B"\n'
+    terms = '[trust]\nunknown = "confirm"\nconfirm_size = "4 KiB"\n'
     async with house(tmp_path, table(143, trust=False) + terms) as it:
-        words = await it.reception().take({1: raw()})
-    assert words == {1: Word.LATER}
+        words = await it.reception().take({1: raw(), 2: raw(), 3: raw() + b"x" * 2048})
+    assert words == {1: Word.TAKEN, 2: Word.LATER, 3: Word.REFUSED}
 
 
 # --- tokens -----------------------------------------------------------------------------------------

@@ -83,11 +83,11 @@ def confirmed(tx: Tx, word: str, config: Config, *, services: Path | None = None
 
 def test_strangers_hear_4xx_when_too_many_of_them_or_too_much_waits(spool: Connection) -> None:
     with spool.transaction() as tx:
-        mail.accept(tx, claimed("<1@x>", size=60))
+        mail.accept(tx, claimed("<1@x>", size=50))
+        mail.accept(tx, claimed("<2@x>", size=25))
         with pytest.raises(Crowded) as crowded:
-            mail.accept(tx, claimed("<2@x>", size=60))
+            mail.accept(tx, claimed("<3@x>", size=26))
         assert crowded.value.smtp_reply.startswith("452 4.3.1 ")
-        mail.accept(tx, claimed("<3@x>"))
         mail.accept(tx, claimed("<4@x>"))
         with pytest.raises(Transient, match="too many") as raised:
             mail.accept(tx, claimed("<5@x>"))
@@ -104,9 +104,15 @@ def test_one_stranger_has_a_quarter_of_what_strangers_have(spool: Connection) ->
         mail.accept(tx, claimed("<2>", room=room, size=5))
         with pytest.raises(Transient, match=r"too many mails from 192.0.2.0/24"):
             mail.accept(tx, claimed("<3>", room=room, size=0))
-        # One mail of another may be bigger than its share.
+        # One mail of another may be bigger than its share, where as much is left.
         other = replace(room, origin="198.51.100.0/24")
-        mail.accept(tx, claimed("<4>", room=other, size=60))
+        with pytest.raises(Crowded, match="too big for the room that is left"):
+            mail.accept(tx, claimed("<4>", room=other, size=38))
+        mail.accept(tx, claimed("<4>", room=other, size=37))
+        last = replace(room, origin="203.0.113.0/24")
+        with pytest.raises(Crowded, match="too big for the room that is left"):
+            mail.accept(tx, claimed("<5>", room=last, size=26))
+        mail.accept(tx, claimed("<5>", room=last, size=25))
 
 
 def test_one_stranger_has_a_quarter_of_the_letters_that_ask(spool: Connection) -> None:
