@@ -79,8 +79,7 @@ class Sink:
             raise
         crash.point("accept:committed")
         told(accepted, number)
-        for address, denied in self._intake.refused.items():
-            refused(replace(self._envelope, recipients=(address,)), denied, accepted.key)
+        refused_apart(self._envelope, self._intake.refused, accepted.key)
         return Receipt(id=number, refused=self._intake.refused)
 
     def _accept(self, tx: Tx, accepted: mail.Accepted) -> int:
@@ -96,10 +95,9 @@ class Sink:
 
     async def _refused(self, error: Refusal) -> None:
         key = self._intake.message_id()
-        each = error.each if isinstance(error, Apart) else {}
-        for address, why in each.items():
-            refused(replace(self._envelope, recipients=(address,)), why, key)
-        if not each:
+        if isinstance(error, Apart):
+            refused_apart(self._envelope, error.each, key)
+        else:
             refused(self._envelope, error, key)
         if key is None:
             return
@@ -148,8 +146,18 @@ def refused(envelope: Envelope, error: MailgateError, key: str | None) -> None:
         peer=envelope.peer,
         sender=envelope.sender,
         to=",".join(map(log.without_keys, envelope.recipients[:5])),
+        recipients=count if (count := len(envelope.recipients)) > 1 else None,
         reason=log.without_keys(str(error)),
     )
+
+
+def refused_apart(envelope: Envelope, each: Mapping[str, MailgateError], key: str | None) -> None:
+    """Log the recipients that a message was refused for, a line for each reason."""
+    alike: dict[str, list[str]] = {}
+    for address, error in each.items():
+        alike.setdefault(str(error), []).append(address)
+    for addresses in alike.values():
+        refused(replace(envelope, recipients=tuple(addresses)), each[addresses[0]], key)
 
 
 class Counter:

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from mailgate.config import load
 from mailgate.desk import Counter, Desk
 from mailgate.errors import Apart, MailgateError
@@ -21,6 +23,7 @@ TRUST = """
 networks = ["192.0.2.0/24"]
 unknown = "confirm"
 confirm_mails = 2
+confirm_size = "1 MiB"
 [quota]
 bytes_a_day = "3 MiB"
 """
@@ -121,3 +124,30 @@ async def test_who_is_refused_for_good_hears_so_though_others_must_wait(tmp_path
         told = await made.hand_over(ALIGN, CLOSED, peer=STRANGER)
         assert codes(told) == [LATER, NO]
         assert "too many mails" in told[ALIGN]
+
+
+async def test_a_strangers_mail_has_at_most_half_of_what_strangers_have(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        told = await made.hand_over(ALIGN, peer=STRANGER, size=(1 << 19) + 1)
+        assert codes(told) == ["552 5.3.4"]
+        assert "nothing vouches may have at most 512 KiB" in told[ALIGN]
+        assert codes(await made.hand_over(ALIGN, peer=FRIEND, size=(1 << 19) + 1)) == [OK]
+        assert codes(await made.hand_over(ALIGN, peer=STRANGER, size=1 << 18)) == [OK]
+
+
+async def test_who_is_refused_for_the_same_reason_has_one_line_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spelled = [POSTMASTER.replace("p", "P", 1), POSTMASTER.replace("m", "M"), POSTMASTER]
+    async with house(tmp_path) as made:
+        told = await made.hand_over(ALIGN, CLOSED, *spelled, peer=STRANGER)
+        assert codes(told) == [OK, NO, LATER, LATER, LATER]
+        told = await made.hand_over(CLOSED, CLOSED.upper(), SMALL, peer=FRIEND, size=5000)
+        assert codes(told) == [NO, NO, "552 5.2.2"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "refused" in line.split()]
+    assert [f"to={CLOSED} reason" in line for line in lines] == [True, False, False, False]
+    assert [f"to={CLOSED},{CLOSED.upper()} recipients=2 " in line for line in lines][2:] == [
+        True,
+        False,
+    ]
+    assert f"to={','.join(spelled)} recipients=3 " in lines[1]
