@@ -259,11 +259,12 @@ def _commands(
     answer = dialogue.perform(tx)
     reason = _reason(answer, reading)
     puzzling = reason.startswith(mail.NOT_UNDERSTOOD)
-    if puzzling and mail.goes_round(tx, waiting, reason, slip=_is_slip(script)):
+    if puzzling and mail.goes_round(tx, waiting, reason):
         mail.settle(tx, errand.id, reason=f"unanswered, {reason}")
         return Outcome(recipient=errand.recipient, word="unanswered")
     # Nobody waits in vain for an answer without having been told.
-    return replace(answer, facts={**answer.facts, "last": puzzling})
+    last = puzzling and not reason.startswith(mail.SLIP)
+    return replace(answer, facts={**answer.facts, "last": last})
 
 
 # What a line gets that no command is meant by, for all that can be seen.
@@ -291,8 +292,11 @@ def _reason(answer: Answer, reading: Reading) -> str:
     assert isinstance(entries, list | tuple)  # noqa: S101 - as the dialogue writes it
     talk = answer.kind == LetterKind.COMMANDS
     script = reading.script or Script()
-    doubts = _NOT_UNDERSTOOD if _is_slip(script) else _NOT_UNDERSTOOD | _DOUBTFUL
-    if not talk or any(entry["say"] not in doubts for entry in entries):
+    slip = _is_slip(script)
+    doubts = _NOT_UNDERSTOOD if slip else _NOT_UNDERSTOOD | _DOUBTFUL
+    # Who names several jobs was understood, with or without a command.
+    understood = answer.facts.get("against") or any(entry["say"] not in doubts for entry in entries)
+    if not talk or understood:
         return f"answered: {answer.kind}"
-    lines = script.lines
-    return mail.NOT_UNDERSTOOD + (lines[0].quoted if lines else "nothing")
+    begins = f'"{script.lines[0].quoted}"' if script.lines else "nothing"
+    return (mail.SLIP if slip else mail.NOT_UNDERSTOOD) + begins

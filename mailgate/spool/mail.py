@@ -17,6 +17,9 @@ RETURNED = timedelta(days=14)
 NOT_UNDERSTOOD = "not understood: "
 """Begins the reason of an errand that was answered with help, before the mail's first line."""
 
+SLIP = f"{NOT_UNDERSTOOD}a slip: "
+"""Begins it where the mail was nearly a command; a first line itself stands in quotation marks."""
+
 _DAY = timedelta(days=1).total_seconds()
 # So many mails a day are answered that seem to be a command misspelt.
 _SLIPS = 5
@@ -276,22 +279,25 @@ def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
     return JobId(row["job"]) if row else None
 
 
-def goes_round(view: View, waiting: Waiting, reason: str, *, slip: bool) -> bool:
+def goes_round(view: View, waiting: Waiting, reason: str) -> bool:
     """Whether a mail that was not understood may be a machine's, which answers what we answer.
 
-    So it is where another of its sender's was answered within 24 hours; a ``slip``, where that
-    began with the same words (``reason`` has them), or there were five.
+    So it is where another of its sender's, known so well or better, was answered within 24 hours.
+    Slips do not count against other mail; one of them (``reason`` says so) goes round where one
+    began with the same words, or there were five mails.
     """
     # The condition of the index errand_puzzling, to the letter.
     rows = view.all(
-        "SELECT reason FROM errand JOIN message ON message.id = errand.message"
+        "SELECT reason, how FROM errand JOIN message ON message.id = errand.message"
         " WHERE done > ? AND reason GLOB 'not understood: *' AND lower(address) = ?",
         waiting.taken.timestamp() - _DAY,
         waiting.identity.key,
     )
-    if not slip:
-        return bool(rows)
-    return len(rows) >= _SLIPS or any(row["reason"] == reason for row in rows)
+    strength = waiting.identity.how.strength
+    before = [row["reason"] for row in rows if How(row["how"]).strength >= strength]
+    if reason.startswith(SLIP):
+        return len(before) >= _SLIPS or reason in before
+    return not all(one.startswith(SLIP) for one in before)
 
 
 def settle(tx: Tx, errand: int, *, reason: str, job: JobId | None = None) -> None:

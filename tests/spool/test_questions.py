@@ -82,7 +82,7 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
         tx, JOB, receipt_after=timedelta()
     ),
     "which jobs have begun": house.live_jobs,
-    "whether a mail goes round": lambda tx: mail.goes_round(tx, WAITING, "x", slip=False),
+    "whether a mail goes round": lambda tx: mail.goes_round(tx, WAITING, "x"),
 }
 
 
