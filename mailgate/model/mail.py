@@ -44,7 +44,8 @@ class Message:
     the text was longer than is read, so that ``lines`` must not be taken for a whole body input.
     Nor where ``text_damage`` says what is wrong with the bytes, or where lines with words were
     taken for quotes (``quoted``) or stood below a bare ``--`` (``dashed``); how many ``signed``
-    lines stood in a plain signature is only told.
+    lines stood in a plain signature is only told. ``settings`` are the ``key: value`` lines of the
+    quoted ones, which never count; none of a letter of the gateway's.
     """
 
     message_id: str | None
@@ -63,6 +64,7 @@ class Message:
     quoted: int = 0
     dashed: int = 0
     signed: int = 0
+    settings: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -41,7 +41,8 @@ class Own:
 
     ``quoted`` were taken for another mail's, ``dashed`` stand below a bare ``--``, ``signed`` below
     a plain signature's mark. ``gaps`` are the places in ``lines`` before which quoted ones stood,
-    in order; the last may be its length.
+    in order; the last may be its length. ``others``: the numbers of all that another mail's may be
+    among those that were given, below a signature too, where quotes are none of the person's words.
     """
 
     lines: list[str]
@@ -50,6 +51,7 @@ class Own:
     quoted: int
     dashed: int
     signed: int
+    others: tuple[int, ...]
 
 
 def own_lines(lines: Sequence[Line]) -> Own:
@@ -64,6 +66,7 @@ def own_lines(lines: Sequence[Line]) -> Own:
         quoted=cutter.quoted + below[_End.QUOTE],
         dashed=below[_End.DASHES],
         signed=below[_End.SIGNATURE],
+        others=tuple(cutter.others),
     )
 
 
@@ -104,6 +107,7 @@ class _Cutter:
         self.looks = _MAX_LOOKS
         self.end = _End.QUOTE
         self.quoted = self.below = 0
+        self.others: list[int] = []
         self._gaps: dict[int, None] = {}
         self._start = 0
         self._lines = lines
@@ -115,6 +119,7 @@ class _Cutter:
         for number, line in enumerate(self._lines):
             if line is None:
                 self.quoted += 1
+                self.others.append(number)
                 if not in_quote:
                     self._drop_attribution(before_quote=True)
                     self._drop_leavings()
@@ -124,6 +129,7 @@ class _Cutter:
             in_quote = False
             if answers and _NAMED_QUOTE.match(line):
                 self.quoted += 1
+                self.others.append(number)
                 self._gaps[len(self.own)] = None
                 continue
             self.own.append(line)
@@ -133,11 +139,23 @@ class _Cutter:
                 self.below = sum(left is None or bool(left.strip()) for left in rest)
                 if self.end is _End.QUOTE:
                     self._gaps[len(self.own)] = None
+                self.others += self._others_below(number)
                 break
         self._drop_leavings()
         start = next((number for number, line in enumerate(self.own) if line.strip()), 0)
         del self.own[:start]
         self._start = start
+
+    def _others_below(self, number: int) -> Iterator[int]:
+        """Yield the numbers of another mail's lines from where the person's text ends."""
+        is_quote = self.end is _End.QUOTE
+        for at in range(number, len(self._lines)):
+            line = self._lines[at]
+            text = line.strip() if line else ""
+            if text and not is_quote and _may_matter(text):
+                is_quote = is_separator(text) or self._is_quoted_header(at)
+            if is_quote or line is None:
+                yield at
 
     def places(self) -> tuple[int, ...]:
         """Return where quoted lines stood, as places in ``own``, once that is cut."""

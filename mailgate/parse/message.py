@@ -21,6 +21,7 @@ from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
 from mailgate.parse.speech import words_of_a_machine
 from mailgate.parse.text import from_html, from_plain
 from mailgate.parse.transfer import decoded, decoder, decoding
+from mailgate.parse.unread import answers_ours
 from mailgate.parse.words import unencoded
 
 __all__ = ["MAX_TEXT", "Unreadable", "decoded", "read_message"]
@@ -65,6 +66,7 @@ def read_message(source: BinaryIO) -> Message:
         quoted=text.quoted,
         dashed=text.dashed,
         signed=text.signed,
+        settings=text.settings,
         attachments=attachments,
         automatic=_automatic(mail, text.lines),
         defects=tuple(islice(defects, _MAX_DEFECTS)),
@@ -109,6 +111,7 @@ class _Text:
     quoted: int = 0
     dashed: int = 0
     signed: int = 0
+    settings: tuple[str, ...] = ()
 
 
 _CUT_OFF = "the mail breaks off inside it"
@@ -124,7 +127,8 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
     if not broken and "\ufffd" in text:
         # A charset that was only guessed loses nothing.
         broken = damage
-    reply = header.first("in-reply-to") is not None or header.first("references") is not None
+    answered = header.first("in-reply-to"), header.first("references")
+    reply = answered != (None, None)
     if body.media_type == "text/html":
         written = from_html(text, reply=reply)
     else:
@@ -146,6 +150,7 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
         quoted=written.quoted,
         dashed=written.dashed,
         signed=written.signed,
+        settings=() if reply and answers_ours(*answered) else written.settings,
     )
 
 

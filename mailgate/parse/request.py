@@ -36,6 +36,7 @@ from mailgate.parse.keys import (
 )
 from mailgate.parse.message import MAX_TEXT
 from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
+from mailgate.parse.unread import unread_settings
 from mailgate.said import counted
 from mailgate.said import size as said_size
 from mailgate.services import Service, takes
@@ -83,10 +84,11 @@ def read_request(message: Message, service: Service) -> Request | Unclear:
         binding.findings += _losses(message)
         bind_body(page.body, service.body_input, binding)
     findings = [*asked.findings, *_beside(page, service, asked), *missing, *binding.findings]
+    unread = tuple(unread_settings(message, service))
     if any(finding.told.wrong for finding in findings):
-        return _unclear(findings, asked, page, binding, service)
+        return _unclear(findings, asked, page, binding, service, unread)
     signature = _signature(message) if service.body_input is not None else ()
-    return _request(asked, page, binding, service, signature)
+    return _request(asked, page, binding, service, (*signature, *unread))
 
 
 def _losses(message: Message) -> Iterator[Finding]:
@@ -287,7 +289,7 @@ def _fill_in(asked: Asked, service: Service) -> list[Finding]:
 
 
 def _request(
-    asked: Asked, page: _Page, binding: Binding, service: Service, signature: Sequence[str]
+    asked: Asked, page: _Page, binding: Binding, service: Service, rest: Sequence[str]
 ) -> Request:
     general = asked.general
     return Request(
@@ -298,7 +300,7 @@ def _request(
             *binding.ignored,
             *(f'"{line}"' for line in _unread(page)),
             *_rest(page),
-            *signature,
+            *rest,
         ),
         label=general.label,
         work_limit=general.work_limit,
@@ -336,12 +338,17 @@ def _sentences(page: _Page, quoted: Collection[str]) -> list[str]:
 
 
 def _unclear(
-    findings: Sequence[Finding], asked: Asked, page: _Page, binding: Binding, service: Service
+    findings: Sequence[Finding],
+    asked: Asked,
+    page: _Page,
+    binding: Binding,
+    service: Service,
+    more: Sequence[str],
 ) -> Unclear:
     ignored = [Understood(quoted=name, meaning="fits nothing, ignored") for name in binding.ignored]
     quoted = {finding.told.quoted for finding in findings}
     unread = [Understood(quoted=line, meaning="not read") for line in _unread(page, quoted)]
-    rest = [Understood(quoted=said, meaning="not read") for said in _rest(page, quoted)]
+    rest = [Understood(quoted=said, meaning="not read") for said in (*_rest(page, quoted), *more)]
     attach, naming = needed(binding, service, asked.chosen)
     return Unclear(
         service=service.name,

@@ -11,6 +11,7 @@ from itertools import islice, takewhile
 
 from mailgate.parse.cut import Line, Own, own_lines
 from mailgate.parse.quotes import is_attribution_tail, is_groupwise, may_begin_quote
+from mailgate.parse.unread import settings_in
 
 MAX_LINES = 200_000
 """Lines that are read; a quarter of a second's work."""
@@ -21,7 +22,7 @@ class Written:
     """What the person wrote, without blank lines at either end; ``cut``: there was more to read.
 
     ``quoted``, ``dashed``, ``signed``: so many lines with words are not there, as in `cut.Own`;
-    ``gaps``: where quoted ones stood.
+    ``gaps``: where quoted ones stood; ``settings``: those that are ``key: value``.
     """
 
     lines: tuple[str, ...]
@@ -31,6 +32,7 @@ class Written:
     quoted: int = 0
     dashed: int = 0
     signed: int = 0
+    settings: tuple[str, ...] = ()
 
 
 def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
@@ -45,9 +47,10 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
         physical = _without_armour(physical)
     if flowed:
         start = _unmarked_from(physical)
-        original = [] if start is None else [None]
-        own = own_lines([*_unflowed(physical[:start], delsp=delsp), *original])
-        return _written(own, own.lines, cut=cut)
+        texts, lines = _unflowed(physical[:start], delsp=delsp)
+        original = [] if start is None else physical[start:]
+        own = own_lines([*lines, *(None for _ in original)])
+        return _written(own, [*texts, *original], cut=cut)
     defects: tuple[str, ...] = ()
     lines = list[Line](physical)
     if ">" in text and not (fasta := _is_fasta(physical, reply=reply)).whole:
@@ -60,7 +63,7 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
     joined = _rejoined(own.lines[:first])
     gaps = tuple(at - first + len(joined) for at in own.gaps)
     own = replace(own, gaps=gaps, lines=[*joined, *own.lines[first:]])
-    return _written(own, own.lines, cut=cut, defects=defects)
+    return _written(own, physical, cut=cut, defects=defects)
 
 
 def from_html(text: str, *, reply: bool) -> Written:
@@ -76,7 +79,7 @@ def from_html(text: str, *, reply: bool) -> Written:
     own = own_lines(_without_quotes(lines) if quoted else list[Line](lines))
     # In HTML a signature's mark has lost its blank: one without is as good.
     own = replace(own, dashed=0, signed=own.signed + own.dashed)
-    return _written(own, own.lines, cut=cut, defects=(damage,) if damage else ())
+    return _written(own, lines, cut=cut, defects=(damage,) if damage else ())
 
 
 _ARMOUR = "-----BEGIN PGP SIGNED MESSAGE-----"
@@ -94,24 +97,26 @@ def _without_armour(lines: list[str]) -> list[str]:
 
 
 def _written(
-    own: Own, lines: Sequence[str], *, cut: bool, defects: tuple[str, ...] = ()
+    own: Own, given: Sequence[str], *, cut: bool, defects: tuple[str, ...] = ()
 ) -> Written:
     return Written(
-        lines=tuple(lines),
+        lines=tuple(own.lines),
         gaps=own.gaps,
         defects=defects,
         cut=cut or not own.complete,
         quoted=own.quoted,
         dashed=own.dashed,
         signed=own.signed,
+        settings=settings_in(given[number] for number in own.others),
     )
 
 
 # --- format=flowed --------------------------------------------------------------------------------
 
 
-def _unflowed(lines: Sequence[str], *, delsp: bool) -> list[Line]:
-    """Join flowed lines (RFC 3676 section 4.1); quoted paragraphs become None."""
+def _unflowed(lines: Sequence[str], *, delsp: bool) -> tuple[list[str], list[Line]]:
+    """Join flowed lines (RFC 3676 section 4.1); then the same with None for quoted paragraphs."""
+    texts: list[str] = []
     paragraphs: list[Line] = []
     pieces: list[str] = []
     depth = 0
@@ -120,21 +125,23 @@ def _unflowed(lines: Sequence[str], *, delsp: bool) -> list[Line]:
         level = len(line) - len(text)
         text = text.removeprefix(" ")
         if pieces and level != depth:
-            paragraphs.append(_paragraph(pieces, depth))
+            texts.append("".join(pieces))
+            paragraphs.append(_paragraph(texts[-1], depth))
             pieces = []
         depth = level
         goes_on = text.endswith(" ") and text != "-- "
         pieces.append(text[:-1] if goes_on and delsp else text)
         if not goes_on:
-            paragraphs.append(_paragraph(pieces, depth))
+            texts.append("".join(pieces))
+            paragraphs.append(_paragraph(texts[-1], depth))
             pieces = []
     if pieces:
-        paragraphs.append(_paragraph(pieces, depth))
-    return paragraphs
+        texts.append("".join(pieces))
+        paragraphs.append(_paragraph(texts[-1], depth))
+    return texts, paragraphs
 
 
-def _paragraph(pieces: list[str], depth: int) -> Line:
-    text = "".join(pieces)
+def _paragraph(text: str, depth: int) -> Line:
     return None if depth or text.startswith("> ") else text
 
 
