@@ -10,6 +10,7 @@ import pickle
 import signal
 import sys
 from contextlib import suppress
+from itertools import count
 
 from mailgate import crash, lasting
 from mailgate.frames import packed, receive
@@ -28,12 +29,16 @@ def main() -> None:
     # Whatever it starts belongs to nobody: its end is seen by others.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     crash.dies_first(daemon)
-    lasting.settle()
     receive(source)
     answer: object = (True, None)
-    while os.getppid() == daemon:
+    for done in count():
+        if os.getppid() != daemon:
+            return
         target.write(packed(answer))
         target.flush()
+        if done == 1:
+            # The first piece of work has loaded what all of them need.
+            lasting.settle()
         work = receive(source)
         if not callable(work):
             return

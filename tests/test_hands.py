@@ -1,6 +1,7 @@
 """Hands: each call's own answer comes back, whatever happens to the process meanwhile."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -59,6 +60,12 @@ async def test_an_error_that_cannot_travel_is_told_as_words(hands: Hands) -> Non
     with pytest.raises(RuntimeError, match="Odd"):
         await hands.do(odd)
     assert await hands.do(abs, -1) == 1
+
+
+async def test_the_collector_spares_what_a_hands_first_work_has_loaded(hands: Hands) -> None:
+    assert await hands.do(gc.get_freeze_count) == 0
+    assert await hands.do(gc.get_freeze_count) > 0
+    assert (await hands.do(gc.get_threshold))[0] > 700
 
 
 async def test_a_hand_that_dies_is_told_and_replaced(hands: Hands) -> None:
