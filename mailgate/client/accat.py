@@ -180,13 +180,22 @@ def _over(replies: list[Reply]) -> float:
 
 
 def _list(jobs: list[list[Reply]]) -> int:
-    _say("\n".join(_listed(job) for job in jobs))
-    first = jobs[0][0].manifest
+    found = [_outputs(job) for job in jobs]
+    _say("\n".join(_listed(job) for job in found))
+    first = found[0].manifest
     return first.status if len(jobs) == 1 and first.ended else 0
 
 
-def _listed(replies: list[Reply]) -> str:
+def _outputs(replies: list[Reply]) -> Outputs:
+    """Return what the mails of one job hold; results that differ are told."""
     found = Outputs(replies)
+    # What a job says on its way differs each time.
+    if found.told and found.manifest.ended:
+        _tell(found.told)
+    return found
+
+
+def _listed(found: Outputs) -> str:
     lines = [f"  {line}\n" for each in found.shipments[:1] for line in each.missing]
     if found.whole:
         lines = []
@@ -194,7 +203,7 @@ def _listed(replies: list[Reply]) -> str:
 
 
 def _write(replies: list[Reply], name: str, *, raw: bool) -> int:
-    outputs = Outputs(replies)
+    outputs = _outputs(replies)
     manifest = outputs.manifest
     stream = _stream(outputs.streams, name)
     if not stream:
@@ -241,7 +250,7 @@ def _stream(streams: list[Stream], name: str) -> Stream | None:
 def _extract(replies: list[Reply], path: str, *, raw: bool) -> int:
     # Whoever reads what is told may stop (head): that ends no file in the middle.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    outputs = Outputs(replies)
+    outputs = _outputs(replies)
     folder = Folder(path)
     wrong: list[MailgateError] = []
     try:

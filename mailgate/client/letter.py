@@ -122,6 +122,7 @@ def _following(source: Source, header: Header, leaves: list[Part], body: int, en
 
 def _written(header: Header, leaves: list[Part], depth: int) -> Iterator[Reply | Notice]:
     job = header.first(b"mailgate-job")
+    garbled = False
     for place, leaf in enumerate(leaves):
         try:
             manifest = _manifest(leaf)
@@ -131,12 +132,15 @@ def _written(header: Header, leaves: list[Part], depth: int) -> Iterator[Reply |
         if manifest:
             yield Reply(manifest, leaves[place + 1 :], header.first(b"date"))
             return
+        garbled = garbled or (leaf.name == "job.json" and leaf.start < leaf.end)
         yield from _within(leaf, depth)
     if job:
-        yield _without_manifest(job, header.first(b"mailgate-phase"))
+        yield _without_manifest(job, header.first(b"mailgate-phase"), garbled=garbled)
 
 
-def _without_manifest(job: str, phase: str) -> Notice:
+def _without_manifest(job: str, phase: str, *, garbled: bool) -> Notice:
+    if garbled:
+        return Notice(job, Damaged(f"job.json of job {shown(job)} is damaged: it cannot be read"))
     if phase in ENDED:
         why = Damaged(f"the result of job {shown(job)} is cut off: it holds no job.json")
         return Notice(job, why)

@@ -14,6 +14,8 @@ _WORK_LIMIT = 124  # as timeout(1)
 _GONE = 125
 _NOT_STARTED = 126  # as a shell says it
 _KILLED = 137  # 128 + SIGKILL: what the kernel does when memory is out
+_MOST_CODE = 255
+_MOST_SIGNAL = 127  # 128 + N is an exit status
 _FORMATS = (1, 2)
 _MOST_BYTES = 1 << 63
 _MOST_PARTS = 10_000
@@ -110,8 +112,12 @@ class Manifest:
         self.label = _words(document.get("label"))
         self.reason = _words(document.get("reason"))
         end = _table(document.get("exit"))
-        self.code = _number(end.get("code"))
-        self.signal = _number(end.get("signal"))
+        self.code = _within(end, "code", 0, _MOST_CODE)
+        self.signal = _within(end, "signal", 1, _MOST_SIGNAL)
+        needed = {"exit": ("code", self.code), "signal": ("signal", self.signal)}
+        key, number = needed.get(self.reason, ("", 0))
+        if number is None:
+            raise Damaged(f'job.json is damaged: it lacks "{key}"')
         times = _table(document.get("times"))
         self.over = _words(times.get("ended"))
         self.kept_until = _words(times.get("kept_until"))
@@ -141,7 +147,7 @@ class Manifest:
                 return self._signalled or _KILLED
             case "signal":
                 return self._signalled or _GONE
-            case "exit" if self.code is not None and 0 <= self.code <= 255:
+            case "exit" if self.code is not None:
                 return self.code
             case _:
                 return _GONE
@@ -162,7 +168,7 @@ class Manifest:
 
     @property
     def _signalled(self) -> int:
-        return 128 + self.signal if self.signal is not None and 0 < self.signal < 128 else 0
+        return 128 + self.signal if self.signal is not None else 0
 
 
 def read_manifest(data: bytes) -> Manifest | None:
@@ -278,6 +284,15 @@ def _count(table: dict[str, object], key: str) -> int:
     value = _number(table.get(key))
     if value is None or not 0 <= value < _MOST_BYTES:
         raise Damaged(f'job.json is damaged: "{key}" is no number of bytes')
+    return value
+
+
+def _within(table: dict[str, object], key: str, least: int, most: int) -> int | None:
+    if table.get(key) is None:
+        return None
+    value = _number(table[key])
+    if value is None or not least <= value <= most:
+        raise Damaged(f'job.json is damaged: "{key}" is no number from {least} to {most}')
     return value
 
 

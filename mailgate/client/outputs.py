@@ -1,9 +1,12 @@
 """What all the mails of one job hold of its outputs."""
 
+from collections.abc import Sequence
+
 from mailgate.client.errors import NotAttached
 from mailgate.client.letter import Part, Reply
 from mailgate.client.manifest import Stream, kept_sentence
 from mailgate.client.parts import Shipment, shipments
+from mailgate.client.words import instant, shown
 from mailgate.errors import MailgateError
 
 _Key = tuple[str, str]
@@ -13,7 +16,12 @@ class Outputs:
     """What the mails of one job hold of its outputs, each as it is or in shipments."""
 
     def __init__(self, replies: list[Reply]) -> None:
-        """Take the results of one job, at least one."""
+        """Take the results of one job, at least one.
+
+        Those that contradict a newer one (another SHA-256 under the same name) are left out;
+        ``told`` says so in a sentence, "" where none does.
+        """
+        replies, self.told = _agreeing(replies)
         self.plain = [each for each in replies if not each.manifest.shipment]
         self.shipments = shipments(replies)
         best = max(self.plain, key=_attached, default=None)
@@ -70,6 +78,36 @@ class Outputs:
             if own.place:
                 return each.lacks(own)
         return NotAttached(kept_sentence(self.manifest, stream))
+
+
+def _agreeing(replies: Sequence[Reply]) -> tuple[list[Reply], str]:
+    """Return the replies that agree with the newest, in their order; and what is to be told."""
+    if len(replies) == 1:
+        return list(replies), ""
+    known: dict[tuple[str, str], set[str]] = {}
+    agreeing: set[int] = set()
+    differing: list[str] = []
+    # Of the same date the later in the input is the newer.
+    newest = sorted(enumerate(replies), key=lambda one: (instant("", one[1].date), one[0]))[::-1]
+    for place, reply in newest:
+        sums: dict[tuple[str, str], set[str]] = {}
+        for stream in reply.manifest.streams:
+            sums.setdefault((stream.role, stream.name), set()).add(stream.sha256)
+        other = [at[1] for at, own in sums.items() if known.get(at, own).isdisjoint(own)]
+        differing += other
+        if not other:
+            agreeing.add(place)
+            for at, own in sums.items():
+                known.setdefault(at, set()).update(own)
+    taken = [reply for place, reply in enumerate(replies) if place in agreeing]
+    if not differing:
+        return taken, ""
+    names = ", ".join(shown(name) for name in dict.fromkeys(differing))
+    job, date = newest[0][1].manifest.id, newest[0][1].date or "no date"
+    return taken, (
+        f"the mails hold results of job {shown(job)} that differ in {names}:"
+        f" the newest is taken, of {shown(date)}"
+    )
 
 
 def _key(stream: Stream) -> _Key:

@@ -109,11 +109,52 @@ def test_the_status_tells_how_the_job_ended(
     assert within("--list", path).returncode == status
 
 
-@pytest.mark.parametrize(("code", "signal"), [(256, None), (-1, None), (None, 0), (None, 10**9)])
-def test_a_status_that_no_process_can_have_counts_as_lost(saved, code, signal) -> None:
-    reason = "signal" if code is None else "exit"
+@pytest.mark.parametrize(
+    ("reason", "code", "signal", "words"),
+    [
+        ("exit", 256, None, '"code" is no number from 0 to 255'),
+        ("exit", -1, None, '"code" is no number from 0 to 255'),
+        ("exit", "x", None, '"code" is no number from 0 to 255'),
+        ("exit", True, None, '"code" is no number from 0 to 255'),
+        ("exit", None, None, 'it lacks "code"'),
+        ("signal", None, 0, '"signal" is no number from 1 to 127'),
+        ("signal", None, 10**9, '"signal" is no number from 1 to 127'),
+        ("signal", None, None, 'it lacks "signal"'),
+    ],
+)
+def test_a_status_that_no_process_can_have_is_damage(
+    saved, reason: str, code: object, signal: int | None, words: str
+) -> None:
     result = Result(outputs=(stdout(FASTA),), reason=reason, code=code, signal=signal)
-    assert within(saved(result)).returncode == 125
+    ran = within(saved(result))
+    assert (ran.stdout, ran.returncode) == (b"", 65)
+    assert ran.stderr.decode() == f"accat: job.json is damaged: {words}\n"
+
+
+def test_a_job_json_that_cannot_be_decoded_is_not_called_cut_off(saved) -> None:
+    whole = bytes(Result(outputs=(stdout(FASTA),)))
+    start = whole.index(b"\r\n\r\n", whole.index(b'filename="job.json"')) + 4
+    end = whole.index(b"--=_mailgate", start)
+    ran = within(saved(whole[:start] + b"?!" * 40 + b"\r\n" + whole[end:]))
+    assert (ran.stdout, ran.returncode) == (b"", 65)
+    assert ran.stderr.decode() == f"accat: job.json of job {JOB} is damaged: it cannot be read\n"
+
+
+def test_of_two_results_that_differ_the_newer_alone_is_taken_and_told(saved) -> None:
+    old = saved(Result(outputs=(stdout(b"old"), stderr(b"x"))))
+    later = bytes(Result(outputs=(stdout(b"newer"), stderr(b"x")), code=3, phase="ERROR"))
+    new = saved(later.replace(b"09:00:00 +0000", b"10:00:00 +0000"))
+    told = (
+        f"accat: the mails hold results of job {JOB} that differ in alignment.fasta:"
+        " the newest is taken, of Mon, 23 Nov 2026 10:00:00 +0000\n"
+    )
+    for paths in ([old, new], [new, old]):
+        ran = within(*paths)
+        assert (ran.stdout, ran.stderr.decode(), ran.returncode) == (b"newer", told, 3)
+        listed = within("--list", *paths)
+        assert listed.stdout.count(b"alignment.fasta") == listed.stdout.count(b"stderr.txt") == 1
+        assert b"5 bytes" in listed.stdout
+        assert (listed.stderr.decode(), listed.returncode) == (told, 3)
 
 
 def test_a_job_that_wrote_nothing_gives_its_status_and_says_why(saved) -> None:
