@@ -41,7 +41,10 @@ _RESTS = 3
 _AGAIN = 5.0
 _LONGEST = 300.0
 
+_TELL_INPUTS = {LetterKind.RESULT, LetterKind.RECEIPT, LetterKind.STARTED}
+
 T = TypeVar("T")
+Inputs = tuple[tuple[str, int], ...]
 
 Open = Callable[[Job, Stream], BinaryIO]
 # What there is now, and what is left out and why.
@@ -151,11 +154,12 @@ class Composer:
     async def _made(self, plan: Planned, job: Job | None) -> "_Bytes | _Step":
         """Build the letter; outputs that are not what was collected are collected again."""
         tries = 0
+        inputs = jobs.sent(self._spool.view, job.id) if job and plan.kind in _TELL_INPUTS else ()
         while True:
             carried = shipments.carried(self._spool.view, plan)
             try:
                 # Building MIME costs tens of milliseconds a MiB.
-                return await self._in_thread(partial(self._written, plan, job, carried))
+                return await self._in_thread(partial(self._written, plan, job, carried, inputs))
             except Changed as error:
                 if job is None:
                     raise
@@ -208,9 +212,11 @@ class Composer:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _written(self, plan: Planned, job: Job | None, carried: Carried | None) -> "_Bytes | _Step":
+    def _written(
+        self, plan: Planned, job: Job | None, carried: Carried | None, inputs: Inputs
+    ) -> "_Bytes | _Step":
         """Write the letter, or say what is to become of it first: parts."""
-        draft = self._draft(plan, job, carried)
+        draft = replace(self._draft(plan, job, carried), inputs=inputs)
         stream = self._stream(job)
         try:
             if carried is not None and draft.limit < carried.shipment.limit:

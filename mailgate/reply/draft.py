@@ -24,8 +24,10 @@ class Draft:
     others, which answer a message. A result may be asked for ``only`` some outputs, by name, or for
     no more than the first ``head`` lines; ``whole``: it is not written where something would be
     left out. ``carried`` is set for a letter of a shipment, of which each but the first is a PART.
-    ``facts`` by kind, the optional ones in brackets; answers may have ``others``, a tuple of (kind,
-    facts), where a message to several services causes more than one:
+    ``inputs`` are the job's, for a RESULT, RECEIPT or STARTED: the sender's name of each ("" for
+    the mail's body), and its bytes. ``facts`` by kind, the optional ones in brackets; answers may
+    have ``others``, a tuple of (kind, facts), where a message to several services causes more than
+    one:
 
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
@@ -63,6 +65,7 @@ class Draft:
     head: int = 0
     whole: bool = False
     carried: Carried | None = None
+    inputs: tuple[tuple[str, int], ...] = ()
 
 
 def others_of(draft: Draft) -> list[Draft]:

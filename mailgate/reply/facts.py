@@ -30,6 +30,7 @@ from mailgate.reply.layout import cut, fact, printable, wrapped
 from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
 from mailgate.reply.package import MOST
 from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
+from mailgate.reply.sent import sent_facts
 from mailgate.reply.told import told
 from mailgate.settings.rules import GENERAL
 
@@ -144,6 +145,7 @@ def _job(job: Job, draft: Draft) -> Facts:
         "started": _moment(job.started),
         "kept_for": _span(job.keep),
         "tries": job.attempts,
+        **sent_facts(job, draft),
         "errors": _tried(job),
     }
 

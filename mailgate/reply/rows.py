@@ -82,6 +82,14 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """One input of a job; ``filename`` is the sender's, "" where it was the mail's body."""
+
+    filename: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpts:
     """The first lines of standard output and the last of standard error.
 

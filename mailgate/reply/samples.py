@@ -251,6 +251,7 @@ def _draft(kind: LetterKind, job: Job | None = None, **facts: object) -> Draft:
         job=job,
         facts=facts,
         limit=25 * 1024 * 1024,
+        inputs=(("globins.fa", 59_000), ("", 12), ("tree.nwk", 900), ("x.txt", 1)) if job else (),
     )
 
 
@@ -269,6 +270,7 @@ def _job(phase: Phase) -> Job:
         work_limit=timedelta(hours=1),
         keep=timedelta(days=14),
         message=1,
+        subject="two globins",
         ignored=("card.vcf",),
         started=_CREATED + timedelta(seconds=1),
         destruction=_CREATED + timedelta(days=14),

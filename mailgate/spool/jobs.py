@@ -307,12 +307,17 @@ def inputs(view: View, job: JobId) -> list[Staged]:
     ]
 
 
+def sent(view: View, job: JobId) -> tuple[tuple[str, int], ...]:
+    """Return its inputs' names, as the sender gave them ("" for a body), and sizes in bytes."""
+    rows = view.all("SELECT filename, size FROM input WHERE job = ? ORDER BY n", job)
+    return tuple((row["filename"], row["size"]) for row in rows)
+
+
 def newest(view: View, *, limit: int, active: bool) -> list[Job]:
     """Return jobs, newest first, without errors and outputs; ``active``: not ended ones."""
     which = "WHERE phase IN ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')"
     rows = view.all(
-        f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?",
-        limit,
+        f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?", limit
     )
     return [_job(row, (), ()) for row in rows]
 

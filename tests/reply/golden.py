@@ -70,7 +70,12 @@ def letters() -> dict[str, Written]:
 def _results() -> dict[str, Written]:
     whole = (out(_ALIGNMENT, "alignment.fasta"), err(b""), stream("guide.nwk", b"(A,(B,C));\n"))
     return {
-        "result": result(DONE, *whole),
+        "result": result(
+            DONE,
+            *whole,
+            subject="Globins, once more",
+            letter={"inputs": (("globins.fa", 59_000),)},
+        ),
         "result-label": result(
             DONE,
             *whole,
@@ -194,6 +199,7 @@ def _ends() -> dict[str, Written]:
     }
 
 
+_INPUTS = (("", 120), ("winmail.dat", 4096), ("globins of 2026.fa", 59_000), ("a", 1), ("b", 2))
 _IGNORED = ("signature.asc", '"anbei die Sequenzen."')
 
 
@@ -203,9 +209,9 @@ def _on_the_way() -> dict[str, Written]:
     )
     halfway = replace(running, progress=Progress(percent=62, words="round 31 of 50"))
     return {
-        "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=_IGNORED))),
+        "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=_IGNORED), inputs=_INPUTS)),
         "receipt-running": Written(draft=draft(LetterKind.RECEIPT, running)),
-        "started": Written(draft=draft(LetterKind.STARTED, running)),
+        "started": Written(draft=draft(LetterKind.STARTED, running, inputs=_INPUTS)),
         "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
         **_by_the_clock(running),

@@ -567,6 +567,28 @@ def test_a_watcher_is_told_first_whose_job_it_is_and_offered_nothing_that_is_its
     assert alone & set(text(read(made[0].composed())).splitlines())
 
 
+def test_letters_of_jobs_that_differ_in_their_inputs_alone_differ():
+    running = job(phase=Phase.EXECUTING, started=CREATED, subject="Globins | again")
+    done = result(DONE, out(b"1\n"), subject="Globins | again")
+    many = (("winmail.dat", 4096), ("", 12), ("a b.fa", 2048), ("c.fa", 1), ("d.fa", 1))
+    kinds = (LetterKind.RECEIPT, LetterKind.STARTED)
+    for one in (done, *(Written(draft=draft(kind, running)) for kind in kinds)):
+        words = {}
+        for inputs in ((), many[:1], many[:3], many):
+            words[len(inputs)] = text(
+                read(replace(one, draft=replace(one.draft, inputs=inputs)).composed())
+            )
+            assert "\nYour mail's Subject: Globins | again\n" in words[len(inputs)]
+        assert "Input" not in words[0]
+        assert "\nInput: winmail.dat, 4 KiB\n" in words[1]
+        three = "Inputs: winmail.dat, 4 KiB; the mail's body, 12 bytes; a b.fa, 2 KiB"
+        assert f"\n{three}\n" in words[3]
+        assert f"{three}; and 2 more" in " ".join(words[5].split())
+        assert "c.fa" not in words[5]
+        labelled = replace(one, draft=replace(one.draft, job=replace(one.draft.job, label="x")))
+        assert "Subject:" not in text(read(labelled.composed()))
+
+
 def test_the_first_line_says_that_outputs_are_missing_because_the_disk_was_full():
     letter = read(result(DONE, out(b"1\n"), err(b""), left_out=(DISK_FULL,)).composed())
     assert text(letter).startswith("The gateway's disk was full while your job ran: outputs may")

@@ -58,6 +58,7 @@ def test_a_mail_comes_back_with_its_output_attached(house: Gateway, who: str) ->
     (letter,) = house.await_letters(1, who)
     assert attached(letter)["stdout.txt"] == b"hello\n"
     assert attached(letter)["stderr.txt"] == b""
+    assert "\nYour mail's Subject: please\nInput: data.txt, 6 bytes\n" in text_of(letter)
     manifest = json.loads(attached(letter)["job.json"])
     assert manifest["phase"] == "COMPLETED"
     assert manifest["exit"] == {"code": 0, "signal": None}
