@@ -21,7 +21,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     strace = [require("strace"), "-D", "-f", "--seccomp-bpf", "-y", "-qq", "-e", "signal=none"]
     strace += ["-e", "trace=fsync,fdatasync,sendto"]
     if subprocess.run([*strace, "-o", "/dev/null", "true"], check=False).returncode:
-        pytest.skip("not found: a kernel that lets strace look")
+        pytest.skip("the kernel lets no process look into another here")
     with running(tmp_path) as made:
         made.service("true", TRUE)
         made.under = (*strace, "-o", str(tmp_path / "calls"), "--")
