@@ -11,6 +11,7 @@ from mailgate.run.files import read_little
 RECORD_READ = 4096
 """So many bytes of a record are read: more than any has."""
 
+_MOST = 255  # that a shell can tell
 _SIGNALS = frozenset(signal.valid_signals())
 
 # The year 9000: other times are still added to it.
@@ -47,7 +48,7 @@ def exit_of(record: dict[str, str]) -> Exit | None:
         words = _COULD_NOT.get(sort, "It gave no reason.").format(f'"{program}"')
         return Exit(reason=Reason.COULD_NOT_START, words=words)
     status = record.get("status", "")
-    if not re.fullmatch(r"\d{1,3}", status, re.ASCII):
+    if not re.fullmatch(r"\d{1,3}", status, re.ASCII) or int(status) > _MOST:
         return None if not why else _asked(why, rest)
     return _asked(why, rest) if why else _status(int(status))
 

@@ -107,6 +107,7 @@ def test_no_rubbish_is_an_end_without_a_word_for_it(tmp_path: Path, rubbish: byt
         "status\nend\n",
         "status x\nend\n",
         "status 1234\nend\n",
+        "status 256\nend\n",
         "status -1\nend\n",
     ],
 )
