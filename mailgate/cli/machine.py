@@ -5,7 +5,6 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from mailgate.config import Config
@@ -76,9 +75,9 @@ def _scripts(services: Mapping[str, Service]) -> Iterator[str]:
         for at, element in argv.elements(service.command):
             word = argv.literal(element) or ""
             # The program itself is looked at above. What lies beside the service is absolute here.
-            is_absolute = word.startswith("/")
             if at == ("0",) or not _SCRIPT.fullmatch(word):
                 continue
+            is_absolute = word.startswith("/")
             if is_absolute and os.path.exists(word):  # noqa: PTH110 - it raises nothing
                 continue
             where = "" if is_absolute else f" in {service.file.parent}"
@@ -119,11 +118,19 @@ def _needed(services: Mapping[str, Service], path: str) -> Iterator[Path]:
         if program is None:
             continue
         yield Path(program)
-        with suppress(OSError), open(program, "rb") as file:  # noqa: PTH123 - as it was found
-            words = (
-                file.readline(200).removeprefix(b"#!").split() if file.peek(2)[:2] == b"#!" else ()
-            )
-            yield from (Path(os.fsdecode(word)) for word in words[:1])
+        if interpreter := _interpreter(Path(program)):
+            yield interpreter
+
+
+def _interpreter(program: Path) -> Path | None:
+    """Return what runs a script, as its first line names it (``#!``); None of any other program."""
+    try:
+        with program.open("rb") as file:
+            line = file.readline(200)
+    except OSError:
+        return None
+    words = line[2:].split() if line.startswith(b"#!") else []
+    return Path(os.fsdecode(words[0])) if words else None
 
 
 def _is_open(place: Path) -> bool:

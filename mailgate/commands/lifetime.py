@@ -37,14 +37,20 @@ def day(word: str) -> datetime | None:
 def is_over(job: Job, now: datetime) -> bool:
     """Whether the sweep removes the job's files, has done so, or does it just now."""
     passed = job.destruction is not None and job.destruction <= now
-    passed = passed or job.wish is Wish.DESTROY
-    return job.phase is Phase.ARCHIVED or (job.phase in ENDED and passed)
+    return job.phase is Phase.ARCHIVED or (
+        job.phase in ENDED and (passed or job.wish is Wish.DESTROY)
+    )
+
+
+def is_doomed(job: Job, now: datetime) -> bool:
+    """Whether its files go, now or once it has ended: nothing more can be wanted of them."""
+    return job.wish is Wish.DESTROY or is_over(job, now)
 
 
 def gone(call: Call, now: datetime) -> Answer | None:
     """Answer that there is nothing left to be kept; None where there is."""
     job = call.job
-    if is_over(job, now) or job.wish is Wish.DESTROY:
+    if is_doomed(job, now):
         facts = {"ended": job.ended, "archived": job.phase is Phase.ARCHIVED}
         return Answer(kind="keep-gone", facts=facts, wrong=True)
     return None

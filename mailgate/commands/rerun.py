@@ -13,7 +13,7 @@ from pathlib import Path
 from mailgate import services
 from mailgate.commands import lifetime, submit
 from mailgate.commands.call import Call, Origin, unfit
-from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood, Wish
+from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood
 from mailgate.parse.inputs import meant_for
 from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wrong
 from mailgate.phases import ENDED, Phase
@@ -64,7 +64,7 @@ def _hindered(tx: Tx, call: Call, service: Service) -> Answer | None:
         return _not("refused", call, sentence=refusal)
     if job.phase is Phase.PENDING:
         return _not("pending", call)
-    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
+    if lifetime.is_doomed(job, tx.now):
         return _not("over", call)
     # Whoever sends an input along means another one than the old job's.
     if meant := meant_for(service, call.attached):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
-from mailgate.model import Answer, LetterKind, Reply, Wanted, Wish
+from mailgate.model import Answer, LetterKind, Reply, Wanted
 from mailgate.parse.replies import UnknownKindError, reply_kind
 from mailgate.phases import ENDED
 from mailgate.spool import letters, shipments
@@ -42,7 +42,7 @@ _WAYS = {
 def execute(tx: Tx, call: Call) -> Answer:
     """Plan one more letter, for whom asks alone."""
     job = call.job
-    if lifetime.is_over(job, tx.now) or job.wish is Wish.DESTROY:
+    if lifetime.is_doomed(job, tx.now):
         return _not("gone")
     if job.phase not in ENDED:
         return _not("running", phase=job.phase)

@@ -155,12 +155,12 @@ class Desk:
         Refusal, Transient
             It is not taken; the sentence says why. Over LMTP with several recipients: Apart.
         """
-        if envelope.door != "lmtp" or len(envelope.recipients) < 2:
-            return self._judged(envelope, header, size)
         try:
             return self._judged(envelope, header, size)
         except MailgateError:
-            return self._judged_apart(envelope, header, size)
+            if envelope.door != "lmtp" or len(envelope.recipients) < 2:
+                raise
+        return self._judged_apart(envelope, header, size)
 
     def _judged_apart(self, envelope: Envelope, header: Header, size: int) -> Verdict:
         """Judge a message for as many of its recipients as go together, the first ones first."""

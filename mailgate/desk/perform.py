@@ -271,9 +271,7 @@ def _commands(
 _NOT_UNDERSTOOD = frozenset({"unknown", "unfit", "courtesy"})
 # What a sentence gets that begins as a command does: "Help desk: Carol, from 9 to 17".
 _DOUBTFUL = frozenset({"help-unknown", "which-job", "own-address"})
-
-
-_SLIP = 4  # words
+_SLIP = 4  # words, of which a line has no more that is a command misspelt
 
 
 def _is_slip(script: Script) -> bool:

@@ -287,15 +287,21 @@ def _table(lines: str) -> tuple[Saying, ...]:
     return tuple(Saying(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
 
 
-FAILURES, ITSELF = _table(_FAILURES), _table(_ITSELF)
-RECEIVED, AWAY = _table(_RECEIVED), _table(_AWAY)
-"""A mail did not arrive, or was read; it was written by itself; it tells that a mail
-was taken in; somebody is elsewhere or gone."""
+FAILURES = _table(_FAILURES)
+"""A mail did not arrive, or was read."""
 
-_NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
+ITSELF = _table(_ITSELF)
+"""It was written by itself."""
 
+RECEIVED = _table(_RECEIVED)
+"""A mail was taken in."""
+
+AWAY = _table(_AWAY)
+"""Somebody is elsewhere, or gone."""
 
 TOPICS = {name: re.compile(re.sub(r"\s*\n\s*", "", pattern)) for name, pattern in _TOPICS.items()}
+
+_NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
 
 
 @cache

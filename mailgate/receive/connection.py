@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -23,7 +24,7 @@ HERE: Final = "127.0.0.1"
 """What a client on a unix socket counts as: it is on this machine."""
 
 
-class Connection(aiosmtpd.smtp.SMTP):
+class Connection(aiosmtpd.smtp.SMTP, ABC):
     """One client's connection, and the task that talks to it.
 
     Of aiosmtpd stays the connection's set-up. Its loop over commands reads DATA line by line,
@@ -89,12 +90,13 @@ class Connection(aiosmtpd.smtp.SMTP):
         if not self._taking:
             self._goodbye("421 4.3.2", "the gateway is shutting down")
 
+    @abstractmethod
     async def _converse(self) -> None:
         """Talk to the client until it, or we, have had enough."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _log_refusal(self, at: str, reason: str) -> None:
-        raise NotImplementedError
+        """Tell the operator what a client was refused, and where in the talk."""
 
     # --- what the connection tells us -------------------------------------------------------------
 

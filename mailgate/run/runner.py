@@ -93,7 +93,7 @@ class Runner:
                 if await self._place.settle():
                     self._grant_wishes(group)
                     await self._watch(group)
-                    behind = self._working & (self._working if behind is None else behind)
+                    behind = set(self._working) if behind is None else behind & self._working
                     self._start(group)
                 await self._news.tell_due(besides=behind or ())
                 busy = self._under_way.open or self._working

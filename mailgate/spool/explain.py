@@ -57,7 +57,7 @@ def _message(view: View, message: Row) -> Iterator[Decision]:
 def _own(view: View, letter: Row) -> Iterator[Decision]:
     """Tell what is known of one letter, asked for by its own Message-ID."""
     mail = view.one("SELECT key FROM message WHERE id = ?", letter["message"])
-    of, value = ("job", letter["job"]) if letter["job"] else ("key", mail["key"] if mail else "")
+    of, value = _about(letter, mail["key"] if mail else "")
     name = f"letter {letter['id']} ({letter['kind']}) to {letter['recipient']}"
     about = f"job {value}" if of == "job" else f"mail {value}"
     yield moment(letter["planned"]), f"{name} is about {about}"
@@ -72,6 +72,11 @@ def _own(view: View, letter: Row) -> Iterator[Decision]:
         at = letter["composed"] or letter["planned"]
         words = f": {letter['last_words']}" if letter["last_words"] else ""
         yield moment(at), f"{name} {letter['state']}, not tried yet{words}"
+
+
+def _about(letter: Row, key: str) -> tuple[str, str]:
+    """Return what a letter is about: the column of the events that tell of it, and its value."""
+    return ("job", letter["job"]) if letter["job"] else ("key", key)
 
 
 def _letters(view: View, message: int) -> list[Row]:
@@ -100,7 +105,7 @@ def _letter(view: View, letter: Row, key: str) -> Iterator[Decision]:
     if letter["sent"] is not None:
         yield moment(letter["sent"]), f"{name} sent: {letter['last_words'] or 'delivered'}"
     elif letter["tries"]:
-        of, value = ("job", letter["job"]) if letter["job"] else ("key", key)
+        of, value = _about(letter, key)
         last = view.one(
             f"SELECT MAX(at) AS at FROM event WHERE {of} = ?"
             " AND verb IN ('deferred', 'held', 'shortened') AND detail GLOB ?",

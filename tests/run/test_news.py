@@ -42,12 +42,18 @@ def begun(folder: Folder) -> Attempt:
     return attempt
 
 
-async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
-    spool: Spool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def running(spool: Spool, tmp_path: Path) -> tuple[Attempt, JobFolder]:
+    """An attempt that has begun, and its job's folder."""
     attempt = begun(spool.folder)
     place = JobFolder(tmp_path / "jobs", JobId(attempt.job))
     place.attempt(1).mkdir(parents=True)
+    return attempt, place
+
+
+async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
+    spool: Spool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt, place = running(spool, tmp_path)
     (place.attempt(1) / "progress").write_text("40 of it\n")
     with locked(spool.folder):
         await News(spool, Turns()).read_progress([(place, attempt)])
@@ -60,9 +66,7 @@ async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
 async def test_the_log_has_a_jobs_progress_at_each_quarter_alone(
     spool: Spool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    attempt = begun(spool.folder)
-    place = JobFolder(tmp_path / "jobs", JobId(attempt.job))
-    place.attempt(1).mkdir(parents=True)
+    attempt, place = running(spool, tmp_path)
     news = News(spool, Turns(), every=0)
     for percent in (1, 2, 24, 26, 27, 49.5, 76, 80):
         (place.attempt(1) / "progress").write_text(f"{percent}\n")
