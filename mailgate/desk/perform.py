@@ -160,23 +160,23 @@ def _errand(
     service = desk.services.get(name)
     refusal = _refusal(desk, waiting.identity, errand, name)
     if refusal or service is None or name not in reading.requests:
-        asked = reading.requests.get(name)
-        facts = {
-            "service": name,
-            "sentence": refusal,
-            "beside": len(waiting.errands) > 1,
-            "name": (asked.label if asked else None) or reading.subject,
-        }
-        return Answer(kind=LetterKind.REFUSED, facts=facts)
+        beside = len(waiting.errands) > 1
+        return _refused(reading, name, sentence=refusal, beside=beside)
     over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else ""
     if over:
-        facts = {"service": name, "sentence": over, "again": True}
-        return Answer(kind=LetterKind.REFUSED, facts=facts)
+        return _refused(reading, name, sentence=over, again=True)
     done = submit.execute(tx, _call(desk, waiting, reading, service))
     if isinstance(done, Answer):
         return done
     mail.settle(tx, errand.id, reason="job", job=done)
     return Outcome(recipient=name, word=done, job=done)
+
+
+def _refused(reading: Reading, name: str, **facts: object) -> Answer:
+    """Answer that a request was not run, under the name that its sender knows it by."""
+    asked = reading.requests.get(name)
+    known = (asked.label if asked else None) or reading.subject
+    return Answer(kind=LetterKind.REFUSED, facts={"service": name, "name": known, **facts})
 
 
 def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> str:

@@ -74,8 +74,11 @@ def test_quotas_refuse_with_limit_use_and_time_and_let_others_go_first(tmp_path:
         assert "COMPLETED" in text_of(answer(gateway, write("status\n" * 900, to=reply_to)))
         assert used(gateway) - before > 900 * 7
         # What the gateway's own address gets for a service counts there, too.
-        said = text_of(answer(gateway, write("service: narrow\n\n" + "x" * 2000), ADA))
-        assert '2 KiB may come within 24 hours at the service "narrow"' in " ".join(said.split())
+        asked = write("service: narrow\nlabel: the fifth\n\n" + "x" * 2000)
+        refusal = answer(gateway, asked, ADA)
+        assert refusal["Subject"] == 'Not run: your request to narrow ("the fifth")'
+        said = " ".join(text_of(refusal).split())
+        assert '2 KiB may come within 24 hours at the service "narrow"' in said
         bob = "bob@example.org"
         gateway.send(request("true", sender=bob), sender=bob)
         gateway.await_results(1, bob)
