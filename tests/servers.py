@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -111,10 +112,16 @@ def require(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a TCP port of 127.0.0.1 that is free now, and no connection's own meanwhile.
+
+    The system takes those from a range: what is restarted on a port in it may find that taken.
+    """
+    first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    while True:
+        port = random.SystemRandom().randrange(first * 2 // 3, first)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 30) -> object:
@@ -315,6 +322,7 @@ class Dovecot:
 
     folder: Path
     certificate: Path
+    protocols: str = "imap lmtp"
     imap: int = field(default_factory=free_port)
     imaps: int = field(default_factory=free_port)
     lmtp: int = field(default_factory=free_port)
@@ -345,14 +353,17 @@ class Dovecot:
         return (self.folder / "dovecot.log").read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens on each of its ports."""
         words = [require("dovecot"), "-F", "-c", self.folder / "dovecot.conf"]
         quiet = subprocess.DEVNULL
         # A group of its own: all its processes can be killed at once.
         self._master = subprocess.Popen(
             words, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )
-        eventually(lambda: _listens(self.imap) or _listens(self.lmtp))
+        # Where it cannot have one of them it ends, a moment after it had the others.
+        ports = {"imap": (self.imap, self.imaps), "lmtp": (self.lmtp,)}
+        ours = [port for name in self.protocols.split() for port in ports[name]]
+        eventually(lambda: all(map(_listens, ours)))
 
     def stop(self) -> None:
         """Stop it; clients are told."""
@@ -390,7 +401,7 @@ def dovecot(*, extra: str = "", first: str = "", protocols: str = "imap lmtp") -
         pytest.skip("not found: dovecot (which only root can start)")
     with folder_for_all("mailgate-dovecot-") as folder:
         cert, key = certificate(folder)
-        running = Dovecot(folder, cert)
+        running = Dovecot(folder, cert, protocols)
         for name in ("run", "state", "mail"):
             (folder / name).mkdir(mode=0o755)
         shutil.chown(folder / "mail", "nobody", "nogroup")
