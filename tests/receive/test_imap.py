@@ -1,5 +1,6 @@
 """The IMAP door on a real Dovecot: what is taken is moved, what is refused too, the rest waits."""
 
+import imaplib
 import os
 import socket
 import threading
@@ -162,6 +163,12 @@ async def test_without_move_or_idle_mail_is_done_and_what_others_marked_stays(
         place = plain.folder / "mail" / "gateway"
         marked = min((place / "new").iterdir())
         marked.rename(place / "cur" / f"{marked.name}:2,T")
+        # One was copied by somebody who came no further.
+        with imaplib.IMAP4("127.0.0.1", plain.imap) as session:
+            session.login("gateway", "secret")
+            session.create("Done")
+            session.select()
+            session.uid("COPY", "2", "Done")
         async with house(tmp_path, table(plain.imap, poll="1s")) as it:
             async with it.reading():
                 await it.until(lambda: count(plain, "gateway", "Done") == 2)

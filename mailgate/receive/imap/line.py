@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from imapclient import DELETED, IMAPClient
 from imapclient.exceptions import ProtocolError
 
+from mailgate import crash
 from mailgate.config import ImapDoor, Tls
 from mailgate.receive.imap.bell import Bell
+from mailgate.receive.imap.copies import Copies
 from mailgate.receive.imap.errors import Declined, Lost, Stopped
 from mailgate.receive.imap.login import log_in
 
@@ -24,10 +26,14 @@ _LAST = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """A mailbox as it is now: how many mails it holds, and the ``validity`` of their UIDs."""
+    """A mailbox as it is now: how many mails it holds, and the ``validity`` of their UIDs.
+
+    ``following`` is the UID that the next mail gets, or 0 where the server does not say.
+    """
 
     exists: int
     validity: int
+    following: int
 
 
 class Line:
@@ -39,6 +45,8 @@ class Line:
         self._at = f"{door.host}:{door.port}"
         self._client: IMAPClient | None = None
         self._idling = False
+        self._validity = 0
+        self._copies = Copies(self._again)
 
     def open(self) -> None:
         """Connect, and log in.
@@ -123,13 +131,23 @@ class Line:
             with self._understood() as client:
                 found = client.select_folder(self._door.mailbox)
                 exists, validity = int(found[b"EXISTS"]), int(found.get(b"UIDVALIDITY", 0))
+                following = int(found.get(b"UIDNEXT", 0))
         except Declined as error:
             message = f'the mailbox "{self._door.mailbox}" cannot be opened'
             raise Declined(message, detail=error.detail) from error
         if not validity:
             # A UID may then mean another mail at any time (RFC 3501 section 2.3.1.1).
             raise Declined(f'the mailbox "{self._door.mailbox}" gives its mails no lasting UIDs')
-        return Selected(exists=exists, validity=validity)
+        self._validity = validity
+        return Selected(exists=exists, validity=validity, following=following)
+
+    def _again(self) -> int:
+        """Select the mailbox again, in the middle of a window; return the UID of its next mail."""
+        before = self._validity
+        selected = self.select()
+        if selected.validity != before:
+            raise Lost(f'the mailbox "{self._door.mailbox}" has given its mails other UIDs')
+        return selected.following or 1 << 32
 
     # --- mails ------------------------------------------------------------------------------------
 
@@ -167,9 +185,9 @@ class Line:
     def move(self, uids: Sequence[int], folder: str) -> bool:
         """Move mails into a folder, which is made where it is missing; False: they are still here.
 
-        Where the server knows no MOVE they are copied, marked as deleted, and removed. Where it
-        cannot remove them alone they stay, so marked, which ``uids`` passes over: to remove all
-        that is marked would remove what others have marked, too.
+        Where the server knows no MOVE they are copied, unless an earlier try came so far, marked as
+        deleted, and removed. Where it cannot remove them alone they stay, so marked, which ``uids``
+        passes over: to remove all that is marked would remove what others have marked, too.
         """
         try:
             return self._move(uids, folder)
@@ -178,15 +196,25 @@ class Line:
             return self._move(uids, folder)
 
     def _move(self, uids: Sequence[int], folder: str) -> bool:
-        with self._understood() as client:
-            if self.moves:
-                client.move(uids, folder)
-                return True
-            client.copy(uids, folder)
-            client.add_flags(uids, [DELETED], silent=True)
-            if self.expunges:
-                client.uid_expunge(uids)
-            return self.expunges
+        try:
+            with self._understood() as client:
+                if self.moves:
+                    client.move(uids, folder)
+                    return True
+                self._copy(client, uids, folder)
+                client.add_flags(uids, [DELETED], silent=True)
+                if self.expunges:
+                    client.uid_expunge(uids)
+                return self.expunges
+        except Declined:
+            self._copies.forget(folder)
+            raise
+
+    def _copy(self, client: IMAPClient, uids: Sequence[int], folder: str) -> None:
+        missing = self._copies.missing(client, uids, folder)
+        if missing:
+            client.copy(missing, folder)
+        crash.point("imap:copied")
 
     # --- waiting and leaving ----------------------------------------------------------------------
 
