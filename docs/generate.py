@@ -67,7 +67,8 @@ SERVICE = """
 ## A service's file
 
 `services/NAME.toml` is the service `NAME`. In `command`, `{parameter}`, `{input:NAME}` (a path) and
-`{cores}` stand for their values; `{{` and `}}` are literal braces.
+`{cores}` stand for their values; `{{` and `}}` are literal braces. A request may ask for `cores`
+and `memory` up to `cores_max` and `memory_max`; the `queue` and `gpus` are the operator's alone.
 """
 
 MODULES = """\

@@ -16,19 +16,12 @@ from mailgate.log import escaped
 from mailgate.model import How, Identity, Plan, Reason, Request, Taken
 from mailgate.settings import argv, parameters, toml
 from mailgate.settings.argv import Command, Source
-from mailgate.settings.kinds import (
-    boolean,
-    did_you_mean,
-    integer,
-    listed,
-    one_of,
-    text,
-    word,
-)
+from mailgate.settings.kinds import boolean, did_you_mean, integer, listed, one_of, text, word
 from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes, read_parameter
 from mailgate.settings.quotas import Quota
 from mailgate.settings.rules import (
     GENERAL,
+    RESOURCES,
     InputRule,
     Limits,
     Lists,
@@ -37,12 +30,17 @@ from mailgate.settings.rules import (
     folded,
 )
 from mailgate.settings.schema import Described, Sheet, describe_table, key
-from mailgate.settings.units import said_duration
+from mailgate.settings.units import said_duration, sendable_size
 
 # jobs+NAME must fit the 64 octets of a local part beside a gateway's own name of 24.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _TAKEN = frozenset({"postmaster", "mailer-daemon"})
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+
+
+def _is_queue(value: str) -> bool:
+    # A scheduler's command takes what begins with "-" for an option.
+    return value.isprintable() and " " not in value and value[:1] not in {"", "-"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +91,12 @@ class Service:
         text("the name of an input"), None, doc="the input that is also the standard input"
     )
     network: bool = key(boolean(), default=False, doc="true: the sandbox lets it out")
+    queue: str | None = key(
+        text("a queue's name, without blanks and not beginning with -", _is_queue),
+        None,
+        doc="the queue or partition that the scheduler puts it into; the engine local has none",
+        shown="the engine's",
+    )
     inputs: Mapping[str, InputRule]
     parameters: Mapping[str, Parameter]
     output: Output
@@ -125,7 +129,18 @@ def takes(service: Service) -> tuple[Taken, ...]:
         Taken(key=rule.name, what=rule.expected if rule.required else f"{rule.expected}, or none")
         for rule in service.inputs.values()
     )
-    return (*inputs, *(_taken(service, one) for one in service.parameters.values()))
+    parameters = (_taken(service, one) for one in service.parameters.values())
+    return (*inputs, *parameters, *_resources(service.limits))
+
+
+def _resources(limits: Limits) -> Iterator[Taken]:
+    if limits.cores_max is not None:
+        what = f"the cores it gets, at most {limits.cores_max}, {limits.cores} if it is left out"
+        yield Taken(key="cores", what=what)
+    if limits.memory_max is not None:
+        usual = f", {sendable_size(limits.memory)} if it is left out" if limits.memory else ""
+        what = f"the memory it gets, at most {sendable_size(limits.memory_max)}{usual}"
+        yield Taken(key="memory", what=what)
 
 
 def _taken(service: Service, parameter: Parameter) -> Taken:
@@ -143,11 +158,12 @@ def _taken(service: Service, parameter: Parameter) -> Taken:
 def plan(service: Service, request: Request, folder: Path) -> Plan:
     """Bind a clear request: ``folder`` is the job's ``in/``, which need not exist yet."""
     files = {item.name: file_name(service, item.name, item.filename) for item in request.inputs}
+    cores, memory = request.cores or service.limits.cores, request.memory or service.limits.memory
     words = argv.bind(
         service.command,
         parameters={name: _bound(service, request, name) for name in service.used},
         inputs={name: str(folder / file) for name, file in files.items()},
-        cores=service.limits.cores,
+        cores=cores,
     )
     return Plan(
         argv=words,
@@ -156,8 +172,11 @@ def plan(service: Service, request: Request, folder: Path) -> Plan:
         stdout=service.output.stdout,
         stderr=service.output.stderr,
         files=service.output.files,
-        cores=service.limits.cores,
-        memory=service.limits.memory,
+        cores=cores,
+        memory=memory,
+        gpus=service.limits.gpus,
+        queue=service.queue or "",
+        asked=request.resources,
         disk=service.limits.disk,
         retry_times=service.retry.times,
         retry_on=frozenset(service.retry.on),
@@ -176,38 +195,6 @@ def _bound(service: Service, request: Request, name: str) -> str | None:
     if isinstance(parameter, Flag) and parameter.argument:
         return parameter.argument if is_yes(value) else None
     return value
-
-
-def warnings(service: Service) -> Iterator[str]:
-    """Yield what may well be meant so, but often is not."""
-    if not service.access.allow:
-        yield "[access] allow is empty: nobody may use it"
-    if service.limits.work is None:
-        yield "[limits] work is not set: a job may run for ever"
-    if service.retry.times and Reason.MEMORY in service.retry.on:
-        yield '[retry] on: the engine local never tells "memory"; there it is an exit or a signal'
-    for name in sorted(service.parameters.keys() - set(service.used)):
-        yield f"parameter.{name}: the command does not use it"
-    for name, parameter in service.parameters.items():
-        if parameter.fault(parameter.sample()):
-            yield f"parameter.{name}: no value was found that fits its pattern: give it an example"
-    for option, element in argv.left_behind(service.command, _droppable(service)):
-        yield (
-            f'command: "{option}" stays where "{element}" drops out; written as'
-            f' ["{option}", "{element}"], the two go together'
-        )
-
-
-def _droppable(service: Service) -> set[argv.Piece]:
-    inputs = {argv.Piece(Source.INPUT, n) for n, r in service.inputs.items() if not r.required}
-    flags = {
-        argv.Piece(Source.PARAMETER, name)
-        for name, parameter in service.parameters.items()
-        if isinstance(parameter, Flag) and parameter.argument
-        # One that is an option itself needs none before it.
-        if not parameter.argument.startswith("-")
-    }
-    return inputs | flags
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -315,7 +302,7 @@ def _check_name(sheet: Sheet, service: Service) -> None:
 
 
 def _check_names(sheet: Sheet, service: Service) -> None:
-    seen = {folded(word): f"the general key {word}" for word in GENERAL}
+    seen = {folded(word): f"the general key {word}" for word in (*GENERAL, *RESOURCES)}
     for table, names in (("parameter", service.parameters), ("input", service.inputs)):
         for name in names:
             place = (table, name)
@@ -325,8 +312,6 @@ def _check_names(sheet: Sheet, service: Service) -> None:
             if folded(name) in seen:
                 sheet.wrong(place, f"reads like {seen[folded(name)]}", "another name")
             seen.setdefault(folded(name), f"{table}.{name}")
-    if "cores" in service.parameters:
-        sheet.wrong(("parameter", "cores"), "is what {cores} stands for", "another name")
     if "manifest" in service.inputs:
         sheet.wrong(("input", "manifest"), "is the name of a file of ours", "another name")
 
@@ -384,6 +369,12 @@ def _check_numbers(sheet: Sheet, service: Service) -> None:
     if limits.keep > limits.keep_max:
         most = said_duration(limits.keep_max)
         sheet.wrong(("limits", "keep"), f"is over keep_max, {most}", f"at most {most}")
+    if limits.cores > limits.most_cores:
+        most = str(limits.most_cores)
+        sheet.wrong(("limits", "cores"), f"is over cores_max, {most}", f"at most {most}")
+    if limits.memory and limits.memory_max and limits.memory > limits.memory_max:
+        most = sendable_size(limits.memory_max)
+        sheet.wrong(("limits", "memory"), f"is over memory_max, {most}", f"at most {most}")
     if retry.times and not retry.on:
         sheet.wrong(("retry", "on"), "is empty, but times is not 0", "at least one reason")
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailgate.cli.doubts import doubts
 from mailgate.errors import BadConfig
 from mailgate.model import How, Identity, Input, Reason, Request
-from mailgate.services import Service, describe, file_name, load, load_all, plan, warnings
+from mailgate.services import Service, describe, file_name, load, load_all, plan, takes
 
 BROKEN = Path(__file__).parent / "data" / "configs" / "services"
 IN = Path("/jobs/k7/in")
@@ -122,6 +124,39 @@ def test_placeholders_are_bound_within_their_element(tmp_path: Path) -> None:
         "tool", "--x=; rm -rf $(x) {cores}", "; rm -rf $(x) {cores}; rm -rf $(x) {cores}", "{x}",
         "/jobs/k7/in/data.tar.gz", "-j3", "", "a b",
     )  # fmt: skip
+
+
+ROOMY = """
+command = ["tool", "-j{cores}"]
+queue = "long"
+[limits]
+cores = 2
+cores_max = 8
+memory = "4 GiB"
+memory_max = "16 GiB"
+gpus = 1
+"""
+
+
+def test_a_job_gets_what_its_request_asks_for_and_else_what_the_service_says(
+    tmp_path: Path,
+) -> None:
+    service = written(tmp_path, ROOMY)
+    usual = plan(service, request(), IN)
+    assert (usual.cores, usual.memory, usual.gpus, usual.queue) == (2, 4 << 30, 1, "long")
+    assert usual.asked == ()
+    asked = plan(service, replace(request(), cores=8), IN)
+    assert (asked.argv, asked.cores, asked.memory) == (("tool", "-j8"), 8, 4 << 30)
+    assert asked.asked == ("cores",)
+
+
+def test_a_service_tells_what_can_be_asked_for_and_nothing_of_what_cannot(tmp_path: Path) -> None:
+    told = {one.key: one.what for one in takes(written(tmp_path, ROOMY))}
+    assert told == {
+        "cores": "the cores it gets, at most 8, 2 if it is left out",
+        "memory": "the memory it gets, at most 16 GiB, 4 GiB if it is left out",
+    }
+    assert takes(written(tmp_path, 'command = ["tool"]\n[limits]\ncores = 2\n')) == ()
 
 
 def test_a_flag_without_argument_is_the_word_as_sent(tmp_path: Path) -> None:
@@ -375,7 +410,7 @@ def test_what_is_often_not_meant_is_warned_about(tmp_path: Path) -> None:
         """,
     )
     together = 'written as ["--guide", "{input:tree}"], the two go together'
-    assert list(warnings(service)) == [
+    assert list(doubts(service)) == [
         "[access] allow is empty: nobody may use it",
         "[limits] work is not set: a job may run for ever",
         "parameter.unused: the command does not use it",
@@ -396,7 +431,7 @@ def test_a_retry_for_want_of_memory_is_warned_about_as_the_local_engine_never_te
     tmp_path: Path,
 ) -> None:
     service = written(tmp_path, 'command = ["tool"]\n[retry]\ntimes = 1\non = ["memory"]\n')
-    assert any("never tells" in warning for warning in warnings(service))
+    assert any("never tells" in warning for warning in doubts(service))
 
 
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
+from mailgate.cli.doubts import doubts
 from mailgate.cli.machine import looked
 from mailgate.cli.options import parser, services_of
 from mailgate.config import Config, Examined, Tls, Trust, examine
@@ -18,7 +19,7 @@ from mailgate.parse.address import mailboxes
 from mailgate.receive.imap.token import missing
 from mailgate.reply.compose import Writer
 from mailgate.reply.dkim import Signer
-from mailgate.services import Service, warnings
+from mailgate.services import Service
 from mailgate.users import Users
 
 
@@ -121,7 +122,7 @@ def _look_at_services(found: Found, config: Config) -> None:
         found.warnings.append(f"there is no service in {config.gateway.services}")
     found.warnings += _unlimited(found.services.values())
     for service in found.services.values():
-        found.warnings += [f"{service.name}: {escaped(words)}" for words in warnings(service)]
+        found.warnings += [f"{service.name}: {escaped(words)}" for words in doubts(service)]
         if service.network and (lists := _holding_this_machine(config.trust)):
             found.warnings.append(
                 f"{service.name}: network is true, and [trust] {lists} holds this machine: its"

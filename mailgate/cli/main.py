@@ -14,7 +14,9 @@ from mailgate.cli import streams
 from mailgate.cli.options import CANNOT_WRITE, USAGE, complain
 from mailgate.errors import MailgateError, Refusal
 
-_OWN = frozenset({"__init__", "commanding", "looking", "machine", "main", "options", "streams"})
+_OWN = frozenset(
+    {"__init__", "commanding", "doubts", "looking", "machine", "main", "options", "streams"}
+)
 
 
 def names() -> list[str]:

@@ -186,8 +186,17 @@ def _request(asked: Asked, job: Job, service: Service, staged: Sequence[Staged])
         watch=general.watch,
         reply=general.reply if "reply" in seen else job.reply,
         part=general.part if "reply" in seen else job.part,
+        cores=general.cores or _kept("cores", job.plan.cores, job, limits.most_cores),
+        memory=general.memory or _kept("memory", job.plan.memory, job, limits.most_memory),
         dry_run=general.dry_run,
     )
+
+
+def _kept(name: str, had: int | None, job: Job, most: int | None) -> int | None:
+    """Return what the old request asked for, as far as it may be now; None for the service's."""
+    if name not in job.plan.asked or had is None or most is None:
+        return None
+    return min(had, most)
 
 
 def _input(item: Staged) -> Input:

@@ -160,8 +160,9 @@ class Plan:
     ``argv`` is final, but that a kept one begins input paths with ``INPUTS``; ``stdin`` is the file
     name in ``in/`` or None for an empty standard input; ``memory`` and ``disk`` in bytes; ``files``
     are glob patterns below ``work/``. ``stdout`` and ``stderr`` are the names that the two get in
-    the reply. ``require`` is the weakest way to be known that was enough for it then; where nothing
-    tells, the strongest.
+    the reply. ``queue`` is the operator's word, "" for the engine's own; ``asked`` names what of
+    ``cores`` and ``memory`` is the request's and not the service's. ``require`` is the weakest way
+    to be known that was enough for it then; where nothing tells, the strongest.
     """
 
     argv: tuple[str, ...]
@@ -173,6 +174,9 @@ class Plan:
     cores: int = 1
     memory: int | None = None
     disk: int | None = None
+    gpus: int = 0
+    queue: str = ""
+    asked: tuple[str, ...] = ()
     retry_times: int = 0
     retry_on: frozenset[Reason] = frozenset()
     require: How = How.SMTP_AUTH

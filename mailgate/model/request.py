@@ -54,7 +54,8 @@ class Request:
     """A clear request for one service: all values are checked, in the words as sent.
 
     ``every``: how often a mail is wanted that tells where the job is, until it ends. ``watch``:
-    bare addresses that are to be told of the job too.
+    bare addresses that are to be told of the job too. ``cores`` and ``memory`` (bytes) are None
+    where the service's own are meant.
     ``part`` is the most bytes that one mail of the result may have, where the request says so.
     """
 
@@ -70,7 +71,15 @@ class Request:
     reply: Reply = Reply.FULL
     watch: tuple[str, ...] = ()
     part: int | None = None
+    cores: int | None = None
+    memory: int | None = None
     dry_run: bool = False
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The names of what it asks for of the machine."""
+        given = {"cores": self.cores, "memory": self.memory}
+        return tuple(name for name, count in given.items() if count is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

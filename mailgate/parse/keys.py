@@ -5,9 +5,11 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from mailgate.log import escaped
 from mailgate.model import Notify, Reply, Understood
+from mailgate.parse import amounts
 from mailgate.parse.address import mailboxes
 from mailgate.parse.replies import expected, reply_kind
 from mailgate.said import counted, size
@@ -15,8 +17,7 @@ from mailgate.said import duration as said_duration
 from mailgate.services import Service
 from mailgate.settings.kinds import did_you_mean, nearest, one_of
 from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes
-from mailgate.settings.rules import GENERAL, InputRule, Origin, folded
-from mailgate.settings.units import duration
+from mailgate.settings.rules import GENERAL, RESOURCES, InputRule, Origin, folded
 
 LABEL = 100
 """Characters of a label that are kept."""
@@ -40,8 +41,7 @@ OFTEN = timedelta(hours=1)
 # So many others are told of a job, of addresses so long (RFC 5321 section 4.5.3.1.3).
 _WATCHERS, _ADDRESS = 5, 254
 _SAMPLES = {"notify": str(Notify.START), "reply": str(Reply.BRIEF), "watch": "bob@example.org"}
-# What is asked for is added to a date; no computer or address lives as long.
-_LONGEST = timedelta(days=3650)
+_AMOUNTS = frozenset({"work-limit", "keep", *RESOURCES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,8 @@ class General:
     reply: Reply = Reply.FULL
     watch: tuple[str, ...] = ()
     part: int | None = None
+    cores: int | None = None
+    memory: int | None = None
     dry_run: bool = False
 
 
@@ -103,7 +105,7 @@ def key_line(line: str) -> KeyLine | None:
 
 def known_keys(service: Service) -> dict[str, str]:
     """Map every key that a request to the service may hold, as compared, to its proper form."""
-    names = [*GENERAL, *service.parameters, *service.inputs]
+    names = [*GENERAL, *RESOURCES, *service.parameters, *service.inputs]
     return {folded(name): name for name in names}
 
 
@@ -112,11 +114,7 @@ def sample(name: str, service: Service) -> str:
     parameter = service.parameters.get(name)
     if parameter is not None:
         return parameter.sample()
-    if name == "keep":
-        return said_duration(min(timedelta(days=30), service.limits.keep_max))
-    if name == "work-limit":
-        return said_duration(_some_time(service))
-    return _SAMPLES.get(name, "yes")
+    return amounts.sample(name, service) if name in _AMOUNTS else _SAMPLES.get(name, "yes")
 
 
 def suits(name: str, value: str, service: Service) -> bool:
@@ -128,7 +126,7 @@ def suits(name: str, value: str, service: Service) -> bool:
         return "." in value.strip(".") and not value.split()[1:]
     try:
         _GENERAL[name][0](General(), value, service)
-    except _WrongError:
+    except ValueError:
         return False
     return name != "label" or len(value.split()) <= _FEW
 
@@ -264,17 +262,17 @@ def _read_choice(line: str, found: KeyLine, asked: Asked, rule: InputRule) -> Fi
 # --- the general keys -----------------------------------------------------------------------------
 
 
-class _WrongError(ValueError):
-    """What is wrong with a general key's value, as a clause."""
-
-
 def _read_general(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
     read, expected = _GENERAL[found.key]
     try:
         asked.general, meaning = read(asked.general, found.value, service)
-    except _WrongError as error:
-        mend = f'another value for "{found.key}": {expected(service)}'
-        return wrong(line, f"{error}; expected {expected(service)}", mend)
+    except ValueError as error:
+        # It says what is wrong with the value, as a clause.
+        what, would_do = shown(str(error), 200), expected(service)
+        if not would_do:
+            return wrong(line, what, f'the line "{shown(line)}" left out')
+        mend = f'another value for "{found.key}": {would_do}'
+        return wrong(line, f"{what}; expected {would_do}", mend)
     asked.right.append(shown(f"{found.key}: {found.value}", 2 * _HEAD))
     return fine(line, meaning)
 
@@ -282,7 +280,7 @@ def _read_general(line: str, found: KeyLine, asked: Asked, service: Service) -> 
 def _service(general: General, value: str, service: Service) -> tuple[General, str]:
     if value.lower() != service.name:
         message = f'this mail went to the service "{service.name}", not to "{shown(value)}"'
-        raise _WrongError(message)
+        raise ValueError(message)
     return general, f'the service "{service.name}"'
 
 
@@ -290,35 +288,28 @@ def _label(general: General, value: str, _: Service) -> tuple[General, str]:
     words = "".join(c if c.isprintable() else " " for c in value[: LABEL * 10])
     label = " ".join(words.split())[:LABEL].strip()
     if not label:
-        raise _WrongError("the label is empty")
+        raise ValueError("the label is empty")
     return replace(general, label=label), "the job's label"
 
 
 def _work_limit(general: General, value: str, service: Service) -> tuple[General, str]:
-    span, most = _span(value), service.limits.work or _LONGEST
-    if span > most:
-        message = f"{said_duration(span)} is over the service's limit of {said_duration(most)}"
-        raise _WrongError(message)
+    span = amounts.work(value, service)
     return replace(general, work_limit=span), f"the work may take {said_duration(span)}"
 
 
 def _keep(general: General, value: str, service: Service) -> tuple[General, str]:
-    span, most = _span(value), service.limits.keep_max
-    if span > most:
-        message = f"{said_duration(span)} is over the service's limit of {said_duration(most)}"
-        raise _WrongError(message)
+    span = amounts.keep(value, service)
     return replace(general, keep=span), f"the results are kept {said_duration(span)}"
 
 
-def _span(value: str) -> timedelta:
-    try:
-        span = duration(value[:_HEAD])
-    except ValueError as error:
-        message = f'"{shown(value)}" is no duration'
-        raise _WrongError(message) from error
-    if span < timedelta(seconds=1):
-        raise _WrongError("it is under a second")
-    return span
+def _cores(general: General, value: str, service: Service) -> tuple[General, str]:
+    count = amounts.cores(value, service)
+    return replace(general, cores=count), f"the job gets {counted(count, 'core')}"
+
+
+def _memory(general: General, value: str, service: Service) -> tuple[General, str]:
+    count = amounts.memory(value, service)
+    return replace(general, memory=count), f"the job gets {size(count)} of memory"
 
 
 def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
@@ -330,25 +321,22 @@ def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
     for word in words:
         if word not in set(Notify):
             near = did_you_mean(word, [str(member) for member in Notify])
-            raise _WrongError(f'"{shown(word)}" is no event{near}')
+            raise ValueError(f'"{shown(word)}" is no event{near}')
     told = [*dict.fromkeys(words), *([f"every {said_duration(every)}"] if every else [])]
     notify = frozenset(Notify(word) for word in words)
     return replace(general, notify=notify, every=every), f"a mail at: {', '.join(told)}"
 
 
 def _often(value: str) -> timedelta:
-    every = _span(value.strip())
-    if not OFTEN <= every <= _LONGEST:
+    every = amounts.span(value.strip())
+    if not OFTEN <= every <= amounts.LONGEST:
         message = f"a mail every {said_duration(every)} is not sent"
-        raise _WrongError(message)
+        raise ValueError(message)
     return every
 
 
 def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
-    try:
-        reply, part = reply_kind(value)
-    except ValueError as why:
-        raise _WrongError(shown(str(why), 200)) from why
+    reply, part = reply_kind(value)
     told = f"mails of at most {size(part)}" if part else f"a {reply} reply"
     return replace(general, reply=reply, part=part), told
 
@@ -358,10 +346,10 @@ def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
     found = {watcher(word) or "": word for word in words}
     if "" in found:
         message = f'"{shown(found[""])}" is no address'
-        raise _WrongError(message)
+        raise ValueError(message)
     if len(found) > _WATCHERS:
         message = f"these are {len(found)} addresses"
-        raise _WrongError(message)
+        raise ValueError(message)
     told = " and ".join(shown(address) for address in found)
     return replace(general, watch=tuple(found)), f"{told} may hear of the job too"
 
@@ -369,20 +357,8 @@ def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
 def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
     yes = is_yes(value)
     if yes is None:
-        raise _WrongError(f'"{shown(value)}" is neither yes nor no')
+        raise ValueError(f'"{shown(value)}" is neither yes nor no')
     return replace(general, dry_run=yes), "only say what would run" if yes else "run it"
-
-
-def _any_span(some: timedelta, most: timedelta) -> str:
-    return f'a duration such as "{said_duration(min(some, most))}", at most {said_duration(most)}'
-
-
-def _some_time(service: Service) -> timedelta:
-    return min(timedelta(minutes=30), service.limits.work or _LONGEST)
-
-
-def _work_span(service: Service) -> str:
-    return _any_span(_some_time(service), service.limits.work or _LONGEST)
 
 
 Read = Callable[[General, str, Service], tuple[General, str]]
@@ -390,8 +366,10 @@ Read = Callable[[General, str, Service], tuple[General, str]]
 _GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
     "service": (_service, lambda service: f'"{service.name}"'),
     "label": (_label, lambda _: "a few words"),
-    "work-limit": (_work_limit, _work_span),
-    "keep": (_keep, lambda service: _any_span(timedelta(days=30), service.limits.keep_max)),
+    "work-limit": (_work_limit, partial(amounts.expected, "work-limit")),
+    "keep": (_keep, partial(amounts.expected, "keep")),
+    "cores": (_cores, partial(amounts.expected, "cores")),
+    "memory": (_memory, partial(amounts.expected, "memory")),
     "notify": (_notify, lambda _: f"{one_of([*Notify, 'every 7d'])}, or several with commas"),
     "reply": (_reply, lambda _: expected()),
     "watch": (_watch, lambda _: f"at most {_WATCHERS} addresses such as bob@example.org"),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mailgate.parse import amounts
 from mailgate.parse.keys import (
     Asked,
     Finding,
@@ -22,7 +23,7 @@ from mailgate.parse.keys import (
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest
 from mailgate.settings.parameters import Choice, Flag
-from mailgate.settings.rules import folded
+from mailgate.settings.rules import RESOURCES, folded
 
 # A longer line says more than a courtesy; and so much of a line is looked at for what it may mean.
 _HEAD, _LOOKED_AT = 120, 500
@@ -90,6 +91,8 @@ _VALUED = {
     "work-limit": rf"limit(?:s|ed)?{_FEW_WORDS}{_TIME}",
     "notify": rf"notif(?:y|ied|ication|ications){_FEW_WORDS}(receipt|receive|start|progress)\w*",
     "reply": r"reply[\s,:]+(brief|full)(?:ly)?",
+    "cores": rf"(\d{{1,4}}|{'|'.join(_COUNTS)})[\s-]+(?:cpu[\s-]+)?(?:cores?|cpus?|threads?)",
+    "memory": r"(\d+(?:\.\d+)?\s*[kmgt](?:i?b)?)\s+(?:of\s+)?(?:memory|ram)",
 }
 
 _FIRST = re.compile(r"[\W_]*([^\W_][\w‐-]*)[\W_]*(.*)")
@@ -263,7 +266,8 @@ def _settings(service: Service, asked: Asked) -> Iterator[_Setting]:
         if name not in asked.seen:
             yield _named(name, service)
     for name, spelled in _VALUED.items():
-        if name not in asked.seen:
+        # Where nothing of it can be asked for people only tell what they have.
+        if name not in asked.seen and (name not in RESOURCES or amounts.expected(name, service)):
             yield _setting(name, name, spelled, f"{name}: {sample(name, service)}")
 
 

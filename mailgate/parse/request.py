@@ -310,6 +310,8 @@ def _request(
         reply=general.reply,
         watch=general.watch,
         part=general.part,
+        cores=general.cores,
+        memory=general.memory,
         dry_run=general.dry_run,
     )
 

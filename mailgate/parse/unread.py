@@ -13,7 +13,7 @@ from mailgate.parse.keys import KeyLine, key_line, known_keys, shown, suits
 from mailgate.parse.quotes import header_field
 from mailgate.said import counted
 from mailgate.services import Service
-from mailgate.settings.rules import GENERAL
+from mailgate.settings.rules import GENERAL, RESOURCES
 
 MOST = 1000
 """Lines ``key: value`` of a quote that are looked at."""
@@ -73,4 +73,4 @@ def _is_for(line: str, service: Service, known: dict[str, str]) -> bool:
     name = known.get(found.key) if found else None
     if found is None or name is None or not found.value:
         return False
-    return name not in GENERAL or suits(name, found.value, service)
+    return name not in {*GENERAL, *RESOURCES} or suits(name, found.value, service)

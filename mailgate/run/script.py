@@ -116,6 +116,8 @@ def _environment(folder: Folder, start: Start, path: str) -> tuple[str, ...]:
         "MAILGATE_INPUTS": folder.inputs,
         "MAILGATE_OUTPUTS": folder.named,
         "MAILGATE_PROGRESS": folder.attempt(start.number) / "progress",
+        "MAILGATE_CORES": start.plan.cores,
+        **({"MAILGATE_MEMORY": start.plan.memory} if start.plan.memory else {}),
         "PATH": path,
         "HOME": folder.work,
         "LANG": "C.UTF-8",

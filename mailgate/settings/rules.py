@@ -15,6 +15,9 @@ _EXTENSION = re.compile(r"\*((?:\.[A-Za-z0-9]+)+)")
 GENERAL = ("service", "label", "work-limit", "keep", "notify", "reply", "watch", "dry-run")
 """The keys that a request to any service may hold; no parameter or input has such a name."""
 
+RESOURCES = ("cores", "memory")
+"""As these, but that a service says how much of them a request may ask for, if any."""
+
 
 class Origin(StrEnum):
     """Where an input comes from."""
@@ -127,6 +130,16 @@ class Limits:
         doc="the most memory of each of its processes; and of each of the sandbox's /tmp, /var/tmp"
         " and /dev/shm, which are 1 GiB without it",
     )
+    cores_max: int | None = key(
+        integer(1, 4096),
+        None,
+        doc="the most that a request may ask for",
+        shown="as many as `cores`",
+    )
+    memory_max: int | None = key(
+        size("1 MiB"), None, doc="the most that a request may ask for", shown="as much as `memory`"
+    )
+    gpus: int = key(integer(0, 4096), 0, doc="the GPUs it gets; the engine local gives none")
     disk: int | None = key(
         size("1 MiB"),
         None,
@@ -134,6 +147,16 @@ class Limits:
     )
     keep: timedelta = key(duration("1s"), "14d", doc="how long results stay, from the job's end")
     keep_max: timedelta = key(duration("1s"), "90d", doc="the longest that a request may ask for")
+
+    @property
+    def most_cores(self) -> int:
+        """The most cores that a request may ask for."""
+        return self.cores_max or self.cores
+
+    @property
+    def most_memory(self) -> int | None:
+        """The most bytes of memory that a request may ask for; None: it may not say."""
+        return self.memory_max or self.memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

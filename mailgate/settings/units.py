@@ -79,6 +79,14 @@ def said_duration(span: timedelta) -> str:
     return " ".join(parts[:2])
 
 
+def sendable_size(count: int) -> str:
+    """Write a size of a MiB or more as a request may say it, never more than it is: ``4 GiB``."""
+    for unit, power in (("TiB", 40), ("GiB", 30)):
+        if count % (1 << power) == 0:
+            return f"{count >> power} {unit}"
+    return f"{count >> 20} MiB"
+
+
 def said_size(count: int) -> str:
     """Say a size with a binary unit and at most one decimal: ``58 KiB``, ``1.3 MiB``, ``17 B``."""
     amount, unit = float(count), "B"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,51 @@ def test_who_runs_a_job_once_more_is_told_which_input_is_gone(place: Place) -> N
     (JobFolder(place.desk.config.run.folder, job).inputs / "data").unlink()
     said = " ".join(place.told(f"rerun {job}")[0].split())
     assert said.startswith("not done: x is not kept any more. To run the job again, send")
+
+
+ROOMY = """
+[limits]
+memory = "1 GiB"
+cores_max = 8
+memory_max = "16 GiB"
+"""
+
+
+def limited(place: Place, limits: str) -> None:
+    """Give the service other limits, as a restart with another file does."""
+    file = place.desk.config.gateway.services / "align.toml"
+    file.write_text(_CAT + limits)
+    place.desk.services = load_all(file.parent)
+
+
+def rerun(place: Place, job: JobId, *lines: str) -> JobId:
+    (said,) = place.told("\n".join([f"rerun {job}", *lines]))
+    found = re.search(r"as the job (\w+)", said)
+    assert found, said
+    return JobId(found[1])
+
+
+def test_what_a_rerun_asks_for_of_the_machine_stays_as_far_as_the_service_still_allows_it(
+    place: Place,
+) -> None:
+    limited(place, ROOMY)
+    usual = rerun(place, with_a_file(place))
+    larger = rerun(place, usual, "cores: 4", "memory: 8 GiB")
+    again = rerun(place, larger, "cores: 2")
+    limited(place, ROOMY.replace("16 GiB", "4 GiB").replace("1 GiB", "2 GiB"))
+    less = rerun(place, larger)
+    of_now = rerun(place, usual)
+    plans = [jobs.fetch(place.spool.view, job).plan for job in (usual, larger, again, less, of_now)]
+    assert [(plan.cores, (plan.memory or 0) >> 30) for plan in plans] == [
+        (1, 1), (4, 8), (2, 8), (4, 4), (1, 2)
+    ]  # fmt: skip
+
+
+def test_a_rerun_with_more_than_the_service_allows_is_told_the_limit(place: Place) -> None:
+    limited(place, ROOMY)
+    said = " ".join(place.told(f"rerun {with_a_file(place)}\nmemory: 32 GiB")[0].split())
+    assert "32 GiB is over the service's limit of 16 GiB" in said
+    assert 'Give it again with another value for "memory": a size such as "16 GiB"' in said
 
 
 def test_a_job_that_was_just_destroyed_takes_no_wish_as_if_it_were_there(place: Place) -> None:

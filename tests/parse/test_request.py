@@ -223,6 +223,72 @@ def test_a_line_that_is_not_understood_is_answered_with_what_is_wrong(
     assert answer.mend.endswith(".")
 
 
+# --- what of the machine ---
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    words = 'command = ["tool"]\n[limits]\ncores_max = 8\nmemory_max = "1500 MB"\n'
+    return service(tmp_path_factory.mktemp("services"), words, "roomy")
+
+
+@pytest.mark.parametrize(
+    ("line", "cores", "memory"),
+    [
+        ("cores: 8", 8, None),
+        ("Cores = 4 cores", 4, None),
+        ("memory: 1 GiB", None, 1 << 30),
+        ("memory: 1g", None, 1 << 30),
+        ("memory: 512M", None, 512 << 20),
+        ("memory: 1.5 GB", None, 1_500_000_000),
+        ("", None, None),
+    ],
+)
+def test_a_request_asks_for_cores_and_memory_within_what_the_service_allows(
+    roomy: Service, line: str, cores: int | None, memory: int | None
+) -> None:
+    request = clear(roomy, line)
+    assert (request.cores, request.memory) == (cores, memory)
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "mend"),
+    [
+        ("cores: 9", "9 cores is over the service's limit of 8", "a whole number from 1 to 8"),
+        ("cores: 0", '"0" is no number of cores', "from 1 to 8"),
+        ("cores: all", '"all" is no number of cores', "from 1 to 8"),
+        ("cores: ²", "is no number of cores", "from 1 to 8"),
+        ("cores: " + "9" * 5000, "expected a whole number", "from 1 to 8"),
+        ("memory: 2 GiB", "2 GiB is over the service's limit of 1430 MiB", '"1430 MiB"'),
+        ("memory: 4", '"4" is no size', 'a size such as "1430 MiB", at most 1430 MiB'),
+        ("memory: 4 KiB", "under 1 MiB", "1430 MiB"),
+        ("memory: lots", '"lots" is no size', "1430 MiB"),
+        ("please use 4 cores for it", 'only in a line "cores: 4"', 'a line "cores: 4"'),
+        ("it needs 1.4 GB RAM", 'only in a line "memory: 1.4 GB"', 'a line "memory: 1.4 GB"'),
+        ("on 64 cores", 'is read only in a line "cores: 8"', 'a line "cores: 8"'),
+    ],
+)
+def test_what_is_over_the_limit_is_told_with_the_limit_and_a_line_that_would_do(
+    roomy: Service, line: str, said: str, mend: str
+) -> None:
+    answer = unclear(roomy, line)
+    assert any(said in fault for fault in faults(answer)), faults(answer)
+    assert mend in answer.mend
+
+
+def test_a_limit_that_is_named_can_be_sent_back_as_it_stands(roomy: Service) -> None:
+    assert clear(roomy, "memory: 1430 MiB").memory == 1430 << 20
+
+
+@pytest.mark.parametrize("line", ["cores: 2", "memory: 1 GiB"])
+def test_where_nothing_can_be_asked_for_the_line_is_to_be_left_out(
+    plain: Service, line: str
+) -> None:
+    answer = unclear(plain, line)
+    assert answer.mend == f'Send it again with the line "{line}" left out.'
+    assert clear(plain, "We have 4 cores and 16 GB RAM here.").ignored
+
+
 def test_every_line_is_accounted_for_and_what_was_right_is_in_the_example(align: Service) -> None:
     answer = unclear(
         align, "service: align", "tre: upgma", "label: x", files=(FA, attached("me.vcf", 2048))

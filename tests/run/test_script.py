@@ -186,10 +186,16 @@ async def test_the_environment_is_minimal(yard: Yard) -> None:
         "MAILGATE_INPUTS": str(job.folder.inputs),
         "MAILGATE_OUTPUTS": str(job.folder.named),
         "MAILGATE_PROGRESS": str(job.run / "progress"),
+        "MAILGATE_CORES": "1",
         "PATH": PATH,
         "HOME": str(job.folder.work),
         "LANG": "C.UTF-8",
     }
+
+
+async def test_the_command_is_told_what_it_may_use_of_the_machine(yard: Yard) -> None:
+    job, _ = await yard.ran("env", cores=8, memory=1 << 30)
+    assert {"MAILGATE_CORES=8", "MAILGATE_MEMORY=1073741824"} <= set(job.stdout.splitlines())
 
 
 async def test_the_command_works_in_its_own_folder_with_empty_input(yard: Yard) -> None:

@@ -48,6 +48,7 @@ def test_what_an_older_spool_held_is_still_there(old: Folder) -> None:
     connection = opened(old)
     job = jobs.fetch(connection.view, JobId("k7q2m5xzab3c"))
     assert (job.service, job.owner.address, job.message) == ("align", "ada@example.org", 7)
+    assert (job.plan.cores, job.plan.gpus, job.plan.queue, job.plan.asked) == (1, 0, "", ())
     assert connection.view.count("SELECT job = 'k7q2m5xzab3c' FROM errand WHERE id = 8")
     assert connection.view.count("SELECT id FROM letter WHERE state = 'PLANNED'") == 9
     assert connection.view.one("SELECT name FROM house")["name"] == "0123456789abcdef"  # type: ignore[index]
