@@ -1,5 +1,6 @@
 """Mail that lies in mailboxes on a real Dovecot: run once, answered once, and nobody else hears."""
 
+import email.policy
 import os
 import random
 import socket
@@ -8,13 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import ECHO, Gateway, attached, eventually, request, running
+from tests.asking import answer, ask, read_all
+from tests.daemon import ADA, ECHO, Gateway, attached, eventually, request, running
 from tests.receive.mailboxes import count, raw, table
 from tests.servers import Dovecot, dovecot
+from tests.walk.test_bounces import bounce
 
 # Every so many-th mail is broken.
 BROKEN_IN = 10
@@ -62,6 +66,37 @@ def test_one_mail_in_two_mailboxes_runs_once_and_a_refused_one_is_only_explained
     assert gateway.letters("eve@elsewhere.test") == []
     told = gateway.run("explain", "<eve@elsewhere.test>").stdout.decode()
     assert 'refused: eve@elsewhere.test may not use the service "echo"' in told
+
+
+def test_a_confirmation_a_reply_and_a_bounce_act_out_of_a_mailbox_once_each(
+    server: Dovecot, gateway: Gateway
+) -> None:
+    # Nothing vouches for what lies there: what counts is the token, the KEY and the TAG.
+    trusted = gateway.config.read_text().replace("[trust]", '[trust]\nunknown = "confirm"')
+    gateway.config.write_text(trusted + table(server.imap, user="talk", trust=False))
+    gateway.start()
+
+    def laid_down(mail: EmailMessage | bytes, sender: str = ADA) -> None:
+        content = mail if isinstance(mail, bytes) else mail.as_bytes(policy=email.policy.SMTP)
+        head = f"Return-Path: <{sender}>\r\nDelivered-To: talk@mx.example.org\r\n".encode()
+        # Delivered twice, as happens.
+        server.deposit("talk", [head + content] * 2)
+
+    laid_down(request(attachments={"data": b"bytes"}))
+    (question,) = gateway.await_letters(1)
+    assert "confirm" in str(question["Reply-To"])
+    laid_down(answer(question, ADA, "confirm"))
+    (result,) = gateway.await_results(1)
+    ((tag,),) = ask(gateway, "SELECT sender FROM letter WHERE job IS NOT NULL")
+    laid_down(answer(result, ADA, "status"))
+    (status,) = [mail for mail in gateway.await_letters(3) if "1 done" in mail["Subject"]]
+    assert status["Subject"] == f"[job {result['Mailgate-Job']}] 1 done"
+    laid_down(bounce(str(tag), "5.1.1"), sender="")
+    eventually(lambda: count(server, "talk", "Done") == 8, 30, gateway.logged)
+    read_all(gateway)
+    assert ask(gateway, f"SELECT state FROM letter WHERE sender = '{tag}'") == [("BOUNCED",)]
+    assert count(server, "talk", "Failed") == 0
+    assert len(gateway.letters()) == 3
 
 
 def test_check_live_opens_the_mailboxes_and_changes_nothing(
