@@ -150,13 +150,12 @@ def _errand(
     name = errand.recipient
     if errand.kind is Errand.COMMANDS:
         name = reading.service or name
-    before = mail.first_act(tx, waiting, errand.id, name, reading.content)
-    if before == reading.content:
+    before = _first_act(tx, waiting, reading, errand.id, name)
+    if before is not None and before.content == reading.content:
         mail.settle(tx, errand.id, reason="duplicate")
         return Outcome(recipient=name, word="duplicate")
     if before is not None:
-        job = mail.acted(tx, waiting, name)
-        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": job})
+        return _acted_before(waiting, before, mail.acted(tx, waiting, name, before.key))
     service = desk.services.get(name)
     refusal = _refusal(desk, waiting.identity, errand, name)
     if refusal or service is None or name not in reading.requests:
@@ -170,6 +169,21 @@ def _errand(
         return done
     mail.settle(tx, errand.id, reason="job", job=done)
     return Outcome(recipient=name, word=done, job=done)
+
+
+def _first_act(
+    tx: Tx, waiting: mail.Waiting, reading: Reading, errand: int, name: str
+) -> mail.Before | None:
+    """Claim the right to act. A signed mail that is sent again is the same under any Message-ID."""
+    vouched = waiting.identity.how.strength >= How.AUTHENTICATION_RESULTS.strength
+    signatures = reading.signatures if vouched else ()
+    return mail.first_act(tx, waiting, errand, name, reading.content, signatures=signatures)
+
+
+def _acted_before(waiting: mail.Waiting, before: mail.Before, job: JobId | None) -> Answer:
+    signed = before.key != waiting.key
+    facts = {"of": waiting.key, "job": job, "signed": signed}
+    return Answer(kind=LetterKind.DUPLICATE, facts=facts)
 
 
 def _refused(reading: Reading, name: str, **facts: object) -> Answer:
@@ -236,12 +250,12 @@ def _commands(
     # To the gateway it came as the network's, say, and to the job with its KEY: what was enough
     # to act then is not done again now.
     again = mail.has_acted(tx, waiting, name, reading.content, least=least)
-    before = mail.first_act(tx, waiting, errand.id, name, reading.content)
-    if again or before == reading.content:
+    before = _first_act(tx, waiting, reading, errand.id, name)
+    if again or (before is not None and before.content == reading.content):
         mail.settle(tx, errand.id, reason="duplicate")
         return Outcome(recipient=errand.recipient, word="duplicate")
     if before is not None:
-        return Answer(kind=LetterKind.DUPLICATE, facts={"of": waiting.key, "job": None})
+        return _acted_before(waiting, before, None)
     dialogue = Dialogue(
         desk=desk,
         who=waiting.identity,

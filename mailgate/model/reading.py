@@ -15,7 +15,7 @@ class Reading:
 
     ``bounce``: what one says that only came back for a letter of ours. ``confirms``: one of its
     lines is the word alone. Of commands it made a ``script``, or the request to ``service``, which
-    is among ``requests`` where it is offered.
+    is among ``requests`` where it is offered. ``signatures`` name those that it is signed with.
     """
 
     content: str
@@ -29,3 +29,4 @@ class Reading:
     in_reply_to: str | None = None
     script: Script | None = None
     service: str | None = None
+    signatures: Sequence[str] = ()

@@ -23,6 +23,7 @@ from mailgate.parse.commands import confirms, read_commands, service_named
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
 from mailgate.parse.request import read_request
+from mailgate.parse.signatures import signatures
 from mailgate.read.orders import Delayed, Order, Setup, Unread
 from mailgate.services import Service, file_name
 from mailgate.spool import files
@@ -103,6 +104,7 @@ def _reading(setup: Setup, order: Order, source: BinaryIO) -> Reading | Unread:
         message_id=message.message_id,
         in_reply_to=header.first("in-reply-to"),
         references=header.first("references"),
+        signatures=signatures(header),
         subject=message.subject,
         script=read_commands(message, setup.grammar) if order.commands and not named else None,
         service=named,

@@ -38,7 +38,8 @@ class Draft:
               ``summary``: str, ``takes``: tuple[Taken, ...]]
     REFUSED   ``service``: str, ``sentence``: str [``again``: bool, it may be sent again later;
               ``beside``: bool, the mail asked for more; ``name``: str, as above]
-    DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None
+    DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None [``signed``: bool, what they have
+              in common is a DKIM signature]
     CONFIRM   ``address``: str, that a confirmation is sent to; ``services``: tuple[str, ...];
               ``until``: datetime; and either ``taken``: datetime, when a mail of his came, or
               ``job``: JobId, of which somebody wants him to be told

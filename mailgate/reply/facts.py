@@ -101,7 +101,8 @@ def _of_request(kind: _AnswerKind, draft: Draft, given: Given) -> Facts:
         case LetterKind.REFUSED:
             return _refused(draft, given)
         case LetterKind.DUPLICATE:
-            return {"of": fact(given.one("of", str), 250), "id": given.optional("job", str) or ""}
+            of, job = fact(given.one("of", str), 250), given.optional("job", str)
+            return {"of": of, "id": job or "", "signed": bool(given.optional("signed", bool))}
         case LetterKind.CONFIRM:
             return _confirm(given)
     assert_never(kind)

@@ -194,7 +194,7 @@ def _about_requests() -> Iterator[Sample]:
     for fact in ("beside", "again", "neither"):
         shown = {"beside": fact == "beside", "again": fact == "again"}
         yield Sample(draft=replace(refused, facts={**refused.facts, **shown}))
-    for facts in ({}, {"job": "k7q2m5xzab3c"}):
+    for facts in ({}, {"job": "k7q2m5xzab3c"}, {"signed": True}):
         draft = _draft(LetterKind.DUPLICATE)
         yield Sample(draft=replace(draft, facts={"of": "<1@example.org>", **facts}))
     yield from _confirmations()

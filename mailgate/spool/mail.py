@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from mailgate.errors import Crowded, Transient
 from mailgate.model import How, Identity, JobId
@@ -227,31 +228,49 @@ def fetch(view: View, message: int) -> Waiting | None:
     )
 
 
-def first_act(tx: Tx, waiting: Waiting, errand: int, recipient: str, content: str) -> str | None:
+class Before(NamedTuple):
+    """What a message that acted before had in common with another, and its content's digest."""
+
+    key: str
+    content: str
+
+
+def first_act(
+    tx: Tx,
+    waiting: Waiting,
+    errand: int,
+    recipient: str,
+    content: str,
+    *,
+    signatures: Sequence[str] = (),
+) -> Before | None:
     """Claim the right to act, once for each (recipient, identity, key), whatever the door.
 
-    Returns None when it is ours, else the content digest of the message that acted before. One that
-    was known by a weaker way never stands in the way of a stronger.
+    Returns None when it is ours, else what acted before. One that was known by a weaker way never
+    stands in the way of a stronger. Of signed mail each of its ``signatures`` is a key, too.
     """
     address, how = waiting.identity.key, waiting.identity.how
-    rows = tx.all(
-        "SELECT how, content, errand FROM act WHERE recipient = ? AND address = ? AND key = ?",
-        recipient,
-        address,
-        waiting.key,
-    )
-    before = [row for row in rows if How(row["how"]).strength >= how.strength]
-    if before:
-        return None if before[0]["errand"] == errand else str(before[0]["content"])
-    tx.insert(
-        "act",
-        recipient=recipient,
-        address=address,
-        key=waiting.key,
-        how=how,
-        content=content,
-        errand=errand,
-    )
+    for key in (waiting.key, *signatures):
+        rows = tx.all(
+            "SELECT how, content, errand FROM act WHERE recipient = ? AND address = ? AND key = ?",
+            recipient,
+            address,
+            key,
+        )
+        before = [row for row in rows if How(row["how"]).strength >= how.strength]
+        if before:
+            ours = before[0]["errand"] == errand
+            return None if ours else Before(key, str(before[0]["content"]))
+    for key in (waiting.key, *signatures):
+        tx.insert(
+            "act",
+            recipient=recipient,
+            address=address,
+            key=key,
+            how=how,
+            content=content,
+            errand=errand,
+        )
     return None
 
 
@@ -267,14 +286,14 @@ def has_acted(view: View, waiting: Waiting, recipient: str, content: str, *, lea
     return any(How(row["how"]).strength >= least.strength for row in rows)
 
 
-def acted(view: View, waiting: Waiting, recipient: str) -> JobId | None:
-    """Return the job that a mail of this key has become at the recipient, if it became one."""
+def acted(view: View, waiting: Waiting, recipient: str, key: str) -> JobId | None:
+    """Return the job that a mail of that key has become at the recipient, if it became one."""
     row = view.one(
         "SELECT errand.job FROM act JOIN errand ON errand.id = act.errand WHERE act.recipient = ?"
         " AND address = ? AND key = ? AND errand.job IS NOT NULL ORDER BY errand.id LIMIT 1",
         recipient,
         waiting.identity.key,
-        waiting.key,
+        key,
     )
     return JobId(row["job"]) if row else None
 

@@ -271,6 +271,11 @@ def _answers() -> dict[str, Written]:
         "duplicate-answered": Written(
             draft=draft(LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>"})
         ),
+        "duplicate-signed": Written(
+            draft=draft(
+                LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>", "signed": True}
+            )
+        ),
         "duplicate": Written(
             draft=draft(
                 LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>", "job": "k7q2m5xzab3c"}

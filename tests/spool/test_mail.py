@@ -33,7 +33,10 @@ def test_a_message_acts_once_for_each_recipient_and_identity(spool: Connection) 
     hers = take(spool, accepted(identity=eve))
     with spool.transaction() as tx:
         assert mail.first_act(tx, first, first.errands[0][0], "align", "c1") is None
-        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == "c1"
+        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == (
+            "<1@example.org>",
+            "c1",
+        )
         assert mail.first_act(tx, again, again.errands[0][0], "blast", "c2") is None
         assert mail.first_act(tx, hers, hers.errands[0][0], "align", "c3") is None
 
@@ -45,7 +48,10 @@ def test_an_identity_acts_once_however_its_address_is_spelled(spool: Connection)
     assert again.identity.address == "Ada@example.org"
     with spool.transaction() as tx:
         mail.first_act(tx, first, first.errands[0][0], "align", "c1")
-        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == "c1"
+        assert mail.first_act(tx, again, again.errands[0][0], "align", "c2") == (
+            "<1@example.org>",
+            "c1",
+        )
 
 
 def test_the_same_errand_may_claim_its_act_again_after_a_crash(spool: Connection) -> None:

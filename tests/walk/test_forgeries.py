@@ -1,5 +1,7 @@
 """Forgeries, each through the door of a real gateway: nobody is believed whom the border did not."""
 
+import base64
+import os
 import smtplib
 from collections.abc import Iterator
 
@@ -65,6 +67,46 @@ def test_what_the_border_believes_is_done_and_told_with_the_header_that_vouched(
     assert f'known=authentication-results by="{by}"' in line
     told = border.run("explain", f"<{who}>").stdout.decode()
     assert f"from {who}, known by authentication-results ({by})" in told
+
+
+def signed(with_: bytes, domain: bytes = b"example.org") -> bytes:
+    """A DKIM-Signature as servers fold it; nobody here looks whether it holds."""
+    at = len(with_) // 2
+    return (
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=%s; s=x; h=from:subject:date;\r\n\tbh=eHh4; b=%s\r\n"
+        b"\t %s; t=1\r\n" % (domain, with_[:at], with_[at:])
+    )
+
+
+def test_signed_mail_that_is_sent_again_under_another_message_id_does_nothing(
+    border: Gateway, who: str
+) -> None:
+    own, other = (base64.b64encode(os.urandom(256)) for _ in range(2))
+    tells = results(b"dkim=pass header.d=example.org")
+
+    def mailed(number: int, signature: bytes, body: str = "mine\n") -> str:
+        name = b"Message-ID: <%d.%s>\r\n" % (number, who.encode())
+        raw = RECEIVED + tells + signature + mail("take", who, body, headers=name)
+        assert handed_on(border, raw).startswith("250")
+        return f"<{number}.{who}>"
+
+    mailed(1, signed(own))
+    border.await_results(1, who)
+    # Other spaces, a signature that the sender never made, above or below: it is the same mail.
+    again = [
+        mailed(2, signed(own)),
+        mailed(3, signed(own[:100] + b" \t" + own[100:]).replace(b"b=", b"b = ")),
+        mailed(4, signed(other) + signed(own)),
+        mailed(5, signed(own) + signed(other, b"elsewhere.test")),
+    ]
+    longer = mailed(6, signed(own), "mine\nand more\n")
+    mailed(7, signed(other))
+    border.await_results(2, who)
+    assert len(jobs_of(border, who)) == 2
+    for name in again:
+        assert "duplicate" in border.run("explain", name).stdout.decode()
+    (told,) = [x for x in border.await_letters(3, who) if x["In-Reply-To"] == longer]
+    assert "the same DKIM signature" in str(told["Subject"])
 
 
 FORGED = {
