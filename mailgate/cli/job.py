@@ -108,7 +108,7 @@ def _show(view: View, job: Job, folder: Folder) -> None:
     line(f"{'command':<12}", shlex.join(_argv(job)))
     for name, value in _given(job).items():
         if value:
-            line(f"{name:<12}", value, "as asked" if name in job.plan.asked else None)
+            line(f"{name:<12}", value, *(["as asked"] if name in job.plan.asked else []))
     for name, value in job.parameters.items():
         line(f"{'parameter':<12}", name, value)
     for recipient, told in watchers.named(view, job.id).items():

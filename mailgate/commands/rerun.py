@@ -13,11 +13,12 @@ from pathlib import Path
 from mailgate import services
 from mailgate.commands import lifetime, submit
 from mailgate.commands.call import Call, Origin, unfit
-from mailgate.model import Answer, Input, Job, JobId, Request, Staged, Understood
+from mailgate.model import Answer, Input, Job, JobId, Plan, Request, Staged, Understood
 from mailgate.parse.inputs import meant_for
 from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wrong
 from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
+from mailgate.said import size
 from mailgate.services import Service
 from mailgate.settings.rules import folded
 from mailgate.spool import jobs, quotas, watching
@@ -52,7 +53,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     request = _request(asked, job, service, staged)
     if request.dry_run:
         plan = services.plan(service, request, Path("in"))
-        return Answer(kind="rerun-dry", facts={"command": shlex.join(plan.argv)})
+        return Answer(kind="rerun-dry", facts={"command": shlex.join(plan.argv), **_given(plan)})
     return _made(tx, call, service, request, staged)
 
 
@@ -205,6 +206,15 @@ def _input(item: Staged) -> Input:
     )
 
 
+def _given(plan: Plan) -> Mapping[str, object]:
+    return {
+        "cores": plan.cores,
+        "memory": size(plan.memory) if plan.memory else "",
+        "gpus": plan.gpus,
+        "queue": plan.queue,
+    }
+
+
 def _made(
     tx: Tx, call: Call, service: Service, request: Request, staged: Sequence[Staged]
 ) -> Answer:
@@ -241,7 +251,13 @@ def _made(
 _NEW = JobId("k7q2m5xzab3d")
 samples = (
     Answer(kind="rerun", facts={"id": _NEW, "phase": Phase.QUEUED}),
-    Answer(kind="rerun-dry", facts={"command": "align --tree upgma in/sequences.fa"}),
+    *(
+        Answer(
+            kind="rerun-dry",
+            facts={"command": "align --tree upgma in/sequences.fa", **_given(plan)},
+        )
+        for plan in (Plan(argv=()), Plan(argv=(), cores=8, memory=1 << 34, gpus=1, queue="long"))
+    ),
     *(
         Answer(
             kind="rerun-not",

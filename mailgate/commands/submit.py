@@ -61,7 +61,7 @@ def _dry_run(call: Call, request: Request) -> Answer:
     plan = services.plan(call.service, request, Path("in"))
     facts = {
         "request": request,
-        "argv": plan.argv,
+        "plan": plan,
         "work_limit": _work_limit(call, request),
         "keep": _keep(call, request),
         "summary": call.service.summary,

@@ -12,7 +12,18 @@ from typing import BinaryIO, TypeVar
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import MailgateError
-from mailgate.model import Carried, Job, LetterKind, Reply, Request, Stream, Taken, Unclear, Wanted
+from mailgate.model import (
+    Carried,
+    Job,
+    LetterKind,
+    Plan,
+    Reply,
+    Request,
+    Stream,
+    Taken,
+    Unclear,
+    Wanted,
+)
 from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed, Overfull
@@ -301,10 +312,10 @@ class Composer:
             return codec.load(dict, plan.facts)
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
-        result = plan.kind in {LetterKind.RESULT, LetterKind.PART}
-        if not result or service is None or service.limits.work is None:
+        if plan.kind not in {LetterKind.RESULT, LetterKind.PART} or service is None:
             return {}
-        return {"work_limit_max": service.limits.work}
+        most = {"work_limit_max": service.limits.work, "memory_max": service.limits.most_memory}
+        return {name: limit for name, limit in most.items() if limit is not None}
 
 
 _AS_MAILED = "{}, as it was mailed before: it was changed since, and is sent as it is now"
@@ -361,7 +372,8 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
         case LetterKind.DRY_RUN:
             return {
                 "request": codec.load(Request, json.dumps(facts["request"])),
-                "argv": codec.load(tuple[str, ...], json.dumps(facts["argv"])),
+                # Letters of earlier versions have the command alone.
+                "plan": codec.load(Plan, json.dumps(facts.get("plan") or {"argv": facts["argv"]})),
                 "summary": facts.get("summary", ""),
                 "takes": codec.load(tuple[Taken, ...], json.dumps(facts.get("takes", []))),
                 **{

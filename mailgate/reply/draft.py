@@ -30,11 +30,12 @@ class Draft:
     one:
 
     ========= ====================================================================================
-    RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for]
+    RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for;
+              ``memory_max``: int, the most bytes of memory]
     NEWS      [``ahead``, ``run``: int, the jobs that wait before it, and that run]
     NOTICE    [``keep_max``: timedelta, the longest that its service keeps outputs]
     UNCLEAR   ``unclear``: Unclear [``name``: str, the request's label, or its mail's Subject]
-    DRY_RUN   ``request``: Request, ``argv``: tuple[str, ...] [``work_limit``, ``keep``: timedelta,
+    DRY_RUN   ``request``: Request, ``plan``: Plan [``work_limit``, ``keep``: timedelta,
               ``summary``: str, ``takes``: tuple[Taken, ...]]
     REFUSED   ``service``: str, ``sentence``: str [``again``: bool, it may be sent again later;
               ``beside``: bool, the mail asked for more; ``name``: str, as above]

@@ -16,6 +16,7 @@ from mailgate.model import (
     Exit,
     Job,
     LetterKind,
+    Plan,
     Reason,
     Reply,
     Request,
@@ -26,6 +27,7 @@ from mailgate.model import (
 from mailgate.phases import Phase
 from mailgate.reply import due
 from mailgate.reply.draft import Draft, Given, checked
+from mailgate.reply.given import given_facts, more_facts
 from mailgate.reply.layout import cut, fact, printable, wrapped
 from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
 from mailgate.reply.package import MOST
@@ -146,6 +148,7 @@ def _job(job: Job, draft: Draft) -> Facts:
         "started": _moment(job.started),
         "kept_for": _span(job.keep),
         "tries": job.attempts,
+        **given_facts(job.plan),
         **sent_facts(job, draft),
         "errors": _tried(job),
     }
@@ -187,7 +190,6 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "only": bool(draft.only),
         **carried_facts(draft.carried),
         "ran": _ran(job.started, job.ended),
-        "memory": fact(said.size(job.plan.memory)) if job.plan.memory else "",
         "kept_until": _moment(job.destruction),
         "letter_limit": fact(said.size(draft.limit)),
         "attached_most": MOST if len(job.streams) > MOST else 0,
@@ -203,7 +205,7 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "stderr": excerpts.stderr,
         "stderr_name": fact(stderr_name),
         "stderr_size": stderr.size if stderr and not stderr.empty else "",
-        "more_time": _more_time(job, given.optional("work_limit_max", timedelta)),
+        **more_facts(job, given),
     }
 
 
@@ -222,15 +224,6 @@ def _exit(end: Exit) -> Facts:
         "signal_name": fact(said.signal(end.signal)) if end.signal is not None else "",
         "engine_words": printable(cut(words, 300)).strip(),
     }
-
-
-def _more_time(job: Job, most: timedelta | None) -> str:
-    """Return twice the work limit, as a request can ask for it, where the service allows more."""
-    if job.exit is None or job.exit.reason is not Reason.WORK_LIMIT:
-        return ""
-    if most is None or job.work_limit is None or most <= job.work_limit:
-        return ""
-    return said.sendable(min(2 * job.work_limit, most))
 
 
 def _name_of(job: Job, role: StreamRole) -> str:
@@ -295,6 +288,7 @@ def _keys(takes: Sequence[Taken]) -> Listing:
 def _dry_run(draft: Draft, given: Given) -> Facts:
     request = given.one("request", Request)
     takes = given.optional("takes", tuple) or ()
+    plan = given.one("plan", Plan)
     meant = [one for one in takes if one.key in request.parameters and one.summary]
     work_limit = given.optional("work_limit", timedelta)
     keep = given.optional("keep", timedelta)
@@ -303,7 +297,8 @@ def _dry_run(draft: Draft, given: Given) -> Facts:
         "address": _address(request.service, draft.gateway),
         "label": fact(request.label or "", 60),
         "parameters": _settings(request.parameters),
-        "command": _command(given.one("argv", tuple)),
+        "command": _command(plan.argv),
+        **given_facts(plan),
         "inputs": _listing(
             request.inputs,
             lambda bound: Bound(

@@ -97,7 +97,8 @@ def _results() -> Iterator[Sample]:
             attached=(False, False),
         )
         yield Sample(draft=_draft(LetterKind.RESULT, bare), excerpts=Excerpts())
-        more = _draft(LetterKind.RESULT, job, work_limit_max=timedelta(hours=4))
+        most: dict[str, object] = {"work_limit_max": timedelta(hours=4), "memory_max": 16 * 1024**3}
+        more = _draft(LetterKind.RESULT, job, **most)
         yield Sample(draft=more, attached=(True, False))
         yield Sample(draft=replace(more, recipient="bob@example.org"), attached=(True, False))
         yield Sample(draft=more, attached=(True, True), excerpts=Excerpts(inline=True))
@@ -185,11 +186,12 @@ def _notices() -> Iterator[Sample]:
 def _about_requests() -> Iterator[Sample]:
     for wrong in (0, 1, 2):
         yield Sample(draft=_draft(LetterKind.UNCLEAR, unclear=_unclear(wrong)))
-    dry = _draft(LetterKind.DRY_RUN, request=_request(), argv=("align", "a b.fa"), takes=_TAKES)
+    plan = Plan(argv=("align", "a b.fa"), cores=8, memory=4 * 1024**3, gpus=2, queue="long")
+    dry = _draft(LetterKind.DRY_RUN, request=_request(), plan=plan, takes=_TAKES)
     yield Sample(draft=dry)
     yield Sample(draft=replace(dry, facts={**dry.facts, "summary": "Align protein sequences"}))
     bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
-    yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, argv=("true",)))
+    yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, plan=Plan(argv=("true",))))
     refused = _draft(LetterKind.REFUSED, service="blast", sentence="It is not for you.")
     for fact in ("beside", "again", "neither"):
         shown = {"beside": fact == "beside", "again": fact == "again"}

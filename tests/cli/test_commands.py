@@ -1,5 +1,6 @@
 """What all commands have in common: configuration, slips of the finger, streams, privileges."""
 
+import json
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from mailgate import __version__
 from mailgate.cli import main
-from mailgate.model import LetterKind, Progress
+from mailgate.model import LetterKind, Plan, Progress
 from mailgate.spool import jobs, letters
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
@@ -179,6 +180,21 @@ def test_how_long_a_job_is_kept_and_may_run_is_told_as_it_is_written(
     shown = capsys.readouterr().out
     assert "kept  for=1d by=" in shown
     assert "limited  work=90m by=" in shown
+
+
+def test_what_a_job_is_given_of_the_machine_is_shown_and_what_of_it_was_asked_for(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan(argv=("true",), cores=8, memory=1 << 30, queue="long", asked=("cores",))
+    with direct(Folder(config.parent / "spool"), SITE) as spool:
+        job = a_job(spool, plan=plan)
+    assert told("job", "-c", config, job) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["cores", "8", "as", "asked"] in rows
+    assert ["memory", "1073741824"] in rows
+    assert ["queue", "long"] in rows
+    told("job", "-c", config, "--json", job)
+    assert json.loads(capsys.readouterr().out)["gpus"] == 0
 
 
 def test_a_letter_is_explained_by_its_own_message_id(

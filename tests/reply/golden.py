@@ -182,6 +182,12 @@ def _ends() -> dict[str, Written]:
         "failed-memory": _failed(
             Reason.MEMORY, "the kernel killed it", plan=Plan(argv=("align",), memory=4096 * MIB)
         ),
+        "failed-memory-more": _failed(
+            Reason.MEMORY,
+            "OUT_OF_MEMORY on n17 (job 48211)",
+            plan=Plan(argv=("align",), memory=4096 * MIB),
+            facts={"memory_max": 65536 * MIB},
+        ),
         "failed-node": _failed(Reason.NODE_FAILURE, "NODE_FAIL on n17 (job 48211)"),
         "failed-preempted": _failed(Reason.PREEMPTED, "PREEMPTED on n17 (job 48211)"),
         "failed-cancelled": _failed(Reason.CANCELLED, "by the operator"),
@@ -378,7 +384,7 @@ def _dry_run() -> dict[str, object]:
             "globins; rm -rf /", "in/sequences.fa")  # fmt: skip
     return {
         "request": request,
-        "argv": argv,
+        "plan": Plan(argv=argv, cores=8, memory=16 << 30),
         "keep": timedelta(days=14),
         "summary": "Align protein sequences",
         "takes": _TAKES,

@@ -20,6 +20,7 @@ from mailgate.model import (
     Exit,
     LetterKind,
     Mistake,
+    Plan,
     Reason,
     Reply,
     StreamRole,
@@ -362,6 +363,21 @@ def test_a_longer_limit_is_offered_where_the_service_allows_one():
     assert "  work-limit: 4h\n" in offered(work_limit_max=timedelta(hours=4))
     assert "work-limit:" not in offered(work_limit_max=timedelta(hours=3))
     assert "work-limit:" not in offered()
+
+
+def test_more_memory_is_offered_where_the_service_allows_more():
+    def offered(memory, **facts):
+        plan = Plan(argv=("align",), memory=memory)
+        made = result(Exit(reason=Reason.MEMORY), plan=plan, facts=facts)
+        return text(read(made.composed())) + "\n"
+
+    assert "  rerun\n  memory: 16 GiB\n" in offered(4 << 30, memory_max=64 << 30)
+    assert "a larger limit may do" in offered(4 << 30, memory_max=5 << 30)
+    assert "  memory: 5 GiB\n" in offered(4 << 30, memory_max=5 << 30)
+    assert "  memory: 5 GiB\n" in offered(None, memory_max=5 << 30)
+    for nothing in (offered(4 << 30, memory_max=4 << 30), offered(4 << 30)):
+        assert "memory:" not in nothing
+        assert "a smaller input may do" in nothing
 
 
 def test_a_request_of_ten_thousand_lines_is_answered_with_those_that_are_wrong():
