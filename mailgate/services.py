@@ -14,6 +14,7 @@ from pathlib import Path
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
 from mailgate.model import How, Identity, Plan, Reason, Request, Taken
+from mailgate.saying import Saying
 from mailgate.settings import argv, parameters, toml
 from mailgate.settings.argv import Command, Source
 from mailgate.settings.kinds import boolean, did_you_mean, integer, listed, one_of, text, word
@@ -126,7 +127,12 @@ class Service:
 def takes(service: Service) -> tuple[Taken, ...]:
     """List what a request to the service may bring: its inputs, then its parameters."""
     inputs = (
-        Taken(key=rule.name, what=rule.expected if rule.required else f"{rule.expected}, or none")
+        Taken(
+            key=rule.name,
+            what=rule.expected
+            if rule.required
+            else Saying("inputs/or-none", expected=rule.expected),
+        )
         for rule in service.inputs.values()
     )
     parameters = (_taken(service, one) for one in service.parameters.values())
@@ -135,20 +141,21 @@ def takes(service: Service) -> tuple[Taken, ...]:
 
 def _resources(limits: Limits) -> Iterator[Taken]:
     if limits.cores_max is not None:
-        what = f"the cores it gets, at most {limits.cores_max}, {limits.cores} if it is left out"
+        what = Saying("parameters/cores", most=limits.cores_max, usual=limits.cores)
         yield Taken(key="cores", what=what)
     if limits.memory_max is not None:
-        usual = f", {sendable_size(limits.memory)} if it is left out" if limits.memory else ""
-        what = f"the memory it gets, at most {sendable_size(limits.memory_max)}{usual}"
+        usual = sendable_size(limits.memory) if limits.memory else None
+        most = sendable_size(limits.memory_max)
+        what = Saying("parameters/memory", most=most, usual=usual)
         yield Taken(key="memory", what=what)
 
 
 def _taken(service: Service, parameter: Parameter) -> Taken:
+    what = parameter.expected
     if parameter.default is not None:
-        left_out = f', "{parameter.default}" if it is left out'
-    else:
-        left_out = "" if parameter.name in service.used else ", or nothing"
-    what = f"{parameter.expected}{left_out}"
+        what = Saying("parameters/with-default", expected=what, default=parameter.default)
+    elif parameter.name not in service.used:
+        what = Saying("parameters/or-nothing", expected=what)
     return Taken(key=parameter.name, what=what, summary=parameter.summary)
 
 

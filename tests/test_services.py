@@ -151,7 +151,7 @@ def test_a_job_gets_what_its_request_asks_for_and_else_what_the_service_says(
 
 
 def test_a_service_tells_what_can_be_asked_for_and_nothing_of_what_cannot(tmp_path: Path) -> None:
-    told = {one.key: one.what for one in takes(written(tmp_path, ROOMY))}
+    told = {one.key: str(one.what) for one in takes(written(tmp_path, ROOMY))}
     assert told == {
         "cores": "the cores it gets, at most 8, 2 if it is left out",
         "memory": "the memory it gets, at most 16 GiB, 4 GiB if it is left out",

@@ -15,6 +15,7 @@ from mailgate.reply.told import say_of
 from mailgate.services import Service
 from mailgate.spool import jobs
 from mailgate.spool.owned import SHORTEST
+from mailgate.wording import speaking
 
 _NONE = 1
 
@@ -46,7 +47,9 @@ def run(name: str, words: list[str]) -> int:
             about=jobs.fetch(tx, job) if job else None,
         )
         answer = command.execute(tx, call)
-    shown = Templates(config.gateway.templates).say(say_of(answer), 0)
+    templates = Templates(config.gateway.templates)
+    with speaking(templates.wording):
+        shown = templates.say(say_of(answer), 0)
     if answer.wrong:
         complain(shown.rstrip("\n"))
         return _NONE

@@ -100,7 +100,7 @@ def _described(message: Message) -> dict[str, Json]:
             for attachment in message.attachments
         ],
         "automatic": message.automatic,
-        "defects": list(message.defects),
+        "defects": list(map(str, message.defects)),
     }
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, Notify
-from mailgate.parse.keys import OFTEN
+from mailgate.parse.general import OFTEN
 from mailgate.phases import ACTIVE
 from mailgate.settings.units import duration
 from mailgate.spool import notices

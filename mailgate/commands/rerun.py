@@ -19,7 +19,9 @@ from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wr
 from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
 from mailgate.said import size
+from mailgate.saying import Saying, Words
 from mailgate.services import Service
+from mailgate.settings.parameters import Parameter
 from mailgate.settings.rules import folded
 from mailgate.spool import jobs, quotas, watching
 from mailgate.spool.database import Tx
@@ -73,7 +75,7 @@ def _hindered(tx: Tx, call: Call, service: Service) -> Answer | None:
     return None
 
 
-def _not(why: str, call: Call, *, sentence: str = "", lost: Sequence[str] = ()) -> Answer:
+def _not(why: str, call: Call, *, sentence: str = "", lost: Sequence[Words] = ()) -> Answer:
     facts = {
         "why": why,
         "service": call.job.service,
@@ -131,20 +133,24 @@ def _fits(service: Service, staged: Sequence[Staged]) -> bool:
 def _unfit_values(asked: Asked, job: Job, service: Service) -> list[Finding]:
     """Find what of the old job's parameters the service no longer takes, and what it now needs."""
     found = [
-        wrong(f"{name}: {value}", "the inputs of the old job are taken; none can be chosen", None)
+        wrong(f"{name}: {value}", Saying("request/old-inputs"), None)
         for name, value in asked.chosen.items()
     ]
     for name, parameter in service.parameters.items():
         value = _value(name, asked, job, service)
         if value is None and name in service.used:
-            line = f'a line "{name}: {parameter.sample()}" below "rerun"'
-            found.append(lacking(f'"{name}" must be given: {parameter.expected}', line))
+            meaning = Saying("request/must-be-given", name=name, expected=parameter.expected)
+            found.append(lacking(meaning, _line_below(parameter)))
         elif value is not None and name not in asked.parameters and folded(name) not in asked.seen:
             fault = parameter.fault(value)
             if fault:
-                line = f'a line "{name}: {parameter.sample()}" below "rerun"'
-                found.append(wrong(f"{name}: {value}", f"of the old job: {fault}", line))
+                meaning = Saying("request/of-the-old", fault=fault)
+                found.append(wrong(f"{name}: {value}", meaning, _line_below(parameter)))
     return found
+
+
+def _line_below(parameter: Parameter) -> Saying:
+    return Saying("request/line-below-rerun", line=f"{parameter.name}: {parameter.sample()}")
 
 
 def _value(name: str, asked: Asked, job: Job, service: Service) -> str | None:
@@ -276,7 +282,9 @@ samples = (
         kind="rerun-unclear",
         facts={
             "service": "align",
-            "lines": [{"quoted": "tre: x", "meaning": 'there is no parameter "tre"'}],
+            "lines": [
+                {"quoted": "tre: x", "meaning": Saying("keys/unknown", key="tre", meant=None)}
+            ],
             "mends": ['"tree: x" instead of "tre: x"'],
         },
         wrong=True,

@@ -13,7 +13,9 @@ from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, LetterKind, Reply, Wanted
 from mailgate.parse.replies import UnknownKindError, reply_kind
+from mailgate.parse.unfit import UnfitValueError
 from mailgate.phases import ENDED
+from mailgate.saying import Saying
 from mailgate.spool import letters, shipments
 from mailgate.spool.database import Tx
 
@@ -74,8 +76,8 @@ def _chosen(tx: Tx, call: Call) -> Answer:
         reply, part = (_WAYS[way], None) if way in _WAYS else reply_kind(way)
     except UnknownKindError:
         return _not("name", name=words, names=names[:_MOST_NAMED], more=len(names) > _MOST_NAMED)
-    except ValueError as error:
-        return _not("way", words=str(error))
+    except UnfitValueError as error:
+        return _not("way", words=error.why)
     return _planned(tx, call, Wanted(reply=reply, part=part))
 
 
@@ -165,7 +167,7 @@ samples = (
     *map(_not, ("gone", "running", "whole")),
     _not("part", number=9, parts=7),
     _not("part", number=9, which="of 12", came=[7, 20]),
-    _not("way", words="results cannot be fetched by a link here"),
+    _not("way", words=Saying("replies/no-link")),
     _not("big", number=3, parts=7),
     _not(
         "which",

@@ -5,7 +5,7 @@
 
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
-from mailgate.parse.keys import watcher
+from mailgate.parse.general import watcher
 from mailgate.spool import watchers
 from mailgate.spool.database import Tx
 

@@ -7,7 +7,7 @@ nothing more unless they agree. `watch` alone names who is told.
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
-from mailgate.parse.keys import watcher
+from mailgate.parse.general import watcher
 from mailgate.spool import watchers, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.watching import Named

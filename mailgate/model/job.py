@@ -9,6 +9,7 @@ from typing import NewType
 from mailgate.model.request import Notify, Reply
 from mailgate.model.who import How, Identity
 from mailgate.phases import Phase
+from mailgate.saying import Words
 
 JobId = NewType("JobId", str)
 """12 lower-case base32 characters, the first a letter: a name, and no key to anything."""
@@ -230,7 +231,7 @@ class Job:
     in_reply_to: str | None = None
     references: str | None = None
     subject: str | None = None
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[Words, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
     destruction: datetime | None = None

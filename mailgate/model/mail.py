@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailgate.saying import Words
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
@@ -29,7 +31,7 @@ class Attachment:
     size: int
     sha256: str
     slice: Slice
-    damage: str | None = None
+    damage: Words | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +58,11 @@ class Message:
     lines: tuple[str, ...]
     attachments: tuple[Attachment, ...]
     automatic: str | None
-    defects: tuple[str, ...]
+    defects: tuple[Words, ...]
     content: str
     gaps: tuple[int, ...] = ()
     text_cut: bool = False
-    text_damage: str | None = None
+    text_damage: Words | None = None
     quoted: int = 0
     dashed: int = 0
     signed: int = 0

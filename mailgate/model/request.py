@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from mailgate.model.mail import Slice
+from mailgate.saying import Words
 
 
 class Notify(StrEnum):
@@ -62,7 +63,7 @@ class Request:
     service: str
     parameters: Mapping[str, str]
     inputs: tuple[Input, ...]
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[Words, ...] = ()
     label: str | None = None
     work_limit: timedelta | None = None
     keep: timedelta | None = None
@@ -90,8 +91,8 @@ class Understood:
     it is not there.
     """
 
-    quoted: str
-    meaning: str
+    quoted: Words
+    meaning: Words
     wrong: bool = False
     missing: bool = False
 
@@ -104,7 +105,7 @@ class Taken:
     """
 
     key: str
-    what: str
+    what: Words
     summary: str = ""
 
 
@@ -119,9 +120,9 @@ class Unclear:
 
     service: str
     lines: tuple[Understood, ...]
-    example: tuple[str, ...]
-    attach: tuple[str, ...] = ()
-    mend: str = ""
+    example: tuple[Words, ...]
+    attach: tuple[Words, ...] = ()
+    mend: Words = ""
     summary: str = ""
     takes: tuple[Taken, ...] = ()
     label: str | None = None

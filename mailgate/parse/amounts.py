@@ -1,13 +1,15 @@
 """How much a request may ask for: time, cores, memory, each within its service's limit.
 
-A ``ValueError`` of these has a clause that says what is wrong, with the sender's words in it.
+All raise ``UnfitValueError`` for what is no such value, or over the limit.
 """
 
 import re
 from datetime import timedelta
 
-from mailgate.said import counted
+from mailgate.log import escaped
+from mailgate.parse.unfit import UnfitValueError
 from mailgate.said import duration as said_duration
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings import units
 from mailgate.settings.units import sendable_size
@@ -27,10 +29,9 @@ def span(value: str) -> timedelta:
     try:
         found = units.duration(value[:_HEAD])
     except ValueError:
-        message = f'"{value}" is no duration'
-        raise ValueError(message) from None
+        raise UnfitValueError("keys/no-duration", given=escaped(value)) from None
     if found < timedelta(seconds=1):
-        raise ValueError("it is under a second")
+        raise UnfitValueError("keys/under-a-second")
     return found
 
 
@@ -46,9 +47,7 @@ def keep(value: str, service: Service) -> timedelta:
 
 def _within(found: timedelta, most: timedelta) -> timedelta:
     if found > most:
-        limit = said_duration(most)
-        message = f"{said_duration(found)} is over the service's limit of {limit}"
-        raise ValueError(message)
+        raise UnfitValueError("keys/over-limit", span=found, most=most)
     return found
 
 
@@ -56,12 +55,10 @@ def cores(value: str, service: Service) -> int:
     """Read how many cores the job gets."""
     words = re.sub(r"\s*cores?\Z", "", value[:_HEAD], flags=re.IGNORECASE)
     if not re.fullmatch(r"[0-9]{1,9}", words) or not int(words):
-        message = f'"{value}" is no number of cores'
-        raise ValueError(message)
+        raise UnfitValueError("keys/no-cores", given=escaped(value))
     found, most = int(words), service.limits.most_cores
     if found > most:
-        message = f"{counted(found, 'core')} is over the service's limit of {most:,}"
-        raise ValueError(message)
+        raise UnfitValueError("keys/many-cores", count=found, most=most)
     return found
 
 
@@ -71,16 +68,14 @@ def memory(value: str, service: Service) -> int:
     try:
         found = units.size("" if words.isdigit() else words)
     except ValueError:
-        message = f'"{value}" is no size'
-        raise ValueError(message) from None
+        raise UnfitValueError("keys/no-size", given=escaped(value)) from None
     if most is None:
-        raise ValueError("how much memory its jobs get cannot be asked for")
+        raise UnfitValueError("keys/no-memory")
     if found < _LEAST_MEMORY:
-        raise ValueError("it is under 1 MiB")
+        raise UnfitValueError("keys/under-a-mebibyte")
     if found > most:
         limit = sendable_size(most)
-        message = f"{units.said_size(found)} is over the service's limit of {limit}"
-        raise ValueError(message)
+        raise UnfitValueError("keys/much-memory", given=units.said_size(found), most=limit)
     return found
 
 
@@ -100,16 +95,15 @@ def sample(name: str, service: Service) -> str:
             return said_duration(min(timedelta(minutes=30), service.limits.work or LONGEST))
 
 
-def expected(name: str, service: Service) -> str:
-    """Return what the key takes, as a noun phrase; "" where there is nothing to be asked for."""
+def expected(name: str, service: Service) -> Saying | None:
+    """Return what the key takes, as a noun phrase; None where there is nothing to be asked for."""
     limits, such = service.limits, sample(name, service)
     match name:
         case "cores":
             most = limits.most_cores
-            return f"a whole number from 1 to {most}" if most > 1 else ""
+            return Saying("parameters/integer", least=1, most=most) if most > 1 else None
         case "memory":
-            size = f'a size such as "{such}", at most {such}'
-            return size if limits.most_memory else ""
+            return Saying("keys/expected-size", most=such) if limits.most_memory else None
         case _:
             most_time = limits.keep_max if name == "keep" else limits.work or LONGEST
-            return f'a duration such as "{such}", at most {said_duration(most_time)}'
+            return Saying("keys/expected-span", some=such, most=most_time)

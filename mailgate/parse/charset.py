@@ -5,6 +5,8 @@ import re
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
+from mailgate.saying import Saying
+
 _PLAIN = frozenset({"", "ascii", "us_ascii"})
 
 # Character encodings only: "rot13", "idna", "unicode_escape" and the like are no charsets.
@@ -58,7 +60,7 @@ _OTHER_NAMES = {
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def decode(raw: bytes, label: str | None) -> tuple[str, str | None]:
+def decode(raw: bytes, label: str | None) -> tuple[str, Saying | None]:
     """Decode ``raw`` as the charset that ``label`` names, and say what was wrong (None: nothing).
 
     The text never holds a lone surrogate. Bytes that the charset has not become U+FFFD; without a
@@ -70,16 +72,16 @@ def decode(raw: bytes, label: str | None) -> tuple[str, str | None]:
     codec = _codec(name)
     if codec is None:
         text, _ = _unlabelled(raw)
-        return text, f"an unknown charset {shown(label)}"
+        return text, Saying("damage/charset", name=shown(label))
     try:
         text = _strict(raw, codec)
     except (UnicodeError, ValueError):
         text = raw.decode(codec, "replace")
-        return _whole(text), f"bytes that are not {shown(label)}"
+        return _whole(text), Saying("damage/bytes", name=shown(label))
     if codec != "utf_7":
         return text, None
     whole = _whole(text)
-    return whole, None if whole == text else f"bytes that are not {shown(label)}"
+    return whole, None if whole == text else Saying("damage/bytes", name=shown(label))
 
 
 def shown(label: str | None) -> str:
@@ -115,17 +117,15 @@ def _strict(raw: bytes, codec: str) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _unlabelled(raw: bytes) -> tuple[str, str | None]:
+def _unlabelled(raw: bytes) -> tuple[str, Saying | None]:
     if raw.isascii():
         return raw.decode("ascii"), None
     try:
-        return raw.decode("utf-8").removeprefix(
-            "\ufeff"
-        ), "8-bit bytes without a charset (read as UTF-8)"
+        return raw.decode("utf-8").removeprefix("\ufeff"), Saying("damage/as-utf8")
     except UnicodeDecodeError:
         return (
             codecs.decode(raw, "cp1252", "replace"),
-            "8-bit bytes without a charset (read as Windows-1252)",
+            Saying("damage/as-windows"),
         )
 
 

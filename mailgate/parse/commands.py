@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailgate.model import Message, Script, ScriptLine, Stop
+from mailgate.parse.general import shown
 from mailgate.parse.inputs import by_a_person
-from mailgate.parse.keys import key_line, shown
+from mailgate.parse.keys import key_line
 from mailgate.parse.prose import is_closing, is_greeting
 from mailgate.parse.quotes import header_field, is_short_attribution, may_begin_quote
 from mailgate.settings.kinds import mistyped

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailgate.model import Attachment, Input, Slice
-from mailgate.parse.keys import Finding, fine, lacking, shown, wrong
-from mailgate.said import size as said_size
+from mailgate.parse.general import shown
+from mailgate.parse.keys import Finding, fine, lacking, wrong
+from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.settings.rules import InputRule, Origin, last_part
 
@@ -20,6 +21,8 @@ _BY_THEMSELVES = (
     "text/x-vcard",
     "text/directory",
 )
+THE_TEXT = Saying("inputs/text")
+
 # So many are listed one by one; who attaches more has sent something else.
 _LISTED = 50
 
@@ -33,16 +36,18 @@ class Binding:
     findings: list[Finding] = field(default_factory=list)
 
     @property
-    def ignored(self) -> tuple[str, ...]:
+    def ignored(self) -> tuple[Words, ...]:
         """The attachments that fit nothing, as ``name, size``."""
         return listed(self.free)
 
 
-def listed(items: Sequence[Attachment]) -> tuple[str, ...]:
+def listed(items: Sequence[Attachment]) -> tuple[Words, ...]:
     """Return attachments as ``name, size``; of very many some, and how many there are besides."""
-    names = [f"{_called(item)}, {said_size(item.size)}" for item in items[:_LISTED]]
+    names = [
+        Saying("inputs/listed", name=_called(item), size=item.size) for item in items[:_LISTED]
+    ]
     more = len(items) - _LISTED
-    return (*names, f"and {more} more") if more > 0 else tuple(names)
+    return (*names, Saying("inputs/more", count=more)) if more > 0 else tuple(names)
 
 
 def by_a_person(items: Iterable[Attachment]) -> tuple[Attachment, ...]:
@@ -50,7 +55,7 @@ def by_a_person(items: Iterable[Attachment]) -> tuple[Attachment, ...]:
     return tuple(item for item in items if item.media_type not in _BY_THEMSELVES)
 
 
-def meant_for(service: Service, items: Iterable[Attachment]) -> list[str]:
+def meant_for(service: Service, items: Iterable[Attachment]) -> list[Words]:
     """Return the names of those that look as if they were sent as an input of a service.
 
     Where it takes any, a picture or a mail is none: those come with signatures and with replies.
@@ -94,7 +99,7 @@ def bind_body(text: str, rule: InputRule, binding: Binding) -> None:
             binding.findings.append(_missing(rule))
         return
     if rule.max_size is not None and len(content) > rule.max_size:
-        binding.findings.append(_too_big("(the text)", len(content), rule))
+        binding.findings.append(_too_big(THE_TEXT, len(content), rule))
         return
     item = Input(
         name=rule.name,
@@ -105,8 +110,8 @@ def bind_body(text: str, rule: InputRule, binding: Binding) -> None:
         text=content.decode(),
     )
     binding.inputs.append(item)
-    meaning = f'{said_size(len(content))} as "{rule.name}"'
-    binding.findings.append(fine("(the text)", meaning))
+    meaning = Saying("inputs/taken", size=len(content), name=rule.name)
+    binding.findings.append(fine(THE_TEXT, meaning))
 
 
 # --- an example -----------------------------------------------------------------------------------
@@ -114,7 +119,7 @@ def bind_body(text: str, rule: InputRule, binding: Binding) -> None:
 
 def needed(
     binding: Binding, service: Service, chosen: Mapping[str, str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[Words, ...], tuple[str, ...]]:
     """Name the files that a request needs to work: those that came and were right, or such as are.
 
     Returns them as noun phrases, and the lines that say which is which: those that were right, or,
@@ -129,7 +134,7 @@ def needed(
         nouns = [_noun(rule, came.get(rule.name)) for rule in rules]
     else:
         lines = {rule.name: rule.sample() or rule.name for rule in rules}
-        nouns = [f"a file such as {name}" for name in lines.values()]
+        nouns = [Saying("inputs/file-like", name=name) for name in lines.values()]
     return tuple(nouns), tuple(f"{name}: {word}" for name, word in lines.items())
 
 
@@ -144,11 +149,11 @@ def _told_apart(names: Mapping[str, str], service: Service, chosen: Mapping[str,
     return {item.name: item.filename for item in found} == names
 
 
-def _noun(rule: InputRule, came: str | None) -> str:
-    if came or rule.match is None:
-        return shown(came) if came else "a file"
-    sample = rule.sample()
-    return f"a file such as {sample}" if sample else "a file"
+def _noun(rule: InputRule, came: str | None) -> Words:
+    if came:
+        return shown(came)
+    sample = rule.sample() if rule.match is not None else ""
+    return Saying("inputs/file-like", name=sample) if sample else Saying("inputs/file")
 
 
 # --- one input ------------------------------------------------------------------------------------
@@ -157,16 +162,14 @@ def _noun(rule: InputRule, came: str | None) -> str:
 def _bind_chosen(binding: Binding, rule: InputRule, name: str) -> None:
     alike = [item for item in binding.free if _is_called(item, name)]
     if not alike:
-        meaning = f'there is no attachment "{shown(name)}" for "{rule.name}"'
-        names = [_called(item) for item in binding.free[:3]]
-        mend = f'the name of an attachment after "{rule.name}:"'
-        if names:
-            mend += f" ({', '.join(names)})"
+        meaning = Saying("inputs/no-such", given=shown(name), name=rule.name)
+        names = tuple(_called(item) for item in binding.free[:3])
+        mend = Saying("inputs/name-one", name=rule.name, there=names)
         binding.findings.append(wrong(f"{rule.name}: {name}", meaning, mend))
     elif len(alike) > 1:
         _ask_which(binding, rule, alike)
     elif not rule.takes(alike[0].name):
-        meaning = f'is no file for "{rule.name}": {rule.expected}'
+        meaning = Saying("inputs/unfit", name=rule.name, expected=rule.expected)
         binding.findings.append(wrong(_called(alike[0]), meaning, rule.expected))
         binding.free.remove(alike[0])
     else:
@@ -192,8 +195,9 @@ def _use(binding: Binding, rule: InputRule, item: Attachment) -> None:
         binding.findings.append(_too_big(_called(item), item.size, rule))
         return
     if item.damage is not None:
-        meaning = f'arrived damaged, so that "{rule.name}" is not what was sent: {item.damage}'
-        binding.findings.append(wrong(_called(item), meaning, f"{_called(item)} attached anew"))
+        meaning = Saying("inputs/damaged", name=rule.name, damage=item.damage)
+        anew = Saying("inputs/anew", called=_called(item))
+        binding.findings.append(wrong(_called(item), meaning, anew))
         return
     bound = Input(
         name=rule.name,
@@ -204,33 +208,34 @@ def _use(binding: Binding, rule: InputRule, item: Attachment) -> None:
         slice=item.slice,
     )
     binding.inputs.append(bound)
-    binding.findings.append(fine(_called(item), f'{said_size(item.size)} as "{rule.name}"'))
+    taken = Saying("inputs/taken", size=item.size, name=rule.name)
+    binding.findings.append(fine(_called(item), taken))
 
 
 def _ask_which(binding: Binding, rule: InputRule, fitting: Sequence[Attachment]) -> None:
     names = {last_part(item.name or "").lower() for item in fitting}
-    mend = f'only one attachment that fits "{rule.name}"'
-    if len(names) == len(fitting) and "" not in names:
-        mend += f', or with a line "{rule.name}: {_called(fitting[0])}" that names it'
+    named = len(names) == len(fitting) and "" not in names
+    example = _called(fitting[0]) if named else None
+    mend = Saying("inputs/only-one", name=rule.name, example=example)
     for item in fitting:
-        meaning = f'{said_size(item.size)}, one of {len(fitting)} that fit "{rule.name}": which?'
+        meaning = Saying("inputs/which", size=item.size, count=len(fitting), name=rule.name)
         binding.findings.append(wrong(_called(item), meaning, mend))
         binding.free.remove(item)
 
 
 def _missing(rule: InputRule) -> Finding:
-    meaning = f'"{rule.name}" is missing: {rule.expected}'
+    meaning = Saying("inputs/missing", name=rule.name, expected=rule.expected)
     return lacking(meaning, rule.expected)
 
 
-def _too_big(name: str, size: int, rule: InputRule) -> Finding:
-    most = said_size(rule.max_size or 0)
-    meaning = f'{said_size(size)}, but "{rule.name}" may have at most {most}'
-    return wrong(name, meaning, f'at most {most} as "{rule.name}"')
+def _too_big(name: Words, size: int, rule: InputRule) -> Finding:
+    most = rule.max_size or 0
+    meaning = Saying("inputs/too-big", size=size, name=rule.name, most=most)
+    return wrong(name, meaning, Saying("inputs/at-most", most=most, name=rule.name))
 
 
-def _called(item: Attachment) -> str:
-    return shown(item.name) if item.name else "(an attachment without a name)"
+def _called(item: Attachment) -> Words:
+    return shown(item.name) if item.name else Saying("inputs/nameless")
 
 
 def _is_called(item: Attachment, name: str) -> bool:

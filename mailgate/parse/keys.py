@@ -2,25 +2,24 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from mailgate.log import escaped
-from mailgate.model import Notify, Reply, Understood
-from mailgate.parse import amounts
-from mailgate.parse.address import mailboxes
-from mailgate.parse.replies import expected, reply_kind
-from mailgate.said import counted, size
-from mailgate.said import duration as said_duration
+from mailgate.model import Understood
+from mailgate.parse.general import (
+    General,
+    expected_value,
+    general_sample,
+    is_general,
+    read_general,
+    shown,
+)
+from mailgate.parse.unfit import UnfitValueError
+from mailgate.saying import Saying, Words
 from mailgate.services import Service
-from mailgate.settings.kinds import did_you_mean, nearest, one_of
-from mailgate.settings.parameters import Choice, Flag, Parameter, Text, is_yes
+from mailgate.settings.kinds import nearest
+from mailgate.settings.parameters import Choice, Flag, Parameter, Text
 from mailgate.settings.rules import GENERAL, RESOURCES, InputRule, Origin, folded
-
-LABEL = 100
-"""Characters of a label that are kept."""
 
 _HEAD = 120  # Where a key and its sign must stand in a line; a longer key is prose.
 # Quotation marks and dashes are whatever word processors make of them.
@@ -34,14 +33,6 @@ _DASHES = re.compile("[‐-―−]")
 _TOLD = 20
 # A label of more words may as well be a sentence.
 _FEW = 4
-_EVERY = re.compile(r"\bevery\s+([^,;]+)")
-OFTEN = timedelta(hours=1)
-"""Nobody gets mail about a job that goes on more often than this."""
-
-# So many others are told of a job, of addresses so long (RFC 5321 section 4.5.3.1.3).
-_WATCHERS, _ADDRESS = 5, 254
-_SAMPLES = {"notify": str(Notify.START), "reply": str(Reply.BRIEF), "watch": "bob@example.org"}
-_AMOUNTS = frozenset({"work-limit", "keep", *RESOURCES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +40,7 @@ class Finding:
     """A line or attachment as it was read; ``mend`` continues "Send it again with ..."."""
 
     told: Understood
-    mend: str | None = None
+    mend: Saying | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +50,6 @@ class KeyLine:
     key: str
     written: str
     value: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class General:
-    """What the general keys ask for."""
-
-    label: str | None = None
-    work_limit: timedelta | None = None
-    keep: timedelta | None = None
-    notify: frozenset[Notify] = frozenset()
-    every: timedelta | None = None
-    reply: Reply = Reply.FULL
-    watch: tuple[str, ...] = ()
-    part: int | None = None
-    cores: int | None = None
-    memory: int | None = None
-    dry_run: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,9 +86,7 @@ def known_keys(service: Service) -> dict[str, str]:
 def sample(name: str, service: Service) -> str:
     """Return a value that the key ``name``, a parameter or a general one of few words, takes."""
     parameter = service.parameters.get(name)
-    if parameter is not None:
-        return parameter.sample()
-    return amounts.sample(name, service) if name in _AMOUNTS else _SAMPLES.get(name, "yes")
+    return general_sample(name, service) if parameter is None else parameter.sample()
 
 
 def suits(name: str, value: str, service: Service) -> bool:
@@ -125,8 +97,8 @@ def suits(name: str, value: str, service: Service) -> bool:
     if name in service.inputs:
         return "." in value.strip(".") and not value.split()[1:]
     try:
-        _GENERAL[name][0](General(), value, service)
-    except ValueError:
+        read_general(name, General(), value, service)
+    except UnfitValueError:
         return False
     return name != "label" or len(value.split()) <= _FEW
 
@@ -137,16 +109,6 @@ def suits_nearly(name: str, value: str, service: Service) -> bool:
     if isinstance(parameter, Choice) and nearest(value, parameter.choices):
         return True
     return name != "label" and suits(name, value, service)
-
-
-def watcher(word: str) -> str | None:
-    """Return a word as the bare address of one who may be told of a job; None if it is none."""
-    box = next(mailboxes(word), None)
-    if box is None or box.flaw or not box.address.isascii() or not 3 < len(box.address) <= _ADDRESS:
-        return None
-    local, _, domain = box.address.rpartition("@")
-    # Without the dot of the root: two spellings are no two people.
-    return f"{local}@{domain.lower().removesuffix('.')}"
 
 
 def read_keys(lines: Iterable[str], service: Service) -> Asked:
@@ -160,31 +122,29 @@ def read_keys(lines: Iterable[str], service: Service) -> Asked:
             continue
         asked.findings.append(finding)
     if left:
-        more = counted(left, "more line")
-        asked.findings.append(wrong(f"and {more}", "wrong too", None))
+        more = Saying("keys/more-lines", count=left)
+        asked.findings.append(wrong(more, Saying("keys/wrong-too"), None))
     return asked
 
 
-def wrong(quoted: str, meaning: str, mend: str | None) -> Finding:
+def wrong(quoted: Words, meaning: Saying, mend: Saying | None) -> Finding:
     """Make a finding for which nothing is run."""
-    return Finding(told=Understood(quoted=shown(quoted), meaning=meaning, wrong=True), mend=mend)
+    return Finding(told=Understood(quoted=_quoted(quoted), meaning=meaning, wrong=True), mend=mend)
 
 
-def lacking(meaning: str, mend: str) -> Finding:
+def lacking(meaning: Saying, mend: Saying) -> Finding:
     """Make a finding for something that is not there, and without which nothing is run."""
-    told = Understood(quoted="(missing)", meaning=meaning, wrong=True, missing=True)
+    told = Understood(quoted=Saying("keys/missing"), meaning=meaning, wrong=True, missing=True)
     return Finding(told=told, mend=mend)
 
 
-def fine(quoted: str, meaning: str) -> Finding:
+def fine(quoted: Words, meaning: Saying) -> Finding:
     """Make a finding that is in order."""
-    return Finding(told=Understood(quoted=shown(quoted), meaning=meaning))
+    return Finding(told=Understood(quoted=_quoted(quoted), meaning=meaning))
 
 
-def shown(text: str, most: int = 80) -> str:
-    """Return a stranger's words on one line, control characters escaped, at most ``most`` long."""
-    words = escaped(text[: 2 * most].strip())
-    return words if len(words) <= most else f"{words[: most - 3]}..."
+def _quoted(words: Words) -> Words:
+    return shown(words) if isinstance(words, str) else words
 
 
 # --- one line -------------------------------------------------------------------------------------
@@ -195,8 +155,8 @@ def _finding(line: str, asked: Asked, service: Service) -> Finding:
     if found is None:
         return _no_key(line, service)
     if found.key in asked.seen:
-        once = f'"{shown(found.written)}" given once'
-        return wrong(line, f'"{shown(found.written)}" is given twice', once)
+        key = shown(found.written)
+        return wrong(line, Saying("keys/twice", key=key), Saying("keys/once", key=key))
     asked.seen.add(found.key)
     return _read(line, found, asked, service)
 
@@ -208,17 +168,21 @@ def _no_key(line: str, service: Service) -> Finding:
         rest = "yes"
     if known and rest.strip():
         right = shown(f"{known}: {rest.strip()}")
-        meaning = f'is no "key: value" line; did you mean "{right}"?'
-        return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
-    meaning = 'is no "key: value" line; the text begins below a blank line'
-    return wrong(line, meaning, "a blank line between keys and text")
+        return instead(line, right)
+    return wrong(line, Saying("keys/no-line"), Saying("keys/blank-line"))
+
+
+def instead(line: str, right: str) -> Finding:
+    """Make a finding of a line that is no key's, but may be meant as the line ``right``."""
+    mend = Saying("keys/instead", right=right, given=shown(line))
+    return wrong(line, Saying("keys/no-line-but", right=right), mend)
 
 
 def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
     name = known_keys(service).get(found.key)
     if name is None:
         return _unknown(line, found, service)
-    if found.key in _GENERAL:
+    if is_general(found.key):
         return _read_general(line, found, asked, service)
     if name in service.parameters:
         return _read_parameter(line, found, asked, service.parameters[name])
@@ -228,150 +192,46 @@ def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
 def _unknown(line: str, found: KeyLine, service: Service) -> Finding:
     known = known_keys(service)
     near = nearest(found.key, list(known))
-    meaning = f'there is no parameter "{shown(found.written)}"'
-    if near is None and service.body_input is not None:
-        mend = f'"service: {service.name}" and a blank line above the text for it'
-        return wrong(line, meaning, f'the line "{shown(line)}" left out, or {mend}')
-    if near is None:
-        return wrong(line, meaning, f'the line "{shown(line)}" left out')
-    right = shown(f"{known[near]}: {found.value}")
-    mend = f'"{right}" instead of "{shown(line)}"'
-    return wrong(line, f'{meaning}; did you mean "{known[near]}"?', mend)
+    meant = known[near] if near else None
+    meaning = Saying("keys/unknown", key=shown(found.written), meant=meant)
+    if meant is not None:
+        right = shown(f"{meant}: {found.value}")
+        return wrong(line, meaning, Saying("keys/instead", right=right, given=shown(line)))
+    if service.body_input is not None:
+        mend = Saying("keys/left-out-or-text", line=shown(line), service=service.name)
+        return wrong(line, meaning, mend)
+    return wrong(line, meaning, Saying("keys/left-out", line=shown(line)))
 
 
 def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Parameter) -> Finding:
     fault = parameter.fault(found.value)
     if fault:
-        meaning = f'the value of "{parameter.name}" {fault}; expected {parameter.expected}'
-        mend = f'another value for "{parameter.name}": {parameter.expected}'
-        return wrong(line, shown(meaning, 400), shown(mend, 200))
+        key, expected = parameter.name, parameter.expected
+        meaning = Saying("keys/unfit", key=key, fault=fault, expected=expected)
+        return wrong(line, meaning, Saying("keys/another", key=key, expected=expected))
     asked.parameters[parameter.name] = found.value
-    return fine(line, f'the parameter "{parameter.name}"')
+    return fine(line, Saying("keys/parameter", name=parameter.name))
 
 
 def _read_choice(line: str, found: KeyLine, asked: Asked, rule: InputRule) -> Finding:
     if rule.from_ is Origin.BODY:
-        meaning = f'"{rule.name}" is the text below the first blank line'
-        return wrong(line, meaning, f'the text for "{rule.name}" below a blank line')
+        below = Saying("keys/text-below", name=rule.name)
+        return wrong(line, Saying("keys/text-input", name=rule.name), below)
     if not found.value:
-        return wrong(line, "names no attachment", f'the line "{shown(line)}" left out')
+        left_out = Saying("keys/left-out", line=shown(line))
+        return wrong(line, Saying("keys/names-none"), left_out)
     asked.chosen[rule.name] = found.value
-    return fine(line, f'names the attachment for "{rule.name}"')
-
-
-# --- the general keys -----------------------------------------------------------------------------
+    return fine(line, Saying("keys/names-one", name=rule.name))
 
 
 def _read_general(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
-    read, expected = _GENERAL[found.key]
     try:
-        asked.general, meaning = read(asked.general, found.value, service)
-    except ValueError as error:
-        # It says what is wrong with the value, as a clause.
-        what, would_do = shown(str(error), 200), expected(service)
-        if not would_do:
-            return wrong(line, what, f'the line "{shown(line)}" left out')
-        mend = f'another value for "{found.key}": {would_do}'
-        return wrong(line, f"{what}; expected {would_do}", mend)
+        asked.general, meaning = read_general(found.key, asked.general, found.value, service)
+    except UnfitValueError as error:
+        wanted = expected_value(found.key, service)
+        if wanted is None:
+            return wrong(line, error.why, Saying("keys/left-out", line=shown(line)))
+        meaning = Saying("keys/wrong-value", fault=error.why, expected=wanted)
+        return wrong(line, meaning, Saying("keys/another", key=found.key, expected=wanted))
     asked.right.append(shown(f"{found.key}: {found.value}", 2 * _HEAD))
     return fine(line, meaning)
-
-
-def _service(general: General, value: str, service: Service) -> tuple[General, str]:
-    if value.lower() != service.name:
-        message = f'this mail went to the service "{service.name}", not to "{shown(value)}"'
-        raise ValueError(message)
-    return general, f'the service "{service.name}"'
-
-
-def _label(general: General, value: str, _: Service) -> tuple[General, str]:
-    words = "".join(c if c.isprintable() else " " for c in value[: LABEL * 10])
-    label = " ".join(words.split())[:LABEL].strip()
-    if not label:
-        raise ValueError("the label is empty")
-    return replace(general, label=label), "the job's label"
-
-
-def _work_limit(general: General, value: str, service: Service) -> tuple[General, str]:
-    span = amounts.work(value, service)
-    return replace(general, work_limit=span), f"the work may take {said_duration(span)}"
-
-
-def _keep(general: General, value: str, service: Service) -> tuple[General, str]:
-    span = amounts.keep(value, service)
-    return replace(general, keep=span), f"the results are kept {said_duration(span)}"
-
-
-def _cores(general: General, value: str, service: Service) -> tuple[General, str]:
-    count = amounts.cores(value, service)
-    return replace(general, cores=count), f"the job gets {counted(count, 'core')}"
-
-
-def _memory(general: General, value: str, service: Service) -> tuple[General, str]:
-    count = amounts.memory(value, service)
-    return replace(general, memory=count), f"the job gets {size(count)} of memory"
-
-
-def _notify(general: General, value: str, _: Service) -> tuple[General, str]:
-    often = _EVERY.search(value[:_HEAD].lower())
-    every = _often(often[1]) if often else None
-    rest = value[:_HEAD].lower().replace(often[0], " ") if often else value[:_HEAD].lower()
-    words = re.split(r"[\s,;]+", plain) if (plain := rest.strip(" ,;")) or not often else []
-    words = [str(Notify.END)] if words == ["none"] else words
-    for word in words:
-        if word not in set(Notify):
-            near = did_you_mean(word, [str(member) for member in Notify])
-            raise ValueError(f'"{shown(word)}" is no event{near}')
-    told = [*dict.fromkeys(words), *([f"every {said_duration(every)}"] if every else [])]
-    notify = frozenset(Notify(word) for word in words)
-    return replace(general, notify=notify, every=every), f"a mail at: {', '.join(told)}"
-
-
-def _often(value: str) -> timedelta:
-    every = amounts.span(value.strip())
-    if not OFTEN <= every <= amounts.LONGEST:
-        message = f"a mail every {said_duration(every)} is not sent"
-        raise ValueError(message)
-    return every
-
-
-def _reply(general: General, value: str, _: Service) -> tuple[General, str]:
-    reply, part = reply_kind(value)
-    told = f"mails of at most {size(part)}" if part else f"a {reply} reply"
-    return replace(general, reply=reply, part=part), told
-
-
-def _watch(general: General, value: str, _: Service) -> tuple[General, str]:
-    words = re.split(r"[\s,;]+", value[:2000].strip(" ,;"))
-    found = {watcher(word) or "": word for word in words}
-    if "" in found:
-        message = f'"{shown(found[""])}" is no address'
-        raise ValueError(message)
-    if len(found) > _WATCHERS:
-        message = f"these are {len(found)} addresses"
-        raise ValueError(message)
-    told = " and ".join(shown(address) for address in found)
-    return replace(general, watch=tuple(found)), f"{told} may hear of the job too"
-
-
-def _dry_run(general: General, value: str, _: Service) -> tuple[General, str]:
-    yes = is_yes(value)
-    if yes is None:
-        raise ValueError(f'"{shown(value)}" is neither yes nor no')
-    return replace(general, dry_run=yes), "only say what would run" if yes else "run it"
-
-
-Read = Callable[[General, str, Service], tuple[General, str]]
-
-_GENERAL: Mapping[str, tuple[Read, Callable[[Service], str]]] = {
-    "service": (_service, lambda service: f'"{service.name}"'),
-    "label": (_label, lambda _: "a few words"),
-    "work-limit": (_work_limit, partial(amounts.expected, "work-limit")),
-    "keep": (_keep, partial(amounts.expected, "keep")),
-    "cores": (_cores, partial(amounts.expected, "cores")),
-    "memory": (_memory, partial(amounts.expected, "memory")),
-    "notify": (_notify, lambda _: f"{one_of([*Notify, 'every 7d'])}, or several with commas"),
-    "reply": (_reply, lambda _: expected()),
-    "watch": (_watch, lambda _: f"at most {_WATCHERS} addresses such as bob@example.org"),
-    "dry-run": (_dry_run, lambda _: '"yes" or "no"'),
-}

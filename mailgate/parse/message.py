@@ -23,6 +23,7 @@ from mailgate.parse.text import from_html, from_plain
 from mailgate.parse.transfer import decoded, decoder, decoding
 from mailgate.parse.unread import answers_ours
 from mailgate.parse.words import unencoded
+from mailgate.saying import Saying, Words
 
 __all__ = ["MAX_TEXT", "Unreadable", "decoded", "read_message"]
 
@@ -46,7 +47,7 @@ def read_message(source: BinaryIO) -> Message:
     """
     mail = read_map(source)
     body, attached = _sort(mail.leaves)
-    defects = dict.fromkeys(mail.defects)
+    defects: dict[Words, None] = dict.fromkeys(mail.defects)
     text = _text(source, body, mail.header, defects)
     attachments = tuple(_attachment(source, leaf, defects) for leaf in attached)
     header = mail.header
@@ -107,23 +108,23 @@ class _Text:
     lines: tuple[str, ...] = ()
     gaps: tuple[int, ...] = ()
     cut: bool = False
-    damage: str | None = None
+    damage: Saying | None = None
     quoted: int = 0
     dashed: int = 0
     signed: int = 0
     settings: tuple[str, ...] = ()
 
 
-_CUT_OFF = "the mail breaks off inside it"
+_CUT_OFF = Saying("damage/breaks-off")
 
 
-def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str, None]) -> _Text:
+def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[Words, None]) -> _Text:
     if body is None:
         return _Text()
     raw, cut, broken = _beginning(source, body.slice)
     text, damage = decode(raw, body.type.parameters.get("charset"))
     for told in filter(None, (broken, damage)):
-        defects[f"the text has {told}"] = None
+        defects[Saying("damage/text", damage=told)] = None
     if not broken and "\ufffd" in text:
         # A charset that was only guessed loses nothing.
         broken = damage
@@ -141,7 +142,7 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
     defects.update(dict.fromkeys(written.defects))
     cut = cut or written.cut
     if cut:
-        defects["the text is too long and was cut: send it as an attachment"] = None
+        defects[Saying("damage/cut")] = None
     return _Text(
         lines=written.lines,
         gaps=written.gaps,
@@ -154,7 +155,7 @@ def _text(source: BinaryIO, body: Leaf | None, header: Header, defects: dict[str
     )
 
 
-def _beginning(source: BinaryIO, part: Slice) -> tuple[bytes, bool, str | None]:
+def _beginning(source: BinaryIO, part: Slice) -> tuple[bytes, bool, Saying | None]:
     """At most MAX_TEXT decoded bytes, whether that is not all, and what is wrong with them."""
     by = decoder(part.encoding)
     blocks: list[bytes] = []
@@ -170,7 +171,7 @@ def _beginning(source: BinaryIO, part: Slice) -> tuple[bytes, bool, str | None]:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[str, None]) -> Attachment:
+def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[Words, None]) -> Attachment:
     by = decoder(leaf.slice.encoding)
     digest = hashlib.sha256()
     size = 0
@@ -178,7 +179,7 @@ def _attachment(source: BinaryIO, leaf: Leaf, defects: dict[str, None]) -> Attac
         digest.update(block)
         size += len(block)
     if by.damage:
-        defects[f"an attachment has {by.damage}"] = None
+        defects[Saying("damage/attachment", damage=by.damage)] = None
     return Attachment(
         name=leaf.name,
         media_type=leaf.media_type,
@@ -204,7 +205,7 @@ def _subject(header: Header) -> str | None:
     return None if value is None else unencoded(value)
 
 
-def _date(header: Header, defects: dict[str, None]) -> datetime | None:
+def _date(header: Header, defects: dict[Words, None]) -> datetime | None:
     """Read the Date into UTC; one without a zone is taken as UTC (RFC 5322 section 3.3)."""
     value = header.first("date")
     if value is None:

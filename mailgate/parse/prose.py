@@ -9,17 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailgate.parse import amounts
+from mailgate.parse.general import shown
 from mailgate.parse.keys import (
     Asked,
     Finding,
+    instead,
     key_line,
     known_keys,
     sample,
-    shown,
     suits,
     suits_nearly,
     wrong,
 )
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest
 from mailgate.settings.parameters import Choice, Flag
@@ -173,8 +175,7 @@ def _begins_with_key(line: str, service: Service) -> Finding | None:
         name = _key_meant(word, rest, service)
         if name is not None:
             right = shown(f"{name}: {_value_in('', rest, name, service) or rest or 'yes'}")
-            meaning = f'is no "key: value" line; did you mean "{right}"?'
-            return wrong(line, meaning, f'"{right}" instead of "{shown(line)}"')
+            return instead(line, right)
     return None
 
 
@@ -212,8 +213,8 @@ def _holds_key(line: str, service: Service) -> Finding | None:
         if name is not None:
             value = _value_in("", line[found.end() :], name, service)
             right = shown(f"{name}: {value}") if value else name
-            meaning = f'"{name}" is read only where it begins a line'
-            return wrong(line, meaning, f'"{right}" at the beginning of a line of its own')
+            own_line = Saying("prose/own-line", right=right)
+            return wrong(line, Saying("prose/inside", name=name), own_line)
     return None
 
 
@@ -228,9 +229,8 @@ def _mentions(line: str, settings: Iterable[_Setting], service: Service) -> Find
             )
             if value := _value_in(*near, setting.name, service):
                 right = f"{setting.name}: {value}"
-            meaning = f'sounds like a setting: "{said}" is read only in a line "{right}"'
-            mend = f'a line "{right}" if that is meant, and without "{said}" in the text'
-            return wrong(line, meaning, mend)
+            mend = Saying("prose/if-meant", said=said, right=right)
+            return wrong(line, Saying("prose/sounds", said=said, right=right), mend)
     return None
 
 

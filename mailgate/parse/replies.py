@@ -2,9 +2,12 @@
 
 import re
 
+from mailgate.log import escaped as printable
 from mailgate.model import Reply
 from mailgate.model.parcel import LEAST
-from mailgate.settings.kinds import did_you_mean, one_of
+from mailgate.parse.unfit import UnfitValueError
+from mailgate.saying import Saying
+from mailgate.settings.kinds import nearest
 from mailgate.settings.units import size
 
 WORDS = (Reply.BRIEF, Reply.INLINE, Reply.ATTACH, "parts=300KiB", Reply.FULL)
@@ -15,7 +18,7 @@ _LINKS = frozenset({"link", "links", "url"})
 _LONGEST = 60
 
 
-class UnknownKindError(ValueError):
+class UnknownKindError(UnfitValueError):
     """The words are no kind of reply at all: they may be the name of an output."""
 
 
@@ -24,35 +27,33 @@ def reply_kind(words: str) -> tuple[Reply, int | None]:
 
     Raises
     ------
-    ValueError
-        It is none of them; its text is a clause that says why. An UnknownKindError where it is
+    UnfitValueError
+        It is none of them. An UnknownKindError where it is
         not even meant as one.
     """
     plain = " ".join(words[:_LONGEST].lower().split())
     if parts := _PARTS.fullmatch(plain):
         return Reply.PARTS, _part(parts[1])
     if plain in _LINKS:
-        raise ValueError("results cannot be fetched by a link here")
+        raise UnfitValueError("replies/no-link")
     if plain == Reply.PARTS:
-        raise ValueError('"parts" needs a size, as in "parts=300KiB"')
+        raise UnfitValueError("replies/no-part-size")
     if plain not in set(Reply):
-        near = did_you_mean(plain, [str(word) for word in WORDS])
-        raise UnknownKindError(f'"{plain}" is no kind of reply{near}')
+        meant = nearest(plain, [str(word) for word in WORDS])
+        raise UnknownKindError("replies/no-kind", given=printable(plain), meant=meant)
     return Reply(plain), None
 
 
-def expected() -> str:
+def expected() -> Saying:
     """Return the kinds of reply, as a clause names them."""
-    return one_of(WORDS)
+    return Saying("replies/expected", words=tuple(map(str, WORDS)))
 
 
 def _part(words: str) -> int:
     try:
         found = size(words)
     except ValueError:
-        message = f'"{words}" is no size such as "300KiB"'
-        raise ValueError(message) from None
+        raise UnfitValueError("replies/no-size", given=printable(words)) from None
     if found < LEAST:
-        message = f"a part has at least {LEAST >> 10} KiB"
-        raise ValueError(message)
+        raise UnfitValueError("replies/least", size=LEAST)
     return min(found, 1 << 40)

@@ -21,7 +21,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailgate.model import Message, Request, Unclear, Understood
-from mailgate.parse.inputs import Binding, bind_attachments, bind_body, needed
+from mailgate.parse.general import shown
+from mailgate.parse.inputs import THE_TEXT, Binding, bind_attachments, bind_body, needed
 from mailgate.parse.keys import (
     Asked,
     Finding,
@@ -29,7 +30,6 @@ from mailgate.parse.keys import (
     known_keys,
     lacking,
     read_keys,
-    shown,
     suits,
     suits_nearly,
     wrong,
@@ -37,8 +37,7 @@ from mailgate.parse.keys import (
 from mailgate.parse.message import MAX_TEXT
 from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
 from mailgate.parse.unread import unread_settings
-from mailgate.said import counted
-from mailgate.said import size as said_size
+from mailgate.saying import Saying, Words
 from mailgate.services import Service, takes
 from mailgate.settings.kinds import nearest
 from mailgate.settings.parameters import Text
@@ -61,9 +60,9 @@ _BROKEN = 60
 _BULLET = re.compile(r"\A\s*(?:[-–—*•·+]|--)\s*(?=\w)")
 
 _TOO_LONG_A_TEXT = wrong(
-    "(the text)",
-    f"over {said_size(MAX_TEXT)}, and only so much is read",
-    f"at most {said_size(MAX_TEXT)} of text",
+    THE_TEXT,
+    Saying("request/too-long-a-text", most=MAX_TEXT),
+    Saying("request/shorter-text", most=MAX_TEXT),
 )
 
 
@@ -96,23 +95,18 @@ def _losses(message: Message) -> Iterator[Finding]:
     if message.text_cut:
         yield _TOO_LONG_A_TEXT
     if message.text_damage is not None:
-        meaning = f"arrived damaged: {message.text_damage}"
-        yield wrong("(the text)", meaning, f"the text undamaged, {_OR_AS_A_FILE}")
+        meaning = Saying("request/damaged", damage=message.text_damage)
+        yield wrong(THE_TEXT, meaning, Saying("request/undamaged"))
     if message.quoted:
-        meaning = f"taken for a quoted mail and left out of it: {counted(message.quoted, 'line')}"
-        mend = f"the text in a new mail that answers and quotes none, {_OR_AS_A_FILE}"
-        yield wrong("(the text)", meaning, mend)
+        meaning = Saying("request/quote", count=message.quoted)
+        yield wrong(THE_TEXT, meaning, Saying("request/new-mail"))
     if message.dashed:
-        lost = counted(message.dashed, "line")
-        meaning = f'taken for a signature below "--" and left out of it: {lost}'
-        yield wrong("(the text)", meaning, f'no line "--" in the text, {_OR_AS_A_FILE}')
+        meaning = Saying("request/dashes", count=message.dashed)
+        yield wrong(THE_TEXT, meaning, Saying("request/no-dashes"))
 
 
-_OR_AS_A_FILE = "or with the text attached as a file if the service takes files"
-
-
-def _signature(message: Message) -> tuple[str, ...]:
-    return (f"the signature, {counted(message.signed, 'line')}",) if message.signed else ()
+def _signature(message: Message) -> tuple[Words, ...]:
+    return (Saying("request/signature", count=message.signed),) if message.signed else ()
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -215,35 +209,32 @@ def _beside(page: _Page, service: Service, asked: Asked) -> list[Finding]:
     findings = list(found)
     told = findings[:_TOLD]
     if findings[_TOLD:]:
-        more = counted(len(findings) - _TOLD, "more such line")
-        told.append(wrong(f"and {more}", "wrong too", None))
+        more = Saying("request/more-such", count=len(findings) - _TOLD)
+        told.append(wrong(more, Saying("keys/wrong-too"), None))
     return told
 
 
 def _within_text(page: _Page, service: Service) -> Iterator[Finding]:
     body, known = service.body_input, known_keys(service)
     assert body  # noqa: S101 - the caller has seen it
-    meaning = f'stands in the text for "{body.name}", which has no lines of keys above it'
+    meaning = Saying("request/in-text", name=body.name)
     for line in page.text[:_LOOKED_AT]:
         keyed = key_line(line)
         if keyed is not None and keyed.key in known:
-            mend = (
-                f'"{shown(line)}" at the very top and a blank line below it, or, if it belongs to'
-                f' the text, with "service: {service.name}" and a blank line above the text'
-            )
+            name = service.name
+            mend = Saying("request/at-the-top-or-apart", line=shown(line), service=name)
             yield wrong(line, meaning, mend)
 
 
 def _unread_settings(page: _Page, service: Service, asked: Asked) -> Iterator[Finding]:
     for key, line in page.torn:
-        meaning = f'may belong to "{shown(key)}" above it, or not: a value has one line'
-        mend = f'"{shown(line)}" on the line of "{shown(key)}", or a blank line between them'
-        yield wrong(line, meaning, mend)
+        mend = Saying("request/joined", line=shown(line), key=shown(key))
+        yield wrong(line, Saying("request/torn", key=shown(key)), mend)
     for line in page.below[:_LOOKED_AT]:
         right = _key_meant(line, service)
         if right is not None:
-            meaning = "stands below the first blank line, where nothing is read"
-            yield wrong(line, meaning, f'the line "{shown(right)}" above the first blank line')
+            mend = Saying("request/above-blank", line=shown(right))
+            yield wrong(line, Saying("request/below-blank"), mend)
     sentences = [*page.prose[:_READ], *page.below[:_READ]]
     yield from meant(
         (line for line in sentences if _key_meant(line, service) is None), service, asked
@@ -253,8 +244,8 @@ def _unread_settings(page: _Page, service: Service, asked: Asked) -> Iterator[Fi
         keyed = key_line(line)
         name = known_keys(service).get(keyed.key) if keyed else None
         if keyed and name and suits(name, keyed.value, service):
-            meaning = "stands below a closing, where nothing is read"
-            yield wrong(line, meaning, f'the line "{shown(line)}" at the top')
+            mend = Saying("request/at-the-top", line=shown(line))
+            yield wrong(line, Saying("request/below-closing"), mend)
 
 
 def _key_meant(line: str, service: Service) -> str | None:
@@ -280,8 +271,9 @@ def _fill_in(asked: Asked, service: Service) -> list[Finding]:
         if parameter.default is not None:
             asked.parameters[name] = parameter.default
         elif name in service.used:
-            meaning = f'"{name}" must be given: {parameter.expected}'
-            missing.append(lacking(meaning, f'a line "{name}: {parameter.sample()}"'))
+            meaning = Saying("request/must-be-given", name=name, expected=parameter.expected)
+            line = Saying("request/a-line", line=f"{name}: {parameter.sample()}")
+            missing.append(lacking(meaning, line))
     return missing
 
 
@@ -289,7 +281,7 @@ def _fill_in(asked: Asked, service: Service) -> list[Finding]:
 
 
 def _request(
-    asked: Asked, page: _Page, binding: Binding, service: Service, rest: Sequence[str]
+    asked: Asked, page: _Page, binding: Binding, service: Service, rest: Sequence[Words]
 ) -> Request:
     general = asked.general
     return Request(
@@ -298,7 +290,7 @@ def _request(
         inputs=tuple(binding.inputs),
         ignored=(
             *binding.ignored,
-            *(f'"{line}"' for line in _unread(page)),
+            *(Saying("request/sentence", line=line) for line in _unread(page)),
             *_rest(page),
             *rest,
         ),
@@ -316,22 +308,23 @@ def _request(
     )
 
 
-def _unread(page: _Page, quoted: Collection[str] = ()) -> list[str]:
+def _unread(page: _Page, quoted: Collection[Words] = ()) -> list[str]:
     """Return the sentences that were not read: the first of them, without those ``quoted``."""
     return [shown(line, _QUOTED) for line in _sentences(page, quoted)[:_TOLD]]
 
 
-def _rest(page: _Page, quoted: Collection[str] = ()) -> Iterator[str]:
+def _rest(page: _Page, quoted: Collection[Words] = ()) -> Iterator[Words]:
     """Yield what else was not read, counted."""
     more = len(_sentences(page, quoted)) - _TOLD
     if more > 0:
-        yield f"and {counted(more, 'more line')} of text"
+        yield Saying("request/more-text", count=more)
     below = [line for line in page.signed if line.strip() and not _is_courtesy(line)]
     if below:
-        yield f'what stands below "{shown(page.signed[0], _QUOTED)}", {counted(len(below), "line")}'
+        closing = shown(page.signed[0], _QUOTED)
+        yield Saying("request/below", line=closing, count=len(below))
 
 
-def _sentences(page: _Page, quoted: Collection[str]) -> list[str]:
+def _sentences(page: _Page, quoted: Collection[Words]) -> list[str]:
     said = [line for line in (*page.prose, *page.below) if line.strip()]
     if quoted:
         said = [line for line in said if shown(line) not in quoted]
@@ -345,12 +338,13 @@ def _unclear(
     page: _Page,
     binding: Binding,
     service: Service,
-    more: Sequence[str],
+    more: Sequence[Words],
 ) -> Unclear:
-    ignored = [Understood(quoted=name, meaning="fits nothing, ignored") for name in binding.ignored]
+    unfit, not_read = Saying("request/fits-nothing"), Saying("request/not-read")
+    ignored = [Understood(quoted=name, meaning=unfit) for name in binding.ignored]
     quoted = {finding.told.quoted for finding in findings}
-    unread = [Understood(quoted=line, meaning="not read") for line in _unread(page, quoted)]
-    rest = [Understood(quoted=said, meaning="not read") for said in (*_rest(page, quoted), *more)]
+    unread = [Understood(quoted=line, meaning=not_read) for line in _unread(page, quoted)]
+    rest = [Understood(quoted=said, meaning=not_read) for said in (*_rest(page, quoted), *more)]
     attach, naming = needed(binding, service, asked.chosen)
     return Unclear(
         service=service.name,
@@ -364,26 +358,30 @@ def _unclear(
     )
 
 
-def _mend(findings: Sequence[Finding]) -> str:
-    mends = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
+def _mend(findings: Sequence[Finding]) -> Saying:
+    mends = tuple(dict.fromkeys(finding.mend for finding in findings if finding.mend))
     if not 0 < len(mends) <= _MENDS:
-        return "Send it again with every line mended that is said to be wrong above."
-    return f"Send it again with {'; and with '.join(mends)}."
+        return Saying("request/again-all")
+    return Saying("request/again", mends=mends)
 
 
-def _example(asked: Asked, service: Service, naming: Sequence[str]) -> tuple[str, ...]:
+def _example(asked: Asked, service: Service, naming: Sequence[str]) -> tuple[Words, ...]:
     """Write a request that would work: what was right in this one, and a value for the rest."""
     values = {name: parameter.sample() for name, parameter in service.parameters.items()}
     values |= asked.parameters
     lines = [*asked.right, *(f"{name}: {value}" for name, value in values.items()), *naming]
     if service.body_input is None:
         return tuple(lines) or (f"service: {service.name}",)
-    return (*(lines or [f"service: {service.name}"]), "", f"the text for {service.body_input.name}")
+    text = Saying("request/text-for", name=service.body_input.name)
+    return (*(lines or [f"service: {service.name}"]), "", text)
 
 
 def _too_long(count: int, service: Service) -> Unclear:
-    meaning = f"a request has at most {MOST_LINES} lines above its first blank line"
-    finding = wrong(f"{count} lines", meaning, f"at most {MOST_LINES} lines")
+    finding = wrong(
+        Saying("request/lines", count=count),
+        Saying("request/too-many-lines", most=MOST_LINES),
+        Saying("request/at-most-lines", most=MOST_LINES),
+    )
     attach, naming = needed(Binding(free=[]), service, {})
     return Unclear(
         service=service.name,

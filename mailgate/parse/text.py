@@ -12,6 +12,7 @@ from itertools import islice, takewhile
 from mailgate.parse.cut import Line, Own, own_lines
 from mailgate.parse.quotes import is_attribution_tail, is_groupwise, may_begin_quote
 from mailgate.parse.unread import settings_in
+from mailgate.saying import Words
 
 MAX_LINES = 200_000
 """Lines that are read; a quarter of a second's work."""
@@ -27,7 +28,7 @@ class Written:
 
     lines: tuple[str, ...]
     gaps: tuple[int, ...] = ()
-    defects: tuple[str, ...] = ()
+    defects: tuple[Words, ...] = ()
     cut: bool = False
     quoted: int = 0
     dashed: int = 0
@@ -51,7 +52,7 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
         original = [] if start is None else physical[start:]
         own = own_lines([*lines, *(None for _ in original)])
         return _written(own, [*texts, *original], cut=cut)
-    defects: tuple[str, ...] = ()
+    defects: tuple[Words, ...] = ()
     lines = list[Line](physical)
     if ">" in text and not (fasta := _is_fasta(physical, reply=reply)).whole:
         lines = _without_quotes(physical)
@@ -97,7 +98,7 @@ def _without_armour(lines: list[str]) -> list[str]:
 
 
 def _written(
-    own: Own, given: Sequence[str], *, cut: bool, defects: tuple[str, ...] = ()
+    own: Own, given: Sequence[str], *, cut: bool, defects: tuple[Words, ...] = ()
 ) -> Written:
     return Written(
         lines=tuple(own.lines),

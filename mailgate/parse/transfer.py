@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
 from mailgate.model import Slice
+from mailgate.saying import Saying
 
 BLOCK = 256 * 1024
 """Bytes read and handed on at a time."""
@@ -18,7 +19,7 @@ BLOCK = 256 * 1024
 class Decoder(Protocol):
     """One direction of one encoding."""
 
-    damage: str | None
+    damage: Saying | None
 
     def feed(self, block: bytes) -> bytes:
         """Take the next encoded bytes, return the decoded ones that are complete."""
@@ -72,7 +73,7 @@ def raw(source: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 class Binary:
     """7bit, 8bit, binary, and every encoding that nobody knows."""
 
-    damage: str | None = None
+    damage: Saying | None = None
 
     def feed(self, block: bytes) -> bytes:
         """See ``Decoder``."""
@@ -92,7 +93,7 @@ class Base64:
     """RFC 2045 section 6.8: foreign characters are passed over, padding ends the data."""
 
     def __init__(self) -> None:
-        self.damage: str | None = None
+        self.damage: Saying | None = None
         self._carry = b""
         self._ended = False
 
@@ -114,24 +115,24 @@ class Base64:
         """See ``Decoder``."""
         digits = self._carry.translate(None, _JUNK + b"=")
         if self._carry.translate(None, _DIGITS + b"="):
-            self.damage = "foreign characters in base64 data"
+            self.damage = Saying("damage/base64-foreign")
         if not digits or self._ended:
             return b""
-        self.damage = "base64 that breaks off"
+        self.damage = Saying("damage/base64-breaks-off")
         if len(digits) % 4 == 1:
             digits = digits[:-1]
         return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
     def _after_end(self, text: bytes) -> bytes:
         if text:
-            self.damage = "text after the end of base64 data"
+            self.damage = Saying("damage/base64-more")
         return b""
 
     def _leniently(self, text: bytes) -> bytes:
         """Pass over what is no digit, and over padding where none can be, as most readers do."""
         kept = text.translate(None, _JUNK)
         if len(kept) != len(text):
-            self.damage = "foreign characters in base64 data"
+            self.damage = Saying("damage/base64-foreign")
         pieces = kept.split(b"=")
         length = 0
         for number, piece in enumerate(pieces[:-1]):
@@ -165,7 +166,7 @@ class QuotedPrintable:
     """RFC 2045 section 6.7; an equals sign that quotes nothing stays."""
 
     def __init__(self) -> None:
-        self.damage: str | None = None
+        self.damage: Saying | None = None
         self._carry = b""
 
     def feed(self, block: bytes) -> bytes:
@@ -200,7 +201,7 @@ class QuotedPrintable:
         if _ODD_BREAK.search(text):
             text = _SOFT_BREAK.sub(b"", text)
         if not self.damage and _UNQUOTED.search(text):
-            self.damage = "an equals sign that quotes nothing, in quoted-printable text"
+            self.damage = Saying("damage/quoted-printable")
         return binascii.a2b_qp(text)
 
 
@@ -211,7 +212,7 @@ class Uuencode:
     """uuencode(1): the lines between ``begin`` and ``end``."""
 
     def __init__(self) -> None:
-        self.damage: str | None = None
+        self.damage: Saying | None = None
         self._carry = b""
         self._inside = False
         self._ended = False
@@ -229,7 +230,7 @@ class Uuencode:
         """See ``Decoder``."""
         last = self._line(self._carry)
         if not self._ended:
-            self.damage = "uuencoded data that breaks off"
+            self.damage = Saying("damage/uu-breaks-off")
         return last
 
     def _line(self, line: bytes) -> bytes:
@@ -251,7 +252,7 @@ class Uuencode:
                 return binascii.a2b_uu(text)
             except binascii.Error:
                 continue
-        self.damage = "a line that is not uuencoded"
+        self.damage = Saying("damage/uu-line")
         return b""
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from mailgate.model import Message
-from mailgate.parse.keys import KeyLine, key_line, known_keys, shown, suits
+from mailgate.parse.general import shown
+from mailgate.parse.keys import KeyLine, key_line, known_keys, suits
 from mailgate.parse.quotes import header_field
-from mailgate.said import counted
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.rules import GENERAL, RESOURCES
 
@@ -52,19 +53,19 @@ def answers_ours(in_reply_to: str | None, references: str | None) -> bool:
     return _OUR_ID.search((in_reply_to or references or "")[-1000:]) is not None
 
 
-def unread_settings(message: Message, service: Service) -> Iterator[str]:
+def unread_settings(message: Message, service: Service) -> Iterator[Saying]:
     """Yield the settings of the quoted text and of the Subject, each with why it was not read."""
     known = known_keys(service)
     lines = list(dict.fromkeys(line for line in message.settings if _is_for(line, service, known)))
     for line in islice(lines, _TOLD):
-        yield f"{shown(line, _SHOWN)} (it stands in quoted text)"
+        yield Saying("prose/quoted", line=shown(line, _SHOWN))
     if lines[_TOLD:]:
-        yield f"and {counted(len(lines) - _TOLD, 'more setting')} in quoted text"
+        yield Saying("prose/more-quoted", count=len(lines) - _TOLD)
     subject = (message.subject or "")[:_LONGEST]
     if not _is_for(subject, service, known):
         subject = _BEFORE.sub("", subject, count=1)
     if _is_for(subject, service, known):
-        yield f"{shown(subject, _SHOWN)} (settings are read from the text, not from the Subject)"
+        yield Saying("prose/in-subject", line=shown(subject, _SHOWN))
 
 
 def _is_for(line: str, service: Service, known: dict[str, str]) -> bool:

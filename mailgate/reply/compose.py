@@ -35,6 +35,7 @@ from mailgate.reply.streams import (
 from mailgate.reply.templates import BadTemplateError, Page, Templates
 from mailgate.reply.told import say_of
 from mailgate.reply.twin import Twins, words_part
+from mailgate.wording import speaking
 
 __all__ = ["Changed", "Draft", "Writer"]
 
@@ -87,15 +88,16 @@ class Writer:
             The draft lacks what its kind is about, or has what is no header's: a bug.
         """
         checked(draft)
-        if self._signer is None:
-            self._unsigned(draft, open_stream, out, packed or Path())
-            return
-        shorter = replace(draft, limit=draft.limit - self.reserved)
-        self._signer.write(
-            lambda to: self._unsigned(shorter, open_stream, to, packed or Path()),
-            out,
-            at=draft.date,
-        )
+        with speaking(self._templates.wording):
+            if self._signer is None:
+                self._unsigned(draft, open_stream, out, packed or Path())
+                return
+            shorter = replace(draft, limit=draft.limit - self.reserved)
+            self._signer.write(
+                lambda to: self._unsigned(shorter, open_stream, to, packed or Path()),
+                out,
+                at=draft.date,
+            )
 
     @property
     def reserved(self) -> int:
@@ -121,7 +123,8 @@ class Writer:
         """Return the bytes before the pieces of such a letter of a shipment; raises Changed."""
         job = draft.job
         assert job  # noqa: S101 - a shipment is of a job
-        return len(self._front_of(draft, job, carried, excerpts_of(draft, job, open_stream)))
+        with speaking(self._templates.wording):
+            return len(self._front_of(draft, job, carried, excerpts_of(draft, job, open_stream)))
 
     def load(self) -> None:
         """Read every template now: one that is changed later counts from the next start."""
@@ -138,7 +141,14 @@ class Writer:
             A template is broken, asks for what it is not given, or has no proper Subject; or one
             of the operator's is of no letter. One line each, with its file and line.
         """
+        with speaking(self._templates.wording):
+            wrong = self._wrong(answers)
+        if wrong:
+            raise BadConfig("\n".join(dict.fromkeys(wrong)))
+
+    def _wrong(self, answers: Iterable[Answer]) -> list[str]:
         wrong = [f"{self._folder}: no such folder"] if self._lacks_folder() else []
+        wrong += self._templates.wording.wrong()
         wrong += [
             f"{self._folder}/{name}:1: no letter has this template; expected one of "
             + ", ".join(f"{kind}.txt.j2" for kind in LetterKind)
@@ -161,8 +171,7 @@ class Writer:
                     )
             except BadTemplateError as error:
                 wrong.append(str(error))
-        if wrong:
-            raise BadConfig("\n".join(dict.fromkeys(wrong)))
+        return wrong
 
     def _lacks_folder(self) -> bool:
         return self._folder is not None and not self._folder.is_dir()

@@ -385,7 +385,7 @@ def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]
         case LetterKind.CONFIRM:
             times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
             return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
-        case LetterKind.COMMANDS:
+        case LetterKind.COMMANDS | LetterKind.REFUSED:
             return {name: untagged(value) for name, value in facts.items()}
         case _:
             return facts

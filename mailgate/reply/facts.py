@@ -28,12 +28,13 @@ from mailgate.phases import Phase
 from mailgate.reply import due
 from mailgate.reply.draft import Draft, Given, checked
 from mailgate.reply.given import given_facts, more_facts
-from mailgate.reply.layout import cut, fact, printable, wrapped
+from mailgate.reply.layout import clause, cut, fact, printable, wrapped
 from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
 from mailgate.reply.package import MOST
 from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.sent import sent_facts
 from mailgate.reply.told import told
+from mailgate.saying import Words
 from mailgate.settings.rules import GENERAL
 
 ROWS = 100
@@ -142,7 +143,7 @@ def _job(job: Job, draft: Draft) -> Facts:
         "label": fact(job.label or "", 60),
         "phase": str(job.phase),
         "parameters": _settings(job.parameters),
-        "ignored": _listing(job.ignored, fact),
+        "ignored": _listing(job.ignored, _told),
         "work_limit": _span(job.work_limit),
         "created": _moment(job.created),
         "started": _moment(job.started),
@@ -252,12 +253,12 @@ def _unclear(unclear: Unclear, gateway: str) -> Facts:
         "lines": _read(unclear),
         "wrong": sum(line.wrong for line in unclear.lines),
         "incomplete": all(line.missing for line in unclear.lines if line.wrong),
-        "mend": _clause(unclear.mend, 600),
-        "summary": _clause(unclear.summary, 200),
+        "mend": clause(unclear.mend, 600),
+        "summary": clause(unclear.summary, 200),
         "takes": _keys(unclear.takes),
         "general": tuple(word for word in GENERAL if word != "service"),
-        "attach": tuple(_clause(words, 200) for words in unclear.attach[:ROWS]),
-        "example": tuple(cut(printable(line), 200) for line in unclear.example[:ROWS]),
+        "attach": tuple(clause(words, 200) for words in unclear.attach[:ROWS]),
+        "example": tuple(cut(printable(str(line)), 200) for line in unclear.example[:ROWS]),
     }
 
 
@@ -269,8 +270,8 @@ def _read(unclear: Unclear) -> Listing:
     return _listing(
         lines,
         lambda line: Read(
-            quoted=fact(line.quoted, 60),
-            meaning=_clause(line.meaning, 300),
+            quoted=fact(str(line.quoted), 60),
+            meaning=clause(line.meaning, 300),
             wrong=line.wrong,
         ),
     )
@@ -280,7 +281,7 @@ def _keys(takes: Sequence[Taken]) -> Listing:
     return _listing(
         takes,
         lambda one: Key(
-            key=fact(one.key), what=_clause(one.what, 300), summary=_clause(one.summary, 300)
+            key=fact(one.key), what=clause(one.what, 300), summary=clause(one.summary, 300)
         ),
     )
 
@@ -308,8 +309,8 @@ def _dry_run(draft: Draft, given: Given) -> Facts:
                 sha256=fact(bound.sha256),
             ),
         ),
-        "ignored": _listing(request.ignored, fact),
-        "summary": _clause(given.optional("summary", str) or "", 200),
+        "ignored": _listing(request.ignored, _told),
+        "summary": clause(given.optional("summary", str) or "", 200),
         "meanings": _keys(meant),
         "work_limit": _span(request.work_limit or work_limit),
         "kept_for": _span(request.keep or keep),
@@ -362,9 +363,8 @@ def _listing(items: Sequence[Item], show: Callable[[Item], object]) -> Listing:
     return Listing(rows=tuple(map(show, items[:ROWS])), more=max(0, len(items) - ROWS))
 
 
-def _clause(words: str, most: int) -> str:
-    """Make words of ours, which may quote a stranger's, fit for a sentence or a table's cell."""
-    return printable(cut(words, most)).strip().replace("|", "\x1e")
+def _told(words: Words) -> str:
+    return fact(str(words))
 
 
 def _settings(parameters: Mapping[str, str]) -> Listing:

@@ -14,6 +14,7 @@ _CONTINUED = " " * 6
 _NARROWEST = 28
 
 _HIDDEN = {ord(" "): "\x1f", ord("|"): "\x1e"}
+_BARS = {ord("|"): "\x1e"}
 _SHOWN = {0x1F: " ", 0x1E: "|"}
 # Invisible, but they shape Persian and Indic words and join emoji; they reorder nothing.
 _JOINERS = "\u200c\u200d"
@@ -36,6 +37,14 @@ def printable(text: str) -> str:
 def fact(text: str, columns: int = 120) -> str:
     """``text`` as a fact: printable, at most ``columns`` wide, its blanks hidden."""
     return cut(printable(text), columns).strip().translate(_HIDDEN)
+
+
+def clause(words: object, most: int) -> str:
+    """``words`` of ours, which may quote a stranger's, fit for a sentence or a table's cell.
+
+    They are broken between words; at most ``most`` columns of them.
+    """
+    return printable(cut(str(words), most)).strip().translate(_BARS)
 
 
 def shown(text: str) -> str:

@@ -19,10 +19,11 @@ from jinja2 import (
     TemplateError,
 )
 
-from mailgate import log, said, share
+from mailgate import log, share
 from mailgate.model import LetterKind
 from mailgate.reply.layout import COLUMNS, laid_out, shown, table
 from mailgate.reply.rows import Say
+from mailgate.wording import Wording, fill
 
 SUFFIX = ".txt.j2"
 
@@ -62,7 +63,7 @@ def environment(folder: Path | None, *, escaping: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["counted"] = said.counted
+    fill(made)
     return made
 
 
@@ -85,12 +86,11 @@ class Templates:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self.wording = Wording(folder)
         # These are plain texts: nothing in them is markup, so nothing is escaped.
         self._environment = environment(folder, escaping=False)
         self._environment.filters["table"] = table
         self._environment.filters["narrow_table"] = partial(table, columns=COLUMNS - _INDENT)
-        self._environment.filters["size"] = said.size
-        self._environment.filters["percent"] = said.percent
         # A fact that is a sentence is broken between its words.
         self._environment.filters["words"] = shown
         self._environment.globals["say"] = self.say

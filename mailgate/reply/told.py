@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from mailgate import said
 from mailgate.model import Answer
 from mailgate.reply.draft import Given
-from mailgate.reply.layout import fact
+from mailgate.reply.layout import clause, fact
 from mailgate.reply.rows import Entry, Say
+from mailgate.saying import Saying
 
 # Lines below a command that are its own; how many there are besides is not told.
 _ROWS = 100
@@ -54,6 +55,8 @@ def shown_facts(value: object) -> object:
     match value:
         case str():
             return fact(value, 1000)
+        case Saying():
+            return clause(value, 1000)
         case datetime():
             return fact(said.moment(value))
         case timedelta():

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailgate.saying import Saying
 from mailgate.settings import patterns
 from mailgate.settings.kinds import (
     Kind,
     UnfitError,
-    did_you_mean,
     integer,
     listed,
+    nearest,
     number,
     one_of,
     said,
@@ -77,19 +78,19 @@ class Parameter(ABC):
 
     @property
     @abstractmethod
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
 
-    def fault(self, value: str) -> str | None:
+    def fault(self, value: str) -> Saying | None:
         """Say what is wrong with a value (``is not a whole number``), None for one that fits."""
         if len(value) > LONGEST:
-            return f"is {len(value)} characters long"
+            return Saying("parameters/too-long", count=len(value))
         if not value:
-            return "is empty"
+            return Saying("parameters/empty")
         if any(_is_control(char) for char in value):
-            return "holds a line break or control character"
+            return Saying("parameters/control")
         if value.startswith("-") and not self._may_be_negative:
-            return 'begins with "-"'
+            return Saying("parameters/dash")
         return self._fault(value)
 
     def sample(self) -> str:
@@ -101,7 +102,7 @@ class Parameter(ABC):
         return False
 
     @abstractmethod
-    def _fault(self, value: str) -> str | None: ...
+    def _fault(self, value: str) -> Saying | None: ...
 
     @abstractmethod
     def _sample(self) -> str: ...
@@ -119,16 +120,15 @@ class Text(Parameter):
     max_length: int = key(integer(1, LONGEST), 1000, doc="the most characters")
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
-        matching = f" matching {self.pattern}" if self.pattern else ""
-        return f"text of at most {self.max_length} characters{matching}"
+        return Saying("parameters/text", most=self.max_length, pattern=self.pattern)
 
-    def _fault(self, value: str) -> str | None:
+    def _fault(self, value: str) -> Saying | None:
         if len(value) > self.max_length:
-            return f"is {len(value)} characters long"
+            return Saying("parameters/too-long", count=len(value))
         if self.pattern and not patterns.fits(self.pattern, value):
-            return f"does not match {self.pattern}"
+            return Saying("parameters/unlike", pattern=self.pattern)
         return None
 
     def _sample(self) -> str:
@@ -144,17 +144,17 @@ class Integer(Parameter):
     max: int | None = key(integer(-(10**18), 10**18), None, doc="the most")
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
-        return "a whole number" + _said_range(self.min, self.max)
+        return Saying("parameters/integer", least=self.min, most=self.max)
 
     @property
     def _may_be_negative(self) -> bool:
         return self.min is not None and self.min < 0
 
-    def _fault(self, value: str) -> str | None:
+    def _fault(self, value: str) -> Saying | None:
         if not _INTEGER.fullmatch(value):
-            return "is not a whole number"
+            return Saying("parameters/no-integer")
         return _range_fault(int(value), self.min, self.max)
 
     def _sample(self) -> str:
@@ -169,17 +169,17 @@ class Number(Parameter):
     max: float | None = key(number(), None, doc="the most")
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
-        return "a number" + _said_range(self.min, self.max)
+        return Saying("parameters/number", least=self.min, most=self.max)
 
     @property
     def _may_be_negative(self) -> bool:
         return self.min is not None and self.min < 0
 
-    def _fault(self, value: str) -> str | None:
+    def _fault(self, value: str) -> Saying | None:
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            return "is not a number"
+            return Saying("parameters/no-number")
         return _range_fault(float(value), self.min, self.max)
 
     def _sample(self) -> str:
@@ -195,14 +195,14 @@ class Choice(Parameter):
     )
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
-        return one_of(self.choices)
+        return Saying("parameters/choice", words=self.choices)
 
-    def _fault(self, value: str) -> str | None:
+    def _fault(self, value: str) -> Saying | None:
         if value in self.choices:
             return None
-        return f"is not one of the choices{did_you_mean(value, self.choices)}"
+        return Saying("parameters/no-choice", meant=nearest(value, self.choices))
 
     def _sample(self) -> str:
         return self.choices[0]
@@ -222,12 +222,12 @@ class Flag(Parameter):
     )
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
-        return one_of(("yes", "no"))
+        return Saying("parameters/choice", words=("yes", "no"))
 
-    def _fault(self, value: str) -> str | None:
-        return None if value.lower() in (*_YES, *_NO) else "is neither yes nor no"
+    def _fault(self, value: str) -> Saying | None:
+        return None if value.lower() in (*_YES, *_NO) else Saying("parameters/no-flag")
 
     def _sample(self) -> str:
         return "yes"
@@ -320,7 +320,7 @@ def _check_values(sheet: Sheet, place: Place, parameter: Parameter) -> None:
         return
     for name, value in (("default", parameter.default), ("example", parameter.example)):
         if value is not None and (fault := parameter.fault(value)):
-            sheet.wrong((*place, name), f'"{value}" {fault}', parameter.expected)
+            sheet.wrong((*place, name), f'"{value}" {fault}', str(parameter.expected))
 
 
 # --- helpers of the types -------------------------------------------------------------------------
@@ -331,19 +331,11 @@ def _is_control(char: str) -> bool:
     return char != "\t" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _said_range(least: float | None, most: float | None) -> str:
-    if least is not None and most is not None:
-        return f" from {least} to {most}"
-    if least is not None:
-        return f" of at least {least}"
-    return f" of at most {most}" if most is not None else ""
-
-
-def _range_fault(value: float, least: float | None, most: float | None) -> str | None:
+def _range_fault(value: float, least: float | None, most: float | None) -> Saying | None:
     if least is not None and value < least:
-        return f"is under {least}"
+        return Saying("parameters/under", least=least)
     if most is not None and value > most:
-        return f"is over {most}"
+        return Saying("parameters/over", most=most)
     return None
 
 

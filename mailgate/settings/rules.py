@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from mailgate.saying import Saying
 from mailgate.settings.kinds import boolean, duration, integer, listed, lower, size, text, word
 from mailgate.settings.schema import key
 
@@ -76,11 +77,13 @@ class InputRule:
     max_size: int | None = key(size(), None, doc="the most bytes, decoded", shown="the door's")
 
     @property
-    def expected(self) -> str:
+    def expected(self) -> Saying:
         """What has to be sent for it, as a noun phrase."""
         if self.from_ is Origin.BODY:
-            return "its text below a blank line"
-        return f"an attachment named {' or '.join(self.match)}" if self.match else "an attachment"
+            return Saying("inputs/below")
+        if self.match:
+            return Saying("inputs/named", globs=self.match)
+        return Saying("inputs/attachment")
 
     def sample(self) -> str:
         """Return the name of a file that fits; "" where none could be made up."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from mailgate.saying import Fact, Saying, Words
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ def tagged(value: object) -> Json:
             return {_AT: value.timestamp()}
         case timedelta():
             return {_SPAN: value.total_seconds()}
+        case Saying():
+            return {_SAY: value.name, **{key: tagged(fact) for key, fact in value.facts.items()}}
         case Mapping():
             return {str(key): tagged(item) for key, item in value.items()}
         case tuple() | list():
@@ -53,6 +57,8 @@ def untagged(value: object) -> object:
             return datetime.fromtimestamp(seconds, UTC)
         case {"$span": int() | float() as seconds, **others} if not others:
             return timedelta(seconds=seconds)
+        case {"$say": str() as name, **facts}:
+            return Saying(name, **{str(key): _fact(fact) for key, fact in facts.items()})
         case Mapping():
             return {key: untagged(item) for key, item in value.items()}
         case tuple() | list():
@@ -62,7 +68,29 @@ def untagged(value: object) -> object:
 
 
 # No fact has such a name.
-_AT, _SPAN = "$at", "$span"
+_AT, _SPAN, _SAY = "$at", "$span", "$say"
+
+
+def words(told: Words) -> str:
+    """Return words as one column of text keeps them."""
+    if isinstance(told, Saying):
+        return json.dumps(tagged(told), ensure_ascii=False)
+    # Nobody's own words may be taken for a sentence of ours.
+    return f" {told}" if told.startswith(_SAID) else told
+
+
+def worded(text: str) -> Words:
+    """Return what ``words`` wrote; a text of an older spool is as it was."""
+    found = untagged(json.loads(text)) if text.startswith(_SAID) else text
+    return found if isinstance(found, Saying) else text
+
+
+_SAID = f'{{"{_SAY}"'
+
+
+def _fact(value: object) -> Fact:
+    # What a Saying held.
+    return cast("Fact", untagged(value))
 
 
 def _read(kind: object, text: str) -> object:
@@ -86,6 +114,8 @@ def _plain(value: object) -> Json:
             return value.timestamp()
         case timedelta():
             return value.total_seconds()
+        case Saying():
+            return tagged(value)
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case set() | frozenset():
@@ -106,6 +136,8 @@ def _hints(kind: type) -> Mapping[str, object]:
 
 def _rich(kind: object, value: Json) -> object:
     origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(value, dict) and _SAY in value:
+        return untagged(value)
     if origin in {Union, types.UnionType}:
         return (
             None if value is None else _rich(next(k for k in inner if k is not type(None)), value)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailgate.model import (
-    Exit,
     How,
     Identity,
     Job,
@@ -17,16 +16,15 @@ from mailgate.model import (
     Plan,
     Progress,
     Reason,
-    Reply,
     Request,
     Staged,
     Stream,
     StreamRole,
-    Wish,
 )
 from mailgate.phases import Event, Phase, step
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
+from mailgate.spool.rows import job_of
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _BASE32 = _LETTERS + "234567"
@@ -262,7 +260,7 @@ def fetch(view: View, job: JobId) -> Job:
         There is no such job.
     """
     row = _row(view, job, "*")
-    return _job(row, _mistakes(view, job), _streams(view, job))
+    return job_of(row, _mistakes(view, job), _streams(view, job))
 
 
 def vouched(view: View, job: Job) -> str | None:
@@ -319,12 +317,12 @@ def newest(view: View, *, limit: int, active: bool) -> list[Job]:
     rows = view.all(
         f"SELECT * FROM job {which if active else ''} ORDER BY created DESC LIMIT ?", limit
     )
-    return [_job(row, (), ()) for row in rows]
+    return [job_of(row, (), ()) for row in rows]
 
 
 def bare(row: Row) -> Job:
     """Return the job of a row of its table, without errors and outputs."""
-    return _job(row, (), ())
+    return job_of(row, (), ())
 
 
 def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
@@ -351,50 +349,4 @@ def _streams(view: View, job: JobId) -> tuple[Stream, ...]:
             sha256=r["sha256"],
         )
         for r in rows
-    )
-
-
-def _when(seconds: float | None) -> datetime | None:
-    return None if seconds is None else moment(seconds)
-
-
-def _job(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -> Job:
-    exit_ = progress = None
-    if row["reason"] is not None:
-        exit_ = Exit(
-            reason=Reason(row["reason"]), code=row["code"], signal=row["signal"], words=row["words"]
-        )
-    if row["progress"] is not None:
-        progress = Progress(percent=row["progress"], words=row["progress_words"])
-    return Job(
-        id=JobId(row["id"]),
-        service=row["service"],
-        owner=Identity(address=row["owner"], how=How(row["how"])),
-        label=row["label"],
-        phase=Phase(row["phase"]),
-        parameters=codec.load(dict, row["parameters"]),
-        plan=codec.load(Plan, row["plan"]),
-        notify=codec.load(frozenset[Notify], row["notify"]),
-        reply=Reply(row["reply"]),
-        created=moment(row["created"]),
-        work_limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
-        keep=timedelta(seconds=row["keep"]),
-        message=row["message"],
-        subject=row["subject"],
-        in_reply_to=row["in_reply_to"],
-        references=row["refs"],
-        ignored=codec.load(tuple[str, ...], row["ignored"]),
-        left_out=codec.load(tuple[str, ...], row["left_out"]),
-        started=_when(row["started"]),
-        ended=_when(row["ended"]),
-        destruction=_when(row["destruction"]),
-        exit=exit_,
-        errors=errors,
-        progress=progress,
-        streams=streams,
-        attempts=row["attempts"],
-        wish=Wish(row["wish"]) if row["wish"] else None,
-        held_by=row["held_by"],
-        every=timedelta(seconds=row["news_every"]) if row["news_every"] else None,
-        part=row["part"],
     )

@@ -45,7 +45,7 @@ def test_any_bytes_are_a_message_or_unreadable(raw):
     except Unreadable:
         return
     everything = [message.text, message.subject, message.message_id, *message.from_, *message.to]
-    everything += [*message.defects, *(a.name for a in message.attachments)]
+    everything += [*map(str, message.defects), *(a.name for a in message.attachments)]
     "".join(text for text in everything if text).encode("utf-8")
     for attachment in message.attachments:
         content = b"".join(decoded(source, attachment.slice))

@@ -40,7 +40,11 @@ def unread(service: Service, text: str, fields: str = "Subject: please\n") -> li
     request = asked(service, text, fields)
     assert isinstance(request, Request), request
     assert request.parameters == {"hits": "10", "evalue": "1"}
-    return [line for line in request.ignored if "quoted text" in line or "Subject" in line]
+    return [
+        line
+        for line in tuple(map(str, request.ignored))
+        if "quoted text" in line or "Subject" in line
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,9 @@ def test_another_subject_is_not_told(blast: Service, subject: str) -> None:
 def test_an_unclear_request_tells_them_too(blast: Service) -> None:
     answer = asked(blast, "evalue: abc\n\n> hits: 50\n", "Subject: hits: 30\n")
     assert isinstance(answer, Unclear)
-    quoted = [line.quoted for line in answer.lines if line.meaning == "not read"]
+    quoted = [
+        str(str(line.quoted)) for line in answer.lines if str(str(line.meaning)) == "not read"
+    ]
     assert quoted[0] == "hits: 50 (it stands in quoted text)"
     assert quoted[1].startswith("hits: 30 (")
 
