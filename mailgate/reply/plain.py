@@ -30,19 +30,26 @@ _HEADLINES = {
 
 def plain_page(kind: LetterKind, facts: Mapping[str, object]) -> Page:
     """Write a letter without a template: what happened, then every fact by its name."""
+    headline = _headline(kind, str(facts.get("watching") or ""))
     subject = " ".join(
         str(word)
         for word in (
             f"[job {facts['id']}]" if facts.get("id") else "",
             f"{facts['service']}:" if facts.get("service") else "",
-            _HEADLINES[kind].rstrip("."),
+            headline.rstrip("."),
         )
         if word
     )
     # A bar divides cells: one in a value is a fact's.
     rows = [f"{name.replace('_', ' ')} | {fact(value, 400)}" for name, value in _rows(facts)]
-    text = f"{_HEADLINES[kind]}\n\n{table(chr(10).join(rows))}\n{_excerpts(facts)}"
+    text = f"{headline}\n\n{table(chr(10).join(rows))}\n{_excerpts(facts)}"
     return Page(subject=shown(subject), text=laid_out(text))
+
+
+def _headline(kind: LetterKind, owner: str) -> str:
+    """Say what happened; to somebody else than the job's owner, to whose job."""
+    said, whose = _HEADLINES[kind], f"he job of {owner}"
+    return said.replace("Your job", f"T{whose}").replace("your job", f"t{whose}") if owner else said
 
 
 def _rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -548,6 +548,17 @@ def test_a_template_that_fails_still_sends_every_fact(name, tmp_path):
     assert "align" in message["Subject"]
 
 
+def test_the_built_in_text_says_whose_job_it_is(tmp_path):
+    (tmp_path / "result.txt.j2").write_text("{% block subject %}{{ nothing }}{% endblock %}\nx")
+    theirs, own = (
+        read(result(DONE, out(b"1\n"), letter={"recipient": who}).composed(Writer(tmp_path)))
+        for who in ("bob@example.org", "ada@example.org")
+    )
+    assert text(theirs).startswith("The job of ada@example.org has ended.\n")
+    assert "The job of ada@example.org has ended" in theirs["Subject"]
+    assert text(own).startswith("Your job has ended.\n")
+
+
 # --- what is left out, renamed, or said already ---------------------------------------------------
 
 
