@@ -1,6 +1,6 @@
 """One command of one person (or the operator), with all that it may need to know."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mailgate.config import Config
@@ -57,14 +57,31 @@ class Call:
         return self.who.address if self.who else wishes.OPERATOR
 
 
-def unfit(call: Call, expected: str = "") -> Answer:
+# What people write around a value, and would not miss.
+_IDLE = frozenset("a about at by for is it job jobs me my of on please that the this to".split())
+
+
+def meant(call: Call, fits: Callable[[tuple[str, ...]], object], *idle: str) -> str:
+    """Return the line that is left without idle words, where it ``fits``; "" where it does not.
+
+    ``idle`` are such words of this command's own. It is only asked about: no guess acts.
+    """
+    no_matter = _IDLE.union(idle)
+    left = tuple(word for word in call.words if word.strip(",;.!").lower() not in no_matter)
+    return " ".join((call.name, *left)) if left != call.words and fits(left) else ""
+
+
+def unfit(call: Call, expected: str = "", *, near: str = "") -> Answer:
     """Answer that a command does not take these words; ``expected`` is what it takes instead.
 
-    Without it the command's usage is shown.
+    Without it the command's usage is shown. ``near`` is the line that may have been meant.
     """
+    if not expected and not near:
+        near = meant(call, lambda words: not words and call.name in call.usage)
     facts = {
         "command": call.name,
         "words": " ".join(call.words),
+        "near": near,
         "expected": expected,
         "usage": call.usage,
     }

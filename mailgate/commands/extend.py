@@ -13,7 +13,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     """Add to the date of its destruction, or to the time that it is kept from its end."""
     more = lifetime.span(call.words)
     if more is None:
-        return unfit(call, 'a time as in "extend 7d"')
+        near = lifetime.meant(call, lifetime.span, "more", "another", "longer")
+        return unfit(call, 'a time as in "extend 7d"', near=near)
     gone = lifetime.gone(call, tx.now)
     if gone is not None:
         return gone

@@ -4,6 +4,8 @@ A time counts from the job's end, and never ends it. A date does: what still wai
 ended. "2027-01-31" is that day's last minute, UTC.
 """
 
+from datetime import datetime
+
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
@@ -15,14 +17,13 @@ meant_by = ("retain", "preserve", "store")
 
 def execute(tx: Tx, call: Call) -> Answer:
     """Change how long the job is kept."""
-    words = call.words
-    dated = bool(words) and words[0].lower() == "until"
-    until = lifetime.day(words[1]) if dated and len(words) == 2 else None
-    keep = None if dated else lifetime.span(words)
-    if dated and until is None:
-        return unfit(call, 'a date as in "keep until 2027-01-31"')
-    if not dated and keep is None:
-        return unfit(call, 'a time as in "keep 30d", or a date as in "keep until 2027-01-31"')
+    until, keep = _date(call.words), lifetime.span(call.words)
+    if until is None and keep is None:
+        near = lifetime.meant(call, lambda words: _date(words) or lifetime.span(words))
+        if call.words[:1] and call.words[0].lower() == "until":
+            return unfit(call, 'a date as in "keep until 2027-01-31"', near=near)
+        expected = 'a time as in "keep 30d", or a date as in "keep until 2027-01-31"'
+        return unfit(call, expected, near=near)
     gone = lifetime.gone(call, tx.now)
     if gone is not None:
         return gone
@@ -30,6 +31,12 @@ def execute(tx: Tx, call: Call) -> Answer:
         return lifetime.keep_until(tx, call, until)
     assert keep is not None  # noqa: S101 - seen above
     return lifetime.keep_for(tx, call, keep)
+
+
+def _date(words: tuple[str, ...]) -> datetime | None:
+    """Read ``until 2027-01-31``."""
+    dated = len(words) == 2 and words[0].lower() == "until"
+    return lifetime.day(words[1]) if dated else None
 
 
 samples = lifetime.samples

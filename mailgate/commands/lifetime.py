@@ -1,11 +1,13 @@
 """How long a job is kept: what `keep` and `extend` have in common."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
 from mailgate.commands.call import Call
+from mailgate.commands.call import meant as meant_by_rest
 from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ENDED, Phase
-from mailgate.settings.units import duration
+from mailgate.settings.units import duration, typed
 from mailgate.spool import wishes
 from mailgate.spool.database import Tx
 
@@ -26,12 +28,24 @@ def span(words: tuple[str, ...]) -> timedelta | None:
 
 def day(word: str) -> datetime | None:
     """Read ``2027-01-31`` as the last minute of that day, UTC; None where it is no such date."""
+    word = typed(word)
     try:
         found = date.fromisoformat(word)
     except ValueError:
         return None
     # Only as it is shown: 20270131 and 2027-W04 are dates too.
     return datetime.combine(found, time(23, 59), UTC) if found.isoformat() == word else None
+
+
+def meant(call: Call, fits: Callable[[tuple[str, ...]], object], *idle: str) -> str:
+    """Return the line that may have been meant; "" if none comes to mind.
+
+    A date has one command, whichever was written.
+    """
+    dates = [word for word in call.words if day(word.strip(",;."))]
+    if len(dates) == 1 and not fits(call.words):
+        return f"keep until {typed(dates[0]).strip(',;.')}"
+    return meant_by_rest(call, fits, *idle)
 
 
 def is_over(job: Job, now: datetime) -> bool:

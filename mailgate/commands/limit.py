@@ -6,7 +6,7 @@ A longer time than before is taken too, as far as the service allows it.
 from datetime import UTC, datetime, timedelta
 
 from mailgate.commands import lifetime
-from mailgate.commands.call import Call, unfit
+from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Job
 from mailgate.phases import ACTIVE
 from mailgate.settings.units import said_duration
@@ -23,7 +23,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     """Set the limit; an attempt that runs is told."""
     span = lifetime.span(call.words)
     if span is None:
-        return unfit(call, 'a time as in "limit 2h"')
+        return unfit(call, 'a time as in "limit 2h"', near=meant(call, lifetime.span))
     job = call.job
     if job.phase not in ACTIVE:
         return Answer(kind="limit-not", facts={"ended": job.ended}, wrong=True)

@@ -7,9 +7,10 @@ instead of twenty.
 
 from datetime import UTC, datetime
 
-from mailgate.commands.call import Call, unfit
+from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Job
 from mailgate.phases import Phase
+from mailgate.settings.units import typed
 from mailgate.spool import owned
 from mailgate.spool.database import Tx
 
@@ -36,7 +37,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     """List the jobs of whoever asks; the operator's are everybody's."""
     wanted = _wanted(call.words)
     if isinstance(wanted, str):
-        return unfit(call, wanted)
+        near = meant(call, lambda words: isinstance(_wanted(words), owned.Wanted))
+        return unfit(call, wanted, near=near)
     if call.who is not None:
         who = call.who.address
         wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
@@ -70,7 +72,7 @@ def _set(wanted: owned.Wanted, word: str, value: str) -> bool:
             wanted.limit = int(value[:9])
         case "after" | "since":
             try:
-                day = datetime.fromisoformat(value)
+                day = datetime.fromisoformat(typed(value))
             except ValueError:
                 return False
             wanted.after = day if day.tzinfo else day.replace(tzinfo=UTC)

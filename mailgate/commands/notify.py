@@ -7,11 +7,11 @@ result. Several stand on one line. What is chosen takes the place of what was ch
 
 from datetime import timedelta
 
-from mailgate.commands.call import Call, unfit
+from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Notify
+from mailgate.parse.amounts import interval
 from mailgate.parse.general import OFTEN
 from mailgate.phases import ACTIVE
-from mailgate.settings.units import duration
 from mailgate.spool import notices
 from mailgate.spool.database import Tx
 
@@ -20,36 +20,44 @@ by_owner_alone = True
 meant_by = ("mail", "tell", "inform", "subscribe")
 
 _TAKES = "start, progress, end, every with a time such as 7d, or none"
+_OFTEN = f'every with a time of {OFTEN.seconds // 3600} hour or more, as in "notify every 7d"'
 _LONGEST = timedelta(days=3650)
 
 
 def execute(tx: Tx, call: Call) -> Answer:
     """Write down what is to be told."""
-    words = [word.strip(",;").lower() for word in call.words if word.strip(",;") != "and"]
-    chosen, every = frozenset[Notify](), None
-    while words:
-        word = words.pop(0)
-        if word == "every" and words:
-            every = _span(words)
-            if every is None:
-                return unfit(call, f"every with a time of {OFTEN.seconds // 3600} hour or more")
-        elif word in set(Notify):
-            chosen |= {Notify(word)}
-        elif word != "none" or len(call.words) > 1:
-            return unfit(call, _TAKES)
-    if not call.words:
-        return unfit(call, _TAKES)
+    wanted = _wanted(call.words)
+    if isinstance(wanted, str):
+        return unfit(call, wanted, near=meant(call, lambda w: not isinstance(_wanted(w), str)))
+    chosen, every = wanted
     if call.job.phase not in ACTIVE:
         return Answer(kind="notify", facts={"ended": call.job.ended}, wrong=True)
     notices.tell(tx, call.job.id, notify=chosen, every=every)
     return Answer(kind="notify", facts={**_SAMPLE, "chosen": sorted(chosen), "every": every})
 
 
+def _wanted(given: tuple[str, ...]) -> tuple[frozenset[Notify], timedelta | None] | str:
+    """Return what is chosen, and how often; or what is expected instead."""
+    words = [word.strip(",;").lower() for word in given if word.strip(",;") != "and"]
+    chosen, every = frozenset[Notify](), None
+    while words:
+        word = words.pop(0)
+        if word == "every" and words:
+            every = _span(words)
+            if every is None:
+                return _OFTEN
+        elif word in set(Notify):
+            chosen |= {Notify(word)}
+        elif word != "none" or len(given) > 1:
+            return _TAKES
+    return (chosen, every) if given else _TAKES
+
+
 def _span(words: list[str]) -> timedelta | None:
-    """Take a time off the front of the words: ``7d``, ``7 days``, ``day``."""
+    """Take a time off the front of the words: ``7d``, ``7 days``, ``week``."""
     for count in (2, 1):
         try:
-            span = duration(" ".join(words[:count]))
+            span = interval(" ".join(words[:count]))
         except ValueError:
             continue
         del words[:count]

@@ -26,10 +26,11 @@ def execute(tx: Tx, call: Call) -> Answer:
         words = [call.who.address]
     chosen = words or list(watchers.named(tx, call.job.id))
     gone = [word for word in chosen if watchers.remove(tx, call.job.id, word)]
-    return Answer(kind="unwatch", facts={"gone": gone}, wrong=not gone)
+    return Answer(kind="unwatch", facts={"gone": gone, "named": words}, wrong=not gone)
 
 
 samples = (
-    Answer(kind="unwatch", facts={"gone": []}),
-    Answer(kind="unwatch", facts={"gone": ["bob@example.org"]}),
+    Answer(kind="unwatch", facts={"gone": [], "named": []}),
+    Answer(kind="unwatch", facts={"gone": [], "named": ["bob@example.org"]}),
+    Answer(kind="unwatch", facts={"gone": ["bob@example.org"], "named": []}),
 )

@@ -8,6 +8,7 @@ from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
 from mailgate.parse.general import watcher
+from mailgate.phases import ENDED
 from mailgate.spool import watchers, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.watching import Named
@@ -23,31 +24,33 @@ def execute(tx: Tx, call: Call) -> Answer:
     """Name them; who may not be told without being asked is asked."""
     found = {word: watcher(word.strip("<>,;")) for word in call.words if word.strip("<>,;")}
     if not all(found.values()):
-        return unfit(call, _TAKES)
+        people = [who for who in found.values() if who]
+        return unfit(call, _TAKES, near=" ".join([call.name, *people]) if people else "")
     if not found:
         known = watchers.named(tx, call.job.id)
         named = {who: Named.TOLD if told else Named.ASKED for who, told in known.items()}
-        return Answer(kind="watch", facts={"new": False, "watchers": _facts(named)})
+        return Answer(kind="watch", facts=_facts(named))
     if gone := lifetime.gone(call, tx.now):
         return gone
     by = watching.rule(call.config, call.services, call.job.service)
     named = {who: watching.name(tx, call.job, who, by) for who in found.values() if who}
-    done = any(one in {Named.TOLD, Named.ASKED, Named.LATER} for one in named.values())
-    return Answer(kind="watch", facts={"new": True, "watchers": _facts(named)}, wrong=not done)
+    done = any(
+        one in {Named.TOLD, Named.ALREADY, Named.ASKED, Named.LATER} for one in named.values()
+    )
+    ended = call.job.phase in ENDED
+    return Answer(kind="watch", facts=_facts(named, new=True, ended=ended), wrong=not done)
 
 
-def _facts(named: dict[str, Named]) -> list[dict[str, str]]:
-    return [{"who": who, "named": str(one)} for who, one in named.items()]
+def _facts(named: dict[str, Named], *, new: bool = False, ended: bool = False) -> dict[str, object]:
+    people = [{"who": who, "named": str(one)} for who, one in named.items()]
+    return {"new": new, "ended": ended, "watchers": people}
 
 
 samples = (
-    Answer(kind="watch", facts={"new": False, "watchers": []}),
+    Answer(kind="watch", facts=_facts({})),
     *(
-        Answer(
-            kind="watch",
-            facts={"new": new, "watchers": _facts(dict.fromkeys(["bob@example.org"], one))},
-        )
-        for new in (False, True)
+        Answer(kind="watch", facts=_facts({"bob@example.org": one}, new=new, ended=ended))
+        for new, ended in ((False, False), (True, False), (True, True))
         for one in Named
     ),
 )

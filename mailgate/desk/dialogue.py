@@ -17,6 +17,7 @@ from mailgate.spool.denied import is_denied
 
 _ID = re.compile(r"[a-z][a-z2-7]{3,11}")
 _WHOLE = 12
+_WHOLE_ID = re.compile(r"\b[a-z][a-z2-7]{11}\b")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 
 
@@ -164,7 +165,7 @@ class Dialogue:
         if line.courtesy:
             return Answer(kind="courtesy")
         if not line.name:
-            return Answer(kind="unknown", facts={"near": line.near}, wrong=True)
+            return Answer(kind="unknown", facts={"near": self._near(tx, line)}, wrong=True)
         command = registry.command(line.name)
         if not command.about_a_job:
             if self.recipient != OWN and not command.at_any_address:
@@ -185,6 +186,15 @@ class Dialogue:
         if command.by_owner_alone and not owned.is_owner(tx, self.who, job):
             return Answer(kind="owner-alone", facts={"command": line.name}, wrong=True)
         return self._too_weak(tx, job) or self._done(tx, line, named.words, job)
+
+    def _near(self, tx: Tx, line: ScriptLine) -> str:
+        """Return the line that one of unknown words may mean: with the job that it names."""
+        if not line.near or self.found.job or not registry.command(line.near).about_a_job:
+            return line.near
+        for word in _WHOLE_ID.findall(line.quoted.lower()):
+            if self._may_act(tx, JobId(word)):
+                return f"{line.near} {word}"
+        return line.near
 
     def _too_weak(self, tx: Tx, job: JobId) -> Answer | None:
         """Refuse who is not known as well as the job's service wants; None where it is enough."""
@@ -294,12 +304,14 @@ _SAMPLES = (
             facts={
                 "command": "status",
                 "words": words,
+                "near": near,
                 "expected": expected,
                 "usage": ["status"],
             },
         )
         for expected in ("", "no words")
         for words in ("", "at once")
+        for near in ("", "status")
     ),
 )
 

@@ -35,6 +35,14 @@ def span(value: str) -> timedelta:
     return found
 
 
+def interval(value: str) -> timedelta:
+    """Read how often something comes, by the words after "every": ``7 days``, or ``week``."""
+    try:
+        return span(f"1 {value}" if value[:1].isalpha() else value)
+    except ValueError:
+        return span(value)
+
+
 def work(value: str, service: Service) -> timedelta:
     """Read how long the work may take."""
     return _within(span(value), service.limits.work or LONGEST)

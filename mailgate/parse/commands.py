@@ -68,8 +68,11 @@ class Grammar:
     def near(self, words: Sequence[str]) -> str:
         """Return the command that a line of unknown words may mean, "" if none comes to mind."""
         spoken = [_plain(word) for word in words[:20]]
+        # A command's own word says more than one that others write for it.
+        if named := next((word for word in spoken if word in self.names), ""):
+            return named
         for name, others in self.names.items():
-            if any(word == name or word in others for word in spoken):
+            if any(word in others for word in spoken):
                 return name
         return (mistyped(spoken[0], self.names) if spoken else None) or ""
 

@@ -148,7 +148,7 @@ def _notify(general: General, value: str, _: Service) -> tuple[General, Saying]:
 
 
 def _often(value: str) -> timedelta:
-    every = amounts.span(value.strip())
+    every = amounts.interval(value.strip())
     if not OFTEN <= every <= amounts.LONGEST:
         raise UnfitValueError("keys/not-so-often", every=every)
     return every

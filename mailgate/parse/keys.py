@@ -93,7 +93,8 @@ def suits(name: str, value: str, service: Service) -> bool:
     """Tell whether words after the key ``name`` are plainly a value for it, and no sentence."""
     parameter = service.parameters.get(name)
     if parameter is not None:
-        return not isinstance(parameter, Text) and parameter.fault(value) is None
+        fits = parameter.fault(parameter.plain(value)) is None
+        return fits and not isinstance(parameter, Text)
     if name in service.inputs:
         return "." in value.strip(".") and not value.split()[1:]
     try:
@@ -204,12 +205,13 @@ def _unknown(line: str, found: KeyLine, service: Service) -> Finding:
 
 
 def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Parameter) -> Finding:
-    fault = parameter.fault(found.value)
+    value = parameter.plain(found.value)
+    fault = parameter.fault(value)
     if fault:
         key, expected = parameter.name, parameter.expected
         meaning = Saying("keys/unfit", key=key, fault=fault, expected=expected)
         return wrong(line, meaning, Saying("keys/another", key=key, expected=expected))
-    asked.parameters[parameter.name] = found.value
+    asked.parameters[parameter.name] = value
     return fine(line, Saying("keys/parameter", name=parameter.name))
 
 

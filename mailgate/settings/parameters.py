@@ -1,7 +1,8 @@
 """A service's parameters: five types, what each takes, and what is said of what it does not take.
 
-A value is the words of one line of a mail and stays what it is: nothing is converted, and nothing
-that could be mistaken for an option, a second line or the end of a string reaches a command.
+A value is the words of one line of a mail and stays what it is: nothing is converted but the dashes
+and blanks that typography puts into numbers, and nothing that could be mistaken for an option, a
+second line or the end of a string reaches a command.
 """
 
 import math
@@ -27,6 +28,7 @@ from mailgate.settings.kinds import (
 )
 from mailgate.settings.schema import Described, Sheet, describe_table, key
 from mailgate.settings.toml import Place
+from mailgate.settings.units import typed
 
 LONGEST = 4096
 """No value is longer, in characters, whatever its service says."""
@@ -35,6 +37,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?", re.ASCII
 )
+_GROUPS = re.compile("[\u00a0\u2009\u202f]")
+_GROUPED = re.compile("[+\u2212-]?[0-9]{1,3}(?:[\u00a0\u2009\u202f][0-9]{3})+(?:\\.[0-9]*)?")
 _YES = ("yes", "true", "on")
 _NO = ("no", "false", "off")
 # A pattern that is longer is no longer read by anybody, and takes long to judge.
@@ -93,6 +97,10 @@ class Parameter(ABC):
             return Saying("parameters/dash")
         return self._fault(value)
 
+    def plain(self, value: str) -> str:
+        """Return a value as a command gets it: a number's minus is a hyphen, whoever wrote it."""
+        return value
+
     def sample(self) -> str:
         """Return a value that fits: the default, the operator's example, or one made up."""
         return self.default or self.example or self._sample()
@@ -148,6 +156,10 @@ class Integer(Parameter):
         """What a value must be, as a noun phrase."""
         return Saying("parameters/integer", least=self.min, most=self.max)
 
+    def plain(self, value: str) -> str:
+        """Return a number as a command gets it."""
+        return _plain(value)
+
     @property
     def _may_be_negative(self) -> bool:
         return self.min is not None and self.min < 0
@@ -172,6 +184,10 @@ class Number(Parameter):
     def expected(self) -> Saying:
         """What a value must be, as a noun phrase."""
         return Saying("parameters/number", least=self.min, most=self.max)
+
+    def plain(self, value: str) -> str:
+        """Return a number as a command gets it."""
+        return _plain(value)
 
     @property
     def _may_be_negative(self) -> bool:
@@ -324,6 +340,16 @@ def _check_values(sheet: Sheet, place: Place, parameter: Parameter) -> None:
 
 
 # --- helpers of the types -------------------------------------------------------------------------
+
+
+def _plain(value: str) -> str:
+    """Return a number with a hyphen for a minus, and without the blanks between its thousands.
+
+    A blank that is typed may divide two numbers; one of typography's holds a number together.
+    """
+    if _GROUPED.fullmatch(value):
+        value = _GROUPS.sub("", value)
+    return typed(value)
 
 
 def _is_control(char: str) -> bool:

@@ -23,6 +23,18 @@ _BYTES: dict[str, int] = {
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?)\s*([a-z]*)", re.ASCII)
 
 
+# What word processors and phones make of a blank, and of the hyphen of a date or a minus.
+_TYPED = {
+    **dict.fromkeys([0xA0, 0x202F, 0x205F, 0x3000, *range(0x2000, 0x200B)], " "),
+    **dict.fromkeys([0x2212, 0xFE58, 0xFE63, 0xFF0D, *range(0x2010, 0x2016)], "-"),
+}
+
+
+def typed(words: str) -> str:
+    """Return a number, a date or an amount with blanks and dashes as keyboards have them."""
+    return words.translate(_TYPED)
+
+
 def duration(words: str) -> timedelta:
     """Read ``15m``, ``90 s``, ``1.5 h``, ``2 days`` or ``1h 30m``; a bare number has no meaning.
 
@@ -31,7 +43,7 @@ def duration(words: str) -> timedelta:
     ValueError
         It is no such thing, or longer than a ``timedelta`` holds.
     """
-    text = words.strip().lower()
+    text = typed(words).strip().lower()
     seconds, at = 0.0, 0
     while part := _PART.match(text, at):
         unit = _UNIT_OF.get(part[2])
@@ -58,7 +70,7 @@ def size(words: str) -> int:
     ValueError
         It is no such thing.
     """
-    found = _SIZE.fullmatch(words.strip().lower())
+    found = _SIZE.fullmatch(typed(words).strip().lower())
     if not found or (found[2] and found[2] not in _BYTES):
         raise ValueError(words)
     if "." in found[1]:

@@ -18,9 +18,10 @@ from mailgate.spool.database import Tx
 
 
 class Named(StrEnum):
-    """What became of a name: TOLD from now on, ASKED first, or why neither."""
+    """What became of a name: TOLD from now on, or ALREADY, ASKED first, or why none of these."""
 
     TOLD = "told"
+    ALREADY = "already"
     ASKED = "asked"
     LATER = "later"
     OWNER = "owner"
@@ -102,7 +103,7 @@ def _settled(tx: Tx, job: Job, recipient: str, by: Rule) -> Named:
         tx.note("watched", job=job.id, detail=f"{recipient} is denied")
         return Named.DENIED
     if watchers.is_told(tx, job.id, recipient):
-        return Named.TOLD
+        return Named.ALREADY
     if job.owner.how is How.CLAIMED:
         return Named.LATER
     if by.lists(recipient):

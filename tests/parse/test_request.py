@@ -175,6 +175,8 @@ def test_the_general_keys_are_read(align: Service) -> None:
         ("Start, every 12 hours", {Notify.START}, timedelta(hours=12)),
         ("every 1h; progress", {Notify.PROGRESS}, timedelta(hours=1)),
         ("None", {Notify.END}, None),
+        ("every week", set(), timedelta(days=7)),
+        ("every\u00a07\u202fd", set(), timedelta(days=7)),
     ],
 )
 def test_news_can_be_asked_for_as_often_as_every_hour(align: Service, value, events, every) -> None:
@@ -313,6 +315,36 @@ def test_a_parameter_without_default_that_the_command_uses_must_be_given(count: 
     answer = unclear(count)
     assert faults(answer) == ['(missing) | "level" must be given: a whole number from -3 to 9']
     assert str(answer.mend) == 'Send it again with a line "level: -3".'
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("level: \u22123", "-3"),
+        ("level: \u20133", "-3"),
+        ("level:\u00a07\u202f", "7"),
+        ("ratio: 10\u202f000", "10000"),
+        ("ratio: 1\u00a0234\u00a0567.5", "1234567.5"),
+        ("ratio: 1e\u22123", "1e-3"),
+    ],
+)
+def test_a_number_may_have_the_dashes_and_blanks_of_typography(
+    count: Service, line: str, value: str
+) -> None:
+    name = line.partition(":")[0]
+    given = clear(count, *(["level: 1"] if name != "level" else []), line)
+    assert given.parameters[name] == value
+
+
+@pytest.mark.parametrize("line", ["ratio: 10 000", "ratio: 1\u00a023", "ratio: 1\u202f0000"])
+def test_a_blank_that_may_divide_two_numbers_is_no_part_of_one(count: Service, line: str) -> None:
+    assert "is not a number" in faults(unclear(count, line))[0]
+
+
+def test_words_keep_their_dashes_and_blanks(count: Service) -> None:
+    assert (
+        clear(count, "level: 1", "title: a\u00a0\u2013 b").parameters["title"] == "a\u00a0\u2013 b"
+    )
 
 
 @pytest.mark.parametrize("value", ["-3", "+4", "0", "9"])

@@ -12,7 +12,7 @@ from mailgate.settings.units import duration, said_duration, said_size, size
 @pytest.mark.parametrize(
     ("words", "seconds"),
     [("15m", 900), ("10s", 10), ("14d", 1_209_600), ("1h", 3600), ("2w", 1_209_600), ("90 s", 90),
-     ("1.5 h", 5400), ("1h 30m", 5400), ("1h30min", 5400), (" 2 Days ", 172_800), ("1 hour", 3600), ("0s", 0)],
+     ("1.5 h", 5400), ("1h 30m", 5400), ("1h30min", 5400), (" 2 Days ", 172_800), ("7\u00a0d", 604_800), ("1\u202fh\u200930\u00a0min", 5400), ("1 hour", 3600), ("0s", 0)],
 )  # fmt: skip
 def test_a_duration_is_read(words: str, seconds: float) -> None:
     assert duration(words) == timedelta(seconds=seconds)
@@ -44,7 +44,7 @@ def test_what_is_no_duration_is_refused(words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "count"),
     [("20 MiB", 20 << 20), ("1 GiB", 1 << 30), ("25 MB", 25_000_000), ("512", 512), ("512 B", 512),
-     ("1.5KiB", 1536), ("3 kb", 3000), ("2TiB", 2 << 40), ("0", 0)],
+     ("1.5KiB", 1536), ("3 kb", 3000), ("2TiB", 2 << 40), ("4\u202fGiB", 4 << 30), ("0", 0)],
 )  # fmt: skip
 def test_a_size_is_read(words: str, count: int) -> None:
     assert size(words) == count

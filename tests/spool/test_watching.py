@@ -62,7 +62,7 @@ def test_a_job_has_ten_watchers_at_most(spool: Connection, by: Rule) -> None:
     for number in range(10):
         assert name(spool, job, f"b{number}@example.org", by) is Named.TOLD
     assert name(spool, job, "b10@example.org", by) is Named.MANY
-    assert name(spool, job, "B9@example.org", by) is Named.TOLD
+    assert name(spool, job, "B9@example.org", by) is Named.ALREADY
 
 
 def test_who_agrees_after_the_end_gets_the_result_and_who_left_gets_nothing(

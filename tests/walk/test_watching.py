@@ -32,7 +32,7 @@ def test_watchers_are_named_by_reply_and_leave_by_themselves(gateway: Gateway) -
     (letter,) = gateway.await_letters(1)
     job = str(letter["Mailgate-Job"])
     told = flat(answer(gateway, reply(letter, ADA, f"watch {BOB} {EVE} x\n")))
-    assert "an address such as bob@example.org" in told
+    assert f'Did you mean "watch {BOB} {EVE}"?' in told
     told = flat(answer(gateway, reply(letter, ADA, f"watch {BOB} {EVE} {ADA}\nwatch\n")))
     assert f"{BOB} is told of the job from now on." in told
     assert f"{EVE} is asked by a letter first" in told
