@@ -12,6 +12,7 @@ from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ACTIVE, Phase
 from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
+from mailgate.spool.outlook import outlook
 from mailgate.spool.turns import Turns
 
 usage = "status"
@@ -27,7 +28,6 @@ def execute(tx: Tx, call: Call) -> Answer:
 
 def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
     since = owned.in_phase_since(tx, job.id) or job.created
-    usual = owned.usual(tx, job.service) if job.phase is Phase.EXECUTING else None
     ahead = owned.ahead(tx, job.id) if job.phase is Phase.QUEUED else 0
     returned = owned.undelivered(tx, job.id, (call.who or job.owner).key)
     return {
@@ -43,7 +43,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "percent": job.progress.percent if job.progress else None,
         "progress_words": job.progress.words if job.progress else "",
         "work_limit": job.work_limit,
-        "usual": usual,
+        **outlook(tx, job).facts(tx.now),
         "ahead": ahead,
         "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
         "slots": call.config.run.local.slots,
@@ -80,7 +80,12 @@ _SAMPLE: dict[str, object] = {
     "percent": 62.0,
     "progress_words": "round 31 of 50",
     "work_limit": timedelta(hours=12),
-    "usual": {"least": timedelta(hours=4), "most": timedelta(hours=6)},
+    "usual": {
+        "least": timedelta(hours=4),
+        "median": timedelta(hours=5),
+        "most": timedelta(hours=6),
+    },
+    "queued": None,
     "ahead": 3,
     "busy": 2,
     "slots": 2,
@@ -121,8 +126,30 @@ _OVER: dict[str, object] = {
         }
     ],
 }
+_AT_SLURM: dict[str, object] = {
+    **_SAMPLE,
+    "phase": Phase.QUEUED,
+    "queued": {
+        "engine": "slurm",
+        "had": timedelta(hours=2),
+        "why": "Priority",
+        "starts": datetime.fromisoformat("2026-11-23T04:00:00+00:00"),
+    },
+}
 samples = (
     Answer(kind="status", facts=_SAMPLE),
+    Answer(kind="status", facts=_AT_SLURM),
+    *(
+        Answer(
+            kind="status",
+            facts={**_AT_SLURM, "queued": {**shown, "engine": "oar", "starts": None}},
+        )
+        for shown in (
+            {"had": None, "why": ""},
+            {"had": timedelta(hours=2), "why": ""},
+            {"had": timedelta(hours=2), "why": "the moon is full of cheese"},
+        )
+    ),
     Answer(kind="status", facts={**_SAMPLE, **_BARE}),
     *(
         Answer(kind="status", facts={**_SAMPLE, "phase": phase})

@@ -24,6 +24,7 @@ from mailgate.model import (
     Unclear,
     Wanted,
 )
+from mailgate.model.outlook import Outlook
 from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.package import Changed, Overfull
@@ -308,8 +309,10 @@ class Composer:
     def _about(self, plan: Planned, job: Job) -> Mapping[str, object]:
         """Return what a letter may say beyond the job, such as what may be asked for next."""
         service = self._services.get(job.service)
-        if plan.kind is LetterKind.NEWS:
-            return codec.load(dict, plan.facts)
+        if plan.kind in {LetterKind.NEWS, LetterKind.RECEIPT, LetterKind.STARTED}:
+            facts = codec.load(dict, plan.facts)
+            found = codec.load(Outlook, json.dumps(facts.get("outlook", {})))
+            return {**facts, "outlook": found}
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
         if plan.kind not in {LetterKind.RESULT, LetterKind.PART} or service is None:

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 from mailgate import said
 from mailgate.model import Job, LetterKind, Stream
+from mailgate.model.outlook import Outlook
 from mailgate.reply.draft import Draft, Given
 from mailgate.reply.layout import fact
+from mailgate.reply.told import shown_facts
 
 _LONGER = timedelta(days=7)
 # Columns of a clause that names an address and a service.
@@ -32,7 +34,16 @@ def _news(draft: Draft, given: Given) -> dict[str, object]:
         "held_by": fact(job.held_by or ""),
         "waited": fact(said.duration(draft.now - job.created)),
         "every": fact(said.duration(job.every)) if job.every else "",
+        **outlook_facts(draft, given),
     }
+
+
+def outlook_facts(draft: Draft, given: Given) -> dict[str, object]:
+    """Return what may be expected of a job: ``queued`` in an engine's queue, and what is usual."""
+    found = given.optional("outlook", Outlook) or Outlook()
+    shown = shown_facts(found.facts(draft.now))
+    assert isinstance(shown, dict)  # noqa: S101 - as it was
+    return shown
 
 
 def _notice(draft: Draft, given: Given) -> dict[str, object]:

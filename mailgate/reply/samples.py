@@ -31,6 +31,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
+from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import Excerpt, Seen
@@ -164,6 +165,7 @@ def _on_the_way() -> Iterator[Sample]:
         yield Sample(draft=_draft(LetterKind.PROGRESS, replace(job, progress=progress)))
         yield Sample(draft=_draft(LetterKind.NEWS, replace(job, progress=progress)))
     weekly = replace(job, every=timedelta(days=7))
+    yield from _expected(job, replace(weekly, phase=Phase.QUEUED))
     for phase in (Phase.EXECUTING, Phase.QUEUED, Phase.HELD, Phase.SUSPENDED):
         for ahead in (0, 1, 12):
             told = _draft(LetterKind.NEWS, replace(weekly, phase=phase), ahead=ahead, run=2)
@@ -174,6 +176,25 @@ def _on_the_way() -> Iterator[Sample]:
     for holder in ("operator", "bob@example.org"):
         held = replace(weekly, phase=Phase.HELD, held_by=holder)
         yield Sample(draft=_draft(LetterKind.NEWS, held))
+
+
+def _expected(runs: Job, waits: Job) -> Iterator[Sample]:
+    """Yield letters about jobs in a queue that is not ours, and of services that often ran."""
+    usual = Usual(
+        least=timedelta(hours=4), median=timedelta(hours=5), most=timedelta(hours=6, minutes=10)
+    )
+    since = _CREATED + timedelta(minutes=1)
+    queued = Queued(
+        engine="slurm", since=since, why="Priority", starts=_CREATED + timedelta(days=9)
+    )
+    for outlook in (
+        Outlook(usual=usual, queued=queued),
+        Outlook(usual=replace(usual, most=usual.least), queued=Queued(engine="oar")),
+    ):
+        for kind in (LetterKind.RECEIPT, LetterKind.NEWS):
+            yield Sample(draft=_draft(kind, waits, outlook=outlook))
+        for kind in (LetterKind.STARTED, LetterKind.NEWS):
+            yield Sample(draft=_draft(kind, runs, outlook=replace(outlook, queued=None)))
 
 
 def _notices() -> Iterator[Sample]:

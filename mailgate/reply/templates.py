@@ -23,6 +23,7 @@ from mailgate import log, share
 from mailgate.model import LetterKind
 from mailgate.reply.layout import COLUMNS, laid_out, shown, table
 from mailgate.reply.rows import Say
+from mailgate.reply.waits import wait_kind
 from mailgate.wording import Wording, fill
 
 SUFFIX = ".txt.j2"
@@ -93,6 +94,7 @@ class Templates:
         self._environment.filters["narrow_table"] = partial(table, columns=COLUMNS - _INDENT)
         # A fact that is a sentence is broken between its words.
         self._environment.filters["words"] = shown
+        self._environment.filters["wait_kind"] = wait_kind
         self._environment.globals["say"] = self.say
 
     def page(self, kind: LetterKind, facts: Mapping[str, object]) -> Page:

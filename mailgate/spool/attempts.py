@@ -25,6 +25,7 @@ from mailgate.spool import codec, letters, wishes
 from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.jobs import advance, base32, fetch, notifies, phase_of, put_streams
 from mailgate.spool.mail import forget_after
+from mailgate.spool.outlook import outlook
 
 
 def new_token() -> Token:
@@ -103,7 +104,8 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
         advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
         if notifies(tx, attempt.job, Notify.START):
             job = fetch(tx, attempt.job)
-            letters.plan(tx, job, LetterKind.STARTED, cause=f"start {attempt.number}")
+            cause, facts = f"start {attempt.number}", {"outlook": outlook(tx, job)}
+            letters.plan(tx, job, LetterKind.STARTED, cause=cause, facts=facts)
     return True
 
 

@@ -19,6 +19,7 @@ INDEXES = (
     " ('QUEUED', 'HELD')",
     "CREATE INDEX job_created ON job (created)",
     "CREATE INDEX job_owner ON job (lower(owner), created)",
+    "CREATE INDEX job_took ON job (service, ended, started) WHERE code = 0",
     "CREATE INDEX job_active ON job (created) WHERE phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_receipt ON job (receipt_due) WHERE receipt_due IS NOT NULL",

@@ -12,6 +12,7 @@ from mailgate.phases import ACTIVE, Phase
 from mailgate.spool import codec, letters, owned
 from mailgate.spool.database import Row, Tx, View
 from mailgate.spool.jobs import fetch
+from mailgate.spool.outlook import outlook
 from mailgate.spool.turns import Turns
 
 BEFORE = timedelta(hours=24)
@@ -58,7 +59,8 @@ def _plan_receipts(tx: Tx, limit: int, besides: Collection[JobId]) -> int:
         job = fetch(tx, JobId(row["id"]))
         tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
         if job.phase in ACTIVE:
-            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt")
+            facts = {"outlook": outlook(tx, job)}
+            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt", facts=facts)
     return len(rows)
 
 
@@ -121,6 +123,7 @@ def _why(view: View, job: Job, turns: Turns) -> dict[str, object]:
         "run": owned.busy(view),
         "quota": turns.why_not(view, job.id) if queued else "",
         "paused": queued and turns.paused,
+        "outlook": outlook(view, job),
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mailgate.model import How, Identity, Job, JobId
 from mailgate.phases import ACTIVE, Phase
@@ -114,10 +114,6 @@ def listed(view: View, who: Identity | None, wanted: Wanted) -> list[Job]:
 
 # --- how a job stands -----------------------------------------------------------------------------
 
-# So many of the newest jobs tell how long those of a service take; fewer than that tell nothing.
-_LOOKED_AT = 500
-_FEW = 5
-
 
 def in_phase_since(view: View, job: JobId) -> datetime | None:
     """Return when the job came to be where it is; None where nothing tells."""
@@ -161,19 +157,3 @@ def busy(view: View) -> int:
         f"SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE {NOT_ENDED}"
         " AND phase IN ('EXECUTING', 'SUSPENDED', 'UNKNOWN') LIMIT 10000)"
     )
-
-
-def usual(view: View, service: str) -> dict[str, timedelta] | None:
-    """Return what the middle half of a service's last jobs took: ``least`` and ``most``."""
-    rows = view.all(
-        "SELECT ended - started AS took FROM"
-        " (SELECT service, phase, started, ended FROM job ORDER BY created DESC LIMIT ?)"
-        " WHERE service = ? AND phase = 'COMPLETED' AND started IS NOT NULL ORDER BY took",
-        _LOOKED_AT,
-        service,
-    )
-    if len(rows) < _FEW:
-        return None
-    quarter = len(rows) // 4
-    least, most = rows[quarter]["took"], rows[-1 - quarter]["took"]
-    return {"least": timedelta(seconds=least), "most": timedelta(seconds=most)}

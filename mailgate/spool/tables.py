@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 5
+VERSION = 6
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -234,7 +234,10 @@ class MistakeRow(Model):
 
 
 class AttemptRow(Model):
-    """One submission of a job to an engine; ``wanted`` is a new limit, not yet known to it."""
+    """One submission of a job to an engine; ``wanted`` is a new limit, not yet known to it.
+
+    ``why`` it waits in the engine's own queue is in the scheduler's words, ``starts`` its estimate.
+    """
 
     token = CharField(primary_key=True)
     job = CharField()
@@ -244,6 +247,8 @@ class AttemptRow(Model):
     native = TextField(null=True)
     work_limit = FloatField(null=True)
     wanted = FloatField(null=True)
+    why = TextField(constraints=[SQL("DEFAULT ''")])
+    starts = FloatField(null=True)
     intended = FloatField()
     submitted = FloatField(null=True)
     started = FloatField(null=True)

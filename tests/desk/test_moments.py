@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,30 @@ from mailgate.config import load
 from mailgate.desk import Desk, grammar
 from mailgate.desk.dialogue import Dialogue, Thread, find
 from mailgate.janitor import Janitor, committing
-from mailgate.model import Answer, JobId, Parcel, Piece, Shipment, Staged, Stream, StreamRole
+from mailgate.model import (
+    Answer,
+    JobId,
+    NativeId,
+    Parcel,
+    Piece,
+    Shipment,
+    Staged,
+    Stream,
+    StreamRole,
+)
+from mailgate.model.outlook import Queued
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.phases import Phase
 from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
 from mailgate.run.jobdir import Folder as JobFolder
+from mailgate.said import moment
 from mailgate.services import load_all
-from mailgate.spool import jobs, letters, shipments
+from mailgate.spool import attempts, jobs, letters, shipments
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
+from mailgate.spool.outlook import waits
 from mailgate.spool.store import Folder, direct
 from tests.daemon import request, shell
 from tests.desk.made import CONFIG
@@ -158,6 +172,33 @@ def test_a_rerun_with_more_than_the_service_allows_is_told_the_limit(place: Plac
     said = " ".join(place.told(f"rerun {with_a_file(place)}\nmemory: 32 GiB")[0].split())
     assert "32 GiB is over the service's limit of 16 GiB" in said
     assert 'Give it again with another value for "memory": a size such as "16 GiB"' in said
+
+
+def test_who_asks_hears_why_a_job_still_stands_in_a_clusters_queue(place: Place) -> None:
+    job = a_job(place.spool)
+    with place.spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="slurm")
+        assert attempt is not None
+        attempts.submitted(tx, attempt, NativeId("48211"))
+        tx.execute("UPDATE attempt SET submitted = submitted - 7200")
+        tx.execute("UPDATE job SET created = created - 7200")
+    assert "Slurm has had it for 2 hours.\nIt is kept" in told_of(place, job)
+    for why, said in (
+        ("Priority", "It is still queued because other jobs go first (Slurm: Priority)."),
+        ("Strange,  \x1b[2Jthings", "It is still queued; Slurm says: Strange,  \\x1b[2Jthings."),
+    ):
+        starts = datetime.now(UTC) + timedelta(days=400)
+        with place.spool.transaction() as tx:
+            waits(tx, {attempt.token: Queued(engine="slurm", why=why, starts=starts)})
+        shown = told_of(place, job)
+        assert said in shown
+        assert f"Slurm expects to start it on {moment(starts)}." in shown
+
+
+def told_of(place: Place, job: JobId) -> str:
+    """What `status` says, its lines as long as they are."""
+    said = [line.strip() for line in place.told(f"status {job}")[0].splitlines()]
+    return re.sub(r"(?<![.:])\n", " ", "\n".join(said))
 
 
 def test_a_job_that_was_just_destroyed_takes_no_wish_as_if_it_were_there(place: Place) -> None:

@@ -27,6 +27,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
+from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
 from mailgate.reply.compose import Draft
 from tests.reply.letters import (
@@ -51,6 +52,17 @@ _RESIDUES = "-VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSA"
 _ALIGNMENT = "".join(f">{name}\n{_RESIDUES}\n" for name in _NAMES).encode()
 _TRACE = b"".join(b"round %d of 50, score %d\n" % (n, n * n) for n in range(1, 41))
 _LAST = b"reading sequences.fa\nround 1 of 50, score 1\n"
+_AT_SLURM = Outlook(
+    usual=Usual(
+        least=timedelta(hours=4), median=timedelta(hours=4, minutes=50), most=timedelta(hours=6)
+    ),
+    queued=Queued(
+        engine="slurm",
+        since=CREATED + timedelta(minutes=1),
+        why="ReqNodeNotAvail, UnavailableNodes:n[17-19]",
+        starts=CREATED + timedelta(days=9),
+    ),
+)
 _QUOTA = (
     "2 jobs of ada@example.org run already, and at most 2 may at once; this one starts as soon as"
     " one of them ends"
@@ -217,6 +229,13 @@ def _on_the_way() -> dict[str, Written]:
     return {
         "receipt": Written(draft=draft(LetterKind.RECEIPT, job(ignored=_IGNORED), inputs=_INPUTS)),
         "receipt-running": Written(draft=draft(LetterKind.RECEIPT, running)),
+        "receipt-slurm": Written(
+            draft=draft(
+                LetterKind.RECEIPT,
+                job(plan=Plan(argv=("align",), cores=8, memory=16 << 30, gpus=1, queue="long")),
+                facts={"outlook": _AT_SLURM},
+            )
+        ),
         "started": Written(draft=draft(LetterKind.STARTED, running, inputs=_INPUTS)),
         "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
@@ -237,6 +256,7 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
             draft=draft(LetterKind.NEWS, queued, facts={"quota": _QUOTA, "ahead": 12, "run": 2})
         ),
         "news-unknown": Written(draft=draft(LetterKind.NEWS, replace(weekly, phase=Phase.UNKNOWN))),
+        "news-slurm": Written(draft=draft(LetterKind.NEWS, queued, facts={"outlook": _AT_SLURM})),
         "news-paused": Written(draft=draft(LetterKind.NEWS, queued, facts={"paused": True})),
         "news-held": Written(
             draft=draft(

@@ -182,7 +182,15 @@ def test_news_of_a_job_come_as_often_as_was_asked_and_say_why_it_waits(spool):
     with spool.transaction() as tx:
         tx.execute("UPDATE job SET receipt_due = NULL, queued = queued - 5 WHERE id = ?", first)
     before = due(spool, second)
-    assert news(spool) == [{"ahead": 1, "run": 0, "quota": "", "paused": False}]
+    assert news(spool) == [
+        {
+            "ahead": 1,
+            "run": 0,
+            "quota": "",
+            "paused": False,
+            "outlook": {"usual": None, "queued": None},
+        }
+    ]
     assert due(spool, second) == pytest.approx((before or 0) + 7 * DAY)
     assert len(news(spool)) == 1
 

@@ -4,11 +4,13 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mailgate.model import JobId
+from mailgate.phases import Phase
 from mailgate.spool import (
     confirmations,
     due,
@@ -20,6 +22,7 @@ from mailgate.spool import (
     letters,
     mail,
     notices,
+    outlook,
     owned,
     returned,
     wishes,
@@ -57,6 +60,9 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
     "somebody's jobs": lambda tx: owned.listed(tx, ADA, owned.Wanted(limit=20)),
     "whether its result came back": lambda tx: owned.undelivered(tx, JOB, ADA.key),
     "how a job waits": lambda tx: owned.ahead(tx, JOB) + owned.busy(tx),
+    "what may be expected of a job": lambda tx: outlook.outlook(
+        tx, replace(jobs.fetch(tx, JOB), phase=Phase.QUEUED)
+    ),
     "what is not out": letters.queue,
     "what is held": holds.held,
     "the newest jobs": lambda tx: jobs.newest(tx, limit=50, active=False),

@@ -1,0 +1,55 @@
+"""What may be expected of a job: how long it waits still, and how long such jobs take."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usual:
+    """What the newest jobs of a service took that ended well: the middle half, and its middle."""
+
+    least: timedelta
+    median: timedelta
+    most: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A job that stands in an engine's own queue since then; None: it is being handed over.
+
+    ``why`` it does not run yet is in the scheduler's own words, "" where it gives none; ``starts``
+    is the scheduler's estimate of its start.
+    """
+
+    engine: str
+    since: datetime | None = None
+    why: str = ""
+    starts: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Both, as far as anything tells."""
+
+    usual: Usual | None = None
+    queued: Queued | None = None
+
+    def facts(self, now: datetime) -> dict[str, object]:
+        """Return what a template may say: ``usual`` and ``queued``, each None or a mapping."""
+        return {"usual": self._usual(), "queued": self._queued(now)}
+
+    def _usual(self) -> dict[str, object] | None:
+        if (found := self.usual) is None:
+            return None
+        return {"least": found.least, "median": found.median, "most": found.most}
+
+    def _queued(self, now: datetime) -> dict[str, object] | None:
+        if (found := self.queued) is None:
+            return None
+        return {
+            "engine": found.engine,
+            "had": None if found.since is None else max(now - found.since, timedelta()),
+            "why": found.why,
+            # An estimate that has passed says nothing any more.
+            "starts": found.starts if found.starts and found.starts > now else None,
+        }

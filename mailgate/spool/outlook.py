@@ -1,0 +1,77 @@
+"""What the spool tells of a job's prospects: why it waits with an engine, and what others took."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from mailgate.model import Job, JobId, Token
+from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.phases import Phase
+from mailgate.spool.database import Tx, View, moment
+
+# So many of the newest jobs that ended well tell how long those of a service take; fewer than that
+# tell nothing.
+_LOOKED_AT, _FEW = 20, 5
+# Nobody wants to know it more exactly (seconds): from a time on it is told in steps of another.
+_STEPS = (
+    (864000, 86400),
+    (36000, 3600),
+    (3600, 600),
+    (600, 60),
+    (60, 10),
+)
+
+
+def waits(tx: Tx, news: Mapping[Token, Queued]) -> None:
+    """Note what a scheduler says of attempts that have not begun; of others nothing is noted."""
+    for token, queued in news.items():
+        tx.execute(
+            "UPDATE attempt SET why = ?, starts = ? WHERE token = ?"
+            " AND state IN ('INTENDED', 'SUBMITTED')",
+            queued.why,
+            queued.starts.timestamp() if queued.starts else None,
+            token,
+        )
+
+
+def outlook(view: View, job: Job) -> Outlook:
+    """Return what may be expected of a job that waits or runs; nothing of any other."""
+    if job.phase not in {Phase.QUEUED, Phase.EXECUTING, Phase.SUSPENDED}:
+        return Outlook()
+    queued = _queued(view, job.id) if job.phase is Phase.QUEUED else None
+    return Outlook(usual=_usual(view, job.service), queued=queued)
+
+
+def _queued(view: View, job: JobId) -> Queued | None:
+    row = view.one(
+        "SELECT engine, submitted, why, starts FROM attempt WHERE job = ? AND engine <> 'local'"
+        " AND state IN ('INTENDED', 'SUBMITTED') ORDER BY number DESC LIMIT 1",
+        job,
+    )
+    if row is None:
+        return None
+    return Queued(
+        engine=row["engine"],
+        since=moment(row["submitted"]) if row["submitted"] else None,
+        why=row["why"],
+        starts=moment(row["starts"]) if row["starts"] else None,
+    )
+
+
+def _usual(view: View, service: str) -> Usual | None:
+    rows = view.all(
+        "SELECT ended - started AS took FROM job WHERE service = ? AND code = 0"
+        " AND started IS NOT NULL ORDER BY ended DESC LIMIT ?",
+        service,
+        _LOOKED_AT,
+    )
+    took = sorted(row["took"] for row in rows)
+    if len(took) < _FEW:
+        return None
+    quarter = len(took) // 4
+    least, median, most = (took[n] for n in (quarter, len(took) // 2, -1 - quarter))
+    return Usual(least=_about(least), median=_about(median), most=_about(most))
+
+
+def _about(seconds: float) -> timedelta:
+    step = next((step for least, step in _STEPS if seconds >= least), 1)
+    return timedelta(seconds=round(seconds / step) * step)

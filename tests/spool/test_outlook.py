@@ -1,0 +1,109 @@
+"""What may be expected of a job: what the spool knows of others, and what a scheduler said of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailgate.model import Exit, JobId, NativeId, Reason
+from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.spool import attempts, jobs
+from mailgate.spool.database import Connection
+from mailgate.spool.outlook import outlook, waits
+from tests.spool.made import DONE, a_job, ended
+
+MINUTE = timedelta(minutes=1)
+START = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def ran(spool: Connection, minutes: float, *, end: Exit = DONE, service: str = "align") -> None:
+    """A job that ended after so long, later than those before it."""
+    job = a_job(spool, service=service)
+    ended(spool, job, end)
+    with spool.transaction() as tx:
+        count = tx.count("SELECT COUNT(*) FROM job")
+        over = START + timedelta(hours=count)
+        tx.execute(
+            "UPDATE job SET started = ?, ended = ? WHERE id = ?",
+            (over - minutes * MINUTE).timestamp(),
+            over.timestamp(),
+            job,
+        )
+
+
+def seen(spool: Connection, job: JobId) -> Outlook:
+    return outlook(spool.view, jobs.fetch(spool.view, job))
+
+
+def test_what_jobs_usually_take_is_the_middle_half_of_those_that_ended_well(
+    spool: Connection,
+) -> None:
+    waiting = a_job(spool)
+    for minutes in (30, 10, 20, 40):
+        ran(spool, minutes)
+    for _ in range(9):
+        ran(spool, 9000, end=Exit(reason=Reason.EXIT, code=1))
+        ran(spool, 9000, end=Exit(reason=Reason.WORK_LIMIT))
+        ran(spool, 9000, service="blast")
+    assert seen(spool, waiting) == Outlook(), "of four nothing is told"
+    ran(spool, 100)
+    expected = Usual(least=20 * MINUTE, median=30 * MINUTE, most=40 * MINUTE)
+    assert seen(spool, waiting) == Outlook(usual=expected)
+
+
+def test_only_the_newest_twenty_tell_what_jobs_take(spool: Connection) -> None:
+    for _ in range(20):
+        ran(spool, 500)
+    for _ in range(20):
+        ran(spool, 5)
+    assert seen(spool, a_job(spool)).usual == Usual(
+        least=5 * MINUTE, median=5 * MINUTE, most=5 * MINUTE
+    )
+
+
+@pytest.mark.parametrize(
+    ("took", "told"),
+    [
+        (timedelta(seconds=3.4), timedelta(seconds=3)),
+        (timedelta(seconds=77), timedelta(seconds=80)),
+        (timedelta(minutes=12, seconds=40), timedelta(minutes=13)),
+        (timedelta(hours=4, minutes=47), timedelta(hours=4, minutes=50)),
+        (timedelta(hours=26, minutes=29), timedelta(hours=26)),
+        (timedelta(days=12, hours=13), timedelta(days=13)),
+    ],
+)
+def test_what_jobs_usually_take_is_told_as_exactly_as_anybody_cares(
+    spool: Connection, took: timedelta, told: timedelta
+) -> None:
+    for _ in range(5):
+        ran(spool, took / MINUTE)
+    usual = seen(spool, a_job(spool)).usual
+    assert usual is not None
+    assert usual.median == told
+
+
+def test_what_a_scheduler_says_of_a_job_is_told_until_it_runs(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="slurm")
+        assert attempt is not None
+        assert outlook(tx, jobs.fetch(tx, job)).queued == Queued(engine="slurm")
+        attempts.submitted(tx, attempt, NativeId("48211"))
+        starts = tx.now + timedelta(hours=3)
+        waits(tx, {attempt.token: Queued(engine="slurm", why="Priority", starts=starts)})
+        queued = outlook(tx, jobs.fetch(tx, job)).queued
+        assert queued == Queued(engine="slurm", since=tx.now, why="Priority", starts=starts)
+        attempts.begun(tx, attempt, tx.now)
+    assert seen(spool, job).queued is None
+
+
+def test_the_gateways_own_machine_has_no_queue_of_its_own(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        assert attempts.intend(tx, job, engine="local") is not None
+    assert seen(spool, job).queued is None
+
+
+def test_an_estimate_that_has_passed_is_not_told() -> None:
+    queued = Queued(engine="slurm", since=START, starts=START + MINUTE)
+    facts = Outlook(queued=queued).facts(START + 2 * MINUTE)["queued"]
+    assert facts == {"engine": "slurm", "had": 2 * MINUTE, "why": "", "starts": None}
