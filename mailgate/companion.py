@@ -35,8 +35,10 @@ class Companion:
             It cannot be started now.
         """
         async with self._starting:
-            if self._process is not None:
+            if self._process is not None and self._process.returncode is None:
                 return
+            # Somebody has killed it while it had nothing to do: no work of it is lost.
+            self._process = None
             await self._gone()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", self._module,

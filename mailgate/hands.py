@@ -37,6 +37,10 @@ class Crew(Protocol):
         ...
 
 
+class _Died(Transient):
+    """The process has ended in the middle of its work."""
+
+
 class Hands:
     """``count`` processes, each started when it is first needed; in one event loop."""
 
@@ -67,6 +71,8 @@ class Hands:
     async def briefly(self, work: Callable[[], T]) -> T:
         """Do the same with what only reads, and may be broken off: after two seconds it is.
 
+        Where the process dies by itself it is done once more.
+
         Raises
         ------
         TimeoutError
@@ -74,7 +80,10 @@ class Hands:
         Transient
             As above.
         """
-        return await self._done(work, _BRIEF)
+        try:
+            return await self._done(work, _BRIEF)
+        except _Died:
+            return await self._done(work, _BRIEF)
 
     async def _done(self, work: Callable[[], T], longest: float) -> T:
         frame = packed(work)
@@ -114,4 +123,4 @@ async def _answer(hand: Companion, frame: bytes, longest: float) -> object:
     except TimeoutError:
         raise
     except (OSError, EOFError) as error:
-        raise Transient(_ENDED, detail=repr(error)) from error
+        raise _Died(_ENDED, detail=repr(error)) from error
