@@ -1,0 +1,308 @@
+"""What every scheduler's adapter keeps to, whatever its scheduler prints: one file an engine."""
+
+import locale
+import re
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailgate.errors import Permanent
+from mailgate.model import NativeId, Token
+from mailgate.run.scheduler import (
+    Ask,
+    Command,
+    Given,
+    Said,
+    Scheduler,
+    Seen,
+    State,
+    UnreadableError,
+    Verdict,
+)
+from tests.contract.adapters import ENGINES, made
+from tests.contract.texts import MUTE, POLLS, WHY_OF, Listed
+from tests.source import CHECKOUT
+
+OURS, OTHERS = Token("mabcdefgh2345"), Token("mzzzzzzzz7777")
+JOB = Given(token=OURS, native=NativeId("7"))
+# One poll of so many jobs may take so much of a processor (seconds), on a slow one too.
+MANY, WITHIN = 10_000, 2.5
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def adapter(engine: str) -> Scheduler:
+    return made(engine)
+
+
+def asked(**more: object) -> Ask:
+    folder = "/srv/jobs/ab/abcdefghij23/run/1"
+    places = {"script": f"{folder}/script", "folder": folder, "messages": f"{folder}/messages"}
+    return Ask(token=OURS, **places, **more)  # type: ignore[arg-type]
+
+
+def text(engine: str, *jobs: Listed) -> str:
+    assert engine in POLLS, f"tests/contract/texts.py has no poll of {engine}"
+    return POLLS[engine](jobs)
+
+
+def word(adapter: Scheduler, state: State, engine: str = "") -> str:
+    """The first of the scheduler's words for a state, or the one whose poll says why."""
+    return WHY_OF.get(engine) or next(w for w, s in adapter.STATES.items() if s is state)
+
+
+def ours(adapter: Scheduler, said: str) -> Seen | None:
+    found = [seen for seen in adapter.parse_poll(said) if seen.token == OURS]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def commands(adapter: Scheduler) -> list[Command]:
+    """Every command that the adapter may give."""
+    full = asked(cores=4, memory=2**30, limit=timedelta(hours=1), gpus=1, queue="long")
+    given_ = [adapter.submit(asked()), adapter.poll(), adapter.why(JOB), adapter.cancel(JOB)]
+    given_ += [adapter.release(JOB), adapter.limit(JOB, timedelta(hours=2)), adapter.wake(JOB)]
+    # Grid Engine needs the operator's word for several cores.
+    with suppress(Permanent):
+        given_.append(adapter.submit(full))
+    return [command for command in given_ if command is not None]
+
+
+# --- what it is -------------------------------------------------------------------------------------
+
+
+def test_it_has_a_name_for_people_and_every_kind_of_state(adapter: Scheduler) -> None:
+    assert adapter.title.strip()
+    assert {State.WAITING, State.HELD, State.RUNNING, State.SUSPENDED, State.ENDED} <= {
+        *adapter.STATES.values()
+    }
+
+
+def test_every_command_that_it_needs_is_named(adapter: Scheduler) -> None:
+    for command in commands(adapter):
+        program = Path(command.argv[0]).name
+        # A shell that runs one of them stands for it.
+        named = set(adapter.programs) & set(re.findall(r"[\w.-]+", " ".join(command.argv)))
+        assert program in adapter.programs or (program == "sh" and named), command
+
+
+def test_no_command_holds_what_a_program_cannot_be_given(adapter: Scheduler) -> None:
+    for command in commands(adapter):
+        assert all("\0" not in one for one in (*command.argv, command.stdin))
+        assert all(isinstance(one, str) for one in command.argv)
+
+
+def test_what_is_handed_over_has_the_token_as_its_name(adapter: Scheduler) -> None:
+    command = adapter.submit(asked())
+    assert OURS in " ".join([*command.argv, command.stdin])
+
+
+# --- polls ------------------------------------------------------------------------------------------
+
+
+def test_each_of_its_words_is_read_as_its_state(engine: str, adapter: Scheduler) -> None:
+    for said, state in adapter.STATES.items():
+        seen = ours(adapter, text(engine, Listed(number=7, name=OURS, word=said)))
+        assert seen is not None
+        assert (seen.word, seen.state) == (said, state)
+
+
+def test_a_word_in_no_table_changes_nothing(engine: str, adapter: Scheduler) -> None:
+    waits = word(adapter, State.WAITING)
+    said = text(
+        engine,
+        Listed(number=7, name=OURS, word="WOBBLY"),
+        Listed(number=8, name=OTHERS, word=waits),
+    )
+    seen = ours(adapter, said)
+    assert seen is not None
+    assert (seen.state, seen.end) == (None, None)
+    assert seen.word
+    assert {one.token for one in adapter.parse_poll(said)} == {OURS, OTHERS}
+
+
+@pytest.mark.parametrize(
+    "said", ["", "\n", "slurm_load_jobs error", "{", "<", "\x00", "null", "[]"]
+)
+def test_what_is_no_answer_is_unreadable(adapter: Scheduler, said: str) -> None:
+    with pytest.raises(UnreadableError):
+        adapter.parse_poll(said)
+
+
+def test_no_jobs_at_all_is_an_answer(engine: str, adapter: Scheduler) -> None:
+    assert list(adapter.parse_poll(text(engine))) == []
+
+
+def test_an_answer_that_is_cut_off_anywhere_is_none(engine: str, adapter: Scheduler) -> None:
+    waits = word(adapter, State.WAITING)
+    whole = text(
+        engine,
+        Listed(number=7, name=OTHERS, word=waits, why="Resources"),
+        Listed(number=8, name=OURS, word=waits),
+    )
+    assert ours(adapter, whole)
+    for end in range(len(whole.rstrip())):
+        with pytest.raises(UnreadableError):
+            adapter.parse_poll(whole[:end])
+
+
+@settings(max_examples=150, deadline=None)
+@given(said=st.text() | st.text(alphabet='{}[]<>"\\|:/ \nabJobsclassads'))
+def test_whatever_it_is_given_it_says_unreadable_or_reads_it(said: str) -> None:
+    for engine in ENGINES:
+        with suppress(UnreadableError):
+            assert not any(seen.token == OURS for seen in made(engine).parse_poll(said))
+
+
+REASONS = [
+    "Resources",
+    "ReqNodeNotAvail, UnavailableNodes:n[1-3],n7",
+    'he said: "no" | and \\ went',
+    "a <b> & 'c'; d",
+    "tab\tand  two blanks",
+    "not ASCII: Größe ≥ 4 ☃",
+    "100% of {it} [all] = $HOME `id` $(id)",
+]
+
+
+@pytest.mark.parametrize("why", REASONS)
+def test_a_reason_holds_whatever_it_likes(engine: str, adapter: Scheduler, why: str) -> None:
+    said = word(adapter, State.WAITING, engine)
+    seen = ours(adapter, text(engine, Listed(number=7, name=OURS, word=said, why=why)))
+    assert seen is not None
+    assert seen.state is adapter.STATES[said]
+    assert seen.why == ("" if engine in MUTE else why)
+
+
+@pytest.mark.parametrize("name", [*REASONS, "", " ", "m", "mABCDEFGH2345", f"{OURS}x", f"x|{OURS}"])
+def test_somebody_elses_name_hides_no_job_and_is_none(
+    engine: str, adapter: Scheduler, name: str
+) -> None:
+    runs, waits = word(adapter, State.RUNNING), word(adapter, State.WAITING)
+    seen = ours(
+        adapter,
+        text(
+            engine,
+            Listed(number=6, name=name, word=runs),
+            Listed(number=7, name=OURS, word=waits),
+            Listed(number=8, name=name, word=runs),
+        ),
+    )
+    assert seen is not None
+    assert seen.state is State.WAITING
+
+
+def test_a_job_that_is_not_listed_is_not_seen(engine: str, adapter: Scheduler) -> None:
+    said = text(engine, Listed(number=7, name=OTHERS, word=word(adapter, State.RUNNING)))
+    assert ours(adapter, said) is None
+
+
+def test_ten_thousand_jobs_are_read_within_their_time(engine: str, adapter: Scheduler) -> None:
+    waits = word(adapter, State.WAITING)
+    letters = "abcdefghij"
+    names = [f"m{''.join(letters[int(d)] for d in f'{n:012}')}" for n in range(MANY)]
+    why = "ReqNodeNotAvail, UnavailableNodes:n[1-3]"
+    said = text(
+        engine,
+        *(Listed(number=n + 1, name=name, word=waits, why=why) for n, name in enumerate(names)),
+    )
+    began = time.process_time()
+    found = adapter.parse_poll(said)
+    took = time.process_time() - began
+    assert [seen.token for seen in found] == names
+    assert took < WITHIN, f"{took:.2f} s"
+
+
+def test_the_machines_language_changes_nothing(engine: str, adapter: Scheduler) -> None:
+    said = text(engine, Listed(number=7, name=OURS, word=word(adapter, State.RUNNING)))
+    here, before = locale.setlocale(locale.LC_ALL), ours(adapter, said)
+    try:
+        for name in ("de_DE.UTF-8", "tr_TR.UTF-8", "C.UTF-8"):
+            try:
+                locale.setlocale(locale.LC_ALL, name)
+            except locale.Error:
+                continue
+            assert ours(adapter, said) == before
+    finally:
+        locale.setlocale(locale.LC_ALL, here)
+
+
+# --- what else it reads -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["", "\n", "Submitted", "-1", "12x", "\x00", "1 2 3", "x" * 5000])
+def test_a_submission_that_names_no_number_is_unreadable(adapter: Scheduler, said: str) -> None:
+    with pytest.raises(UnreadableError):
+        adapter.parse_submit(said)
+
+
+@pytest.mark.parametrize("status", [-9, -15, 1, 75, 255])
+@pytest.mark.parametrize("words", ["", "Segmentation fault", "Killed", "Broken pipe"])
+def test_a_submission_that_says_nothing_clear_may_have_been_taken(
+    adapter: Scheduler, status: int, words: str
+) -> None:
+    assert adapter.verdict(Said(status=status, stdout="", stderr=words)) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [0, 1, 255, -9])
+@pytest.mark.parametrize("said", ["", "\n", "{}", "<a/>", "no such job", f"{OURS}", "x|" * 200])
+def test_a_history_that_says_nothing_clear_tells_of_no_job(
+    adapter: Scheduler, status: int, said: str
+) -> None:
+    with suppress(UnreadableError):
+        assert adapter.parse_why(Said(status=status, stdout=said, stderr=said), JOB) is None
+
+
+# --- recordings -------------------------------------------------------------------------------------
+
+
+def recorded(pattern: str) -> list[Path]:
+    """Outputs in tests/data/ENGINE/, whose README says whether they were recorded or written."""
+    return [
+        path
+        for engine in ENGINES
+        for path in sorted((CHECKOUT / "tests" / "data" / engine).glob(pattern))
+        if path.suffix != ".err"
+    ]
+
+
+def short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("path", recorded("poll*"), ids=short)
+def test_a_recorded_poll_is_read_in_every_line(path: Path) -> None:
+    adapter = made(path.parent.name)
+    found = adapter.parse_poll(path.read_text(encoding="utf-8"))
+    for seen in found:
+        assert seen.native
+        assert seen.state is adapter.STATES.get(seen.word) or seen.state is not None
+        assert seen.end is None or (seen.state is State.ENDED and not seen.end.words)
+    assert len({seen.token for seen in found}) == len(found)
+
+
+@pytest.mark.parametrize("path", recorded("poll*"), ids=short)
+def test_a_recorded_poll_that_is_cut_off_is_no_answer(path: Path) -> None:
+    adapter, whole = made(path.parent.name), path.read_text(encoding="utf-8").rstrip()
+    for end in range(0, len(whole), max(len(whole) // 60, 1)):
+        try:
+            found = adapter.parse_poll(whole[:end])
+        except UnreadableError:
+            continue
+        raise AssertionError((short(path), end, found))
+
+
+def test_every_engine_has_outputs_and_says_where_they_come_from(engine: str) -> None:
+    folder = CHECKOUT / "tests" / "data" / engine
+    told = (folder / "README.md").read_text(encoding="utf-8")
+    assert told.startswith(("# Recorded", "# Written, not recorded"))
+    assert [path for path in recorded("poll*") if path.parent.name == engine]

@@ -1,0 +1,75 @@
+"""How each scheduler's poll looks: a new engine gets a function here, and the contract tests it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One job of a poll; ``word`` is the scheduler's own, ``why`` what it says of a job that waits."""
+
+    number: int
+    name: str
+    word: str
+    why: str = ""
+
+
+def pbs(jobs: Sequence[Listed]) -> str:
+    """``qstat -f -F json``."""
+    told: dict[str, object] = {"timestamp": 1, "pbs_version": "23.06.06", "pbs_server": "pbs"}
+    if jobs:
+        told["Jobs"] = {
+            f"{job.number}.pbs": {
+                "Job_Name": job.name,
+                "job_state": job.word,
+                "comment": f"Not Running: {job.why}",
+                "Variable_List": {"PBS_O_HOME": "/home/gate", "PBS_O_WORKDIR": "/"},
+            }
+            for job in jobs
+        }
+    return json.dumps(told, indent=4, separators=(",", ":")) + "\n"
+
+
+def lsf(jobs: Sequence[Listed]) -> str:
+    """``bjobs -json``."""
+    names = ("EXIT_CODE", "EXIT_REASON", "EXEC_HOST", "ESTIMATED_START_TIME")
+    records = [
+        {
+            "JOBID": str(job.number),
+            "JOB_NAME": job.name,
+            "STAT": job.word,
+            "PEND_REASON": job.why,
+            **dict.fromkeys(names, ""),
+        }
+        for job in jobs
+    ]
+    told = {"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}
+    return json.dumps(told, indent=2, separators=(",", ":")) + "\n"
+
+
+_STATUS = {"IDLE": 1, "RUNNING": 2, "REMOVED": 3, "COMPLETED": 4, "HELD": 5, "SUSPENDED": 7}
+_STATUS["TRANSFERRING_OUTPUT"] = 6
+
+
+def htcondor(jobs: Sequence[Listed]) -> str:
+    """``condor_q -xml``; a job that waits says nothing, one on hold its reason."""
+    text = ['<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n']
+    for job in jobs:
+        strings = {"JobBatchName": job.name, "HoldReason": job.why}
+        numbers = {"ClusterId": job.number, "ProcId": 0, "JobStatus": _STATUS.get(job.word, 42)}
+        text.append("<c>\n")
+        text += [f'    <a n="{name}"><i>{value}</i></a>\n' for name, value in numbers.items()]
+        text += [f'    <a n="{name}"><s>{escape(v)}</s></a>\n' for name, v in strings.items() if v]
+        text.append("</c>\n")
+    return "".join([*text, "</classads>\n"])
+
+
+POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {"pbs": pbs, "lsf": lsf, "htcondor": htcondor}
+
+WHY_OF = {"htcondor": "HELD"}
+"""The state in which an engine's poll says why; else it is any that waits."""
+
+MUTE = frozenset({"gridengine"})
+"""Engines whose polls never say why."""
