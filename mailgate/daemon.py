@@ -31,6 +31,7 @@ from mailgate.run import sandbox
 from mailgate.run.collect import collect, open_stream
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.local import Local
+from mailgate.run.peek import printed
 from mailgate.run.place import Place
 from mailgate.run.runner import Runner
 from mailgate.services import Service
@@ -163,6 +164,7 @@ def _loops(
             writer,
             opened=_opener(config, place),
             recollect=_recollector(config, place),
+            printed=lambda job, most: printed(JobFolder(config.run.folder, job), most),
         ).run(),
         "deliver": post.run,
         "clean": lambda: janitor.run(spool, Clock()),

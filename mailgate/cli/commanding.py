@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mailgate.cli.looking import spool_of, the_job
 from mailgate.cli.options import complain, parser, services_of, text
@@ -10,8 +11,11 @@ from mailgate.commands.call import Call
 from mailgate.config import Config, load_places
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
+from mailgate.reply.live import with_tail
 from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
+from mailgate.run.jobdir import Folder
+from mailgate.run.peek import printed
 from mailgate.services import Service
 from mailgate.spool import jobs
 from mailgate.spool.owned import SHORTEST
@@ -47,6 +51,10 @@ def run(name: str, words: list[str]) -> int:
             about=jobs.fetch(tx, job) if job else None,
         )
         answer = command.execute(tx, call)
+    if answer.kind == "status":
+        jobs_folder = config.run.folder
+        facts = with_tail(answer.facts, lambda job, most: printed(Folder(jobs_folder, job), most))
+        answer = replace(answer, facts=facts)
     templates = Templates(config.gateway.templates)
     with speaking(templates.wording):
         shown = templates.say(say_of(answer), 0)

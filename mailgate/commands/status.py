@@ -1,7 +1,7 @@
 """Tell where the job is: its phase and since when, how far it is, and how long it is kept.
 
-Of a job that waits it tells why, of one that runs how long it may take and usually takes, of one
-that has ended what there is of it.
+Of a job that waits it tells why, of one that runs how long it may take and usually takes, and what
+it has printed last, of one that has ended what there is of it.
 """
 
 from datetime import datetime, timedelta
@@ -64,6 +64,8 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "over": lifetime.is_over(job, tx.now),
         # A server may have said nothing.
         "returned": None if returned is None else {"words": returned},
+        # What it has printed is read where that may take its time, once the answer is written.
+        "tail": None,
     }
 
 
@@ -103,6 +105,7 @@ _SAMPLE: dict[str, object] = {
     "active": True,
     "over": False,
     "returned": None,
+    "tail": None,
 }
 _BARE: dict[str, object] = {
     "label": None,

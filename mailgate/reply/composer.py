@@ -16,24 +16,21 @@ from mailgate.model import (
     Carried,
     Job,
     LetterKind,
-    Plan,
     Reply,
-    Request,
     Stream,
-    Taken,
-    Unclear,
     Wanted,
 )
 from mailgate.model.outlook import Outlook
 from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
+from mailgate.reply.live import Printed
 from mailgate.reply.package import Changed, Overfull
 from mailgate.reply.ship import Shipper
+from mailgate.reply.stored import answers_of
 from mailgate.reply.streams import OpenStream
 from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters, shipments
 from mailgate.spool.addresses import reply_address
-from mailgate.spool.codec import untagged
 from mailgate.spool.database import Site, Tx
 from mailgate.spool.denied import is_denied, withdraw
 from mailgate.spool.letters import Planned
@@ -64,7 +61,10 @@ Recollect = Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]
 
 
 class Composer:
-    """Composes what is planned; ``opened`` and ``recollect`` reach into the jobs' folders."""
+    """Composes what is planned.
+
+    ``opened``, ``recollect`` and ``printed`` reach into the jobs' folders.
+    """
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Composer:
         *,
         opened: Open,
         recollect: Recollect,
+        printed: Printed,
     ) -> None:
         self._config = config
         self._services = services
@@ -83,6 +84,7 @@ class Composer:
         self._shipper = Shipper(writer, spool.folder.letters)
         self._opened = opened
         self._recollect = recollect
+        self._printed = printed
         self._secret = spool.folder.secret.read_bytes()
         self._busy: set[int] = set()
         self._rests: dict[int, float] = {}
@@ -270,7 +272,7 @@ class Composer:
         return opened
 
     def _draft(self, plan: Planned, job: Job | None, carried: Carried | None) -> Draft:
-        thread, facts = _facts(plan)
+        thread, facts = answers_of(plan, self._printed)
         wanted = Wanted()
         if job is not None:
             thread = (job.in_reply_to, job.references)
@@ -354,45 +356,3 @@ def _wanted(plan: Planned, job: Job) -> Wanted:
     return (
         codec.load(Wanted, json.dumps(asked)) if asked else Wanted(reply=job.reply, part=job.part)
     )
-
-
-def _facts(plan: Planned) -> tuple[tuple[str | None, str | None], Mapping[str, object]]:
-    """Return the request's Message-ID and References, and the facts of its answers."""
-    stored = codec.load(dict, plan.facts)
-    thread = (stored.get("message_id"), stored.get("references"))
-    answers = [(LetterKind(a["kind"]), a["facts"]) for a in stored.get("answers", [])]
-    if not answers:
-        return thread, {}
-    first, *others = [(kind, _rich(kind, facts)) for kind, facts in answers]
-    return thread, {**first[1], "others": tuple(others)} if others else first[1]
-
-
-def _rich(kind: LetterKind, facts: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the model's values behind an answer's JSON."""
-    match kind:
-        case LetterKind.UNCLEAR:
-            return {**facts, "unclear": codec.load(Unclear, json.dumps(facts["unclear"]))}
-        case LetterKind.DRY_RUN:
-            return {
-                "request": codec.load(Request, json.dumps(facts["request"])),
-                # Letters of earlier versions have the command alone.
-                "plan": codec.load(Plan, json.dumps(facts.get("plan") or {"argv": facts["argv"]})),
-                "summary": facts.get("summary", ""),
-                "takes": codec.load(tuple[Taken, ...], json.dumps(facts.get("takes", []))),
-                **{
-                    name: timedelta(seconds=seconds)
-                    for name in ("work_limit", "keep")
-                    if isinstance(seconds := facts.get(name), int | float)
-                },
-            }
-        case LetterKind.CONFIRM:
-            times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
-            return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
-        case LetterKind.COMMANDS | LetterKind.REFUSED:
-            return {name: untagged(value) for name, value in facts.items()}
-        case _:
-            return facts
-
-
-def _moment_of(seconds: object) -> datetime:
-    return datetime.fromtimestamp(float(str(seconds)), UTC)

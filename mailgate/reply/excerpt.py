@@ -36,8 +36,8 @@ class Seen(StrEnum):
 class Excerpt:
     """Some lines of an output (20, if not asked); ``more``: others.
 
-    Each of ``lines`` is at most 70 columns: a longer line of the output is wrapped, and after 400
-    characters it is said how many follow.
+    Each of ``lines`` is at most 70 columns, if not asked: a longer line of the output is wrapped,
+    and after 400 characters it is said how many follow.
     """
 
     seen: Seen
@@ -54,15 +54,16 @@ def head(source: BinaryIO, lines: int = LINES) -> Excerpt:
     return _excerpt(block, block, whole=not source.read(1), first=lines)
 
 
-def tail(source: BinaryIO) -> Excerpt:
+def tail(source: BinaryIO, lines: int = LINES, *, columns: int = COLUMNS - 2) -> Excerpt:
     """Read the last lines of ``source``, which can seek; at most 64 KiB are looked at."""
     size = source.seek(0, io.SEEK_END)
     source.seek(max(0, size - _BLOCK))
     block = source.read(_BLOCK)
     if size <= _BLOCK:
-        return _excerpt(block, block, whole=True)
+        return _excerpt(block, block, whole=True, last=lines, columns=columns)
     # The block may begin in the middle of a line, which is then no line.
-    return _excerpt(block, block.partition(b"\n")[2] or block, whole=False)
+    kept = block.partition(b"\n")[2] or block
+    return _excerpt(block, kept, whole=False, last=lines, columns=columns)
 
 
 def textual(block: bytes) -> bool:
@@ -70,20 +71,30 @@ def textual(block: bytes) -> bool:
     return _decodes(block) and b"\0" not in block
 
 
-def _excerpt(block: bytes, kept: bytes, *, whole: bool, first: int = 0) -> Excerpt:
-    """Take the ``first`` lines of what is kept of a block; without, the last 20."""
+def _excerpt(
+    block: bytes,
+    kept: bytes,
+    *,
+    whole: bool,
+    first: int = 0,
+    last: int = LINES,
+    columns: int = COLUMNS - 2,
+) -> Excerpt:
+    """Take the ``first`` lines of what is kept of a block; without, the ``last``."""
     if not block:
         return Excerpt(seen=Seen.EMPTY)
     # An error's words are shown in whatever encoding; a result's only where they can be right.
     if not (textual(block) or (not first and not _controls(block))):
         return Excerpt(seen=Seen.BINARY)
     lines = kept.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    taken = lines[:first] if first else lines[-LINES:]
+    taken = lines[:first] if first else lines[-last:]
     # The block may also end in the middle of a line: then nobody knows how long that is.
     known = [True] * len(taken)
     known[-1] = whole or not first or len(taken) < len(lines)
     rows = (
-        row for line, is_whole in zip(taken, known, strict=True) for row in _rows(line, is_whole)
+        row
+        for line, is_whole in zip(taken, known, strict=True)
+        for row in _rows(line, columns, whole=is_whole)
     )
     return Excerpt(
         seen=Seen.LINES,
@@ -107,7 +118,7 @@ def _controls(block: bytes) -> bool:
     return b"\0" in block or acting * 100 > len(block)
 
 
-def _rows(raw: str, whole: bool) -> list[str]:  # noqa: FBT001 - zip() gives it no name
+def _rows(raw: str, columns: int, *, whole: bool) -> list[str]:
     """Show a line as a terminal would have left it: no colours, overwritten words gone."""
     final = raw.rstrip("\r").rpartition("\r")[2]
     plain = _ESCAPES.sub("", final).expandtabs(8).replace("\f", "").replace("\b", "").rstrip(" ")
@@ -118,4 +129,4 @@ def _rows(raw: str, whole: bool) -> list[str]:  # noqa: FBT001 - zip() gives it 
     left = len(plain) - len(kept)
     if left:
         seen += f"... (+{said.counted(left, 'character')})" if whole else "..."
-    return folded(seen, COLUMNS - 2)
+    return folded(seen, columns)

@@ -31,6 +31,7 @@ def made(file: Path, spool: Spool) -> Composer:
         Writer(None),
         opened=lambda *_: pytest.fail("the job has no outputs"),
         recollect=lambda *_: pytest.fail("nothing has changed"),
+        printed=lambda *_: pytest.fail("nothing runs"),
     )
 
 

@@ -128,3 +128,10 @@ def test_a_wall_of_escapes_takes_no_time_to_speak_of():
     for piece in (b"\x1b]", b"\x1b[", b"\x1b[;", b"\x1b", b"\r"):
         # Its own rule calls none of it text unless there is other text about.
         assert first((piece + b"a" * 8) * 6000).seen is Seen.LINES
+
+
+def test_fewer_and_narrower_lines_can_be_asked_for():
+    content = b"".join(b"line %d of many\n" % n for n in range(1, 30))
+    excerpt = tail(io.BytesIO(content), lines=2, columns=10)
+    assert excerpt.lines == ("line 28 of", "    many", "line 29 of", "    many")
+    assert excerpt.more

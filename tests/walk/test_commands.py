@@ -12,7 +12,7 @@ import pytest
 from tests.daemon import ADA, ADDRESS, TRUE, Gateway, eventually, request, running, shell, text_of
 
 BOB = "bob@example.org"
-SLEEP = shell("sleep 600")
+SLEEP = shell("printf 'round 1\\n  \\033[31mall is red\\033[0m\\n'; sleep 600")
 
 
 @pytest.fixture
@@ -64,13 +64,16 @@ def said(letter: EmailMessage) -> str:
     return re.sub(r" for (less than )?\d+ seconds?", " for SOME TIME", text_of(letter))
 
 
-def test_a_job_is_asked_about_and_cancelled_by_mail(gateway: Gateway) -> None:
+def test_a_job_is_asked_about_and_cancelled_by_mail(gateway: Gateway, tmp_path: Path) -> None:
     gateway.start()
     job, letter = started(gateway)
+    eventually(lambda: [1 for out in tmp_path.rglob("out/stdout") if out.stat().st_size], 30)
     told = answer(gateway, write(f"status {job}\n"))
     assert told["Subject"] == f"[job {job}] 1 done"
     assert said(told).rstrip() == (
-        f"  > status {job}\n    EXECUTING for SOME TIME.\n    It is kept 14 days from its end."
+        f"  > status {job}\n    EXECUTING for SOME TIME.\n"
+        "    All of its standard output so far:\n      round 1\n        all is red\n"
+        "    It is kept 14 days from its end."
     )
     reply_to = parseaddr(str(letter["Reply-To"]))[1]
     told = answer(

@@ -1,0 +1,58 @@
+"""What the spool keeps of a letter's facts, as the model's values again."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from mailgate.model import LetterKind, Plan, Request, Taken, Unclear
+from mailgate.reply import live
+from mailgate.reply.live import Printed
+from mailgate.spool import codec
+from mailgate.spool.codec import untagged
+from mailgate.spool.letters import Planned
+
+Thread = tuple[str | None, str | None]
+
+
+def answers_of(plan: Planned, printed: Printed) -> tuple[Thread, Mapping[str, object]]:
+    """Return the request's Message-ID and References, and the facts of its answers."""
+    stored = codec.load(dict, plan.facts)
+    thread = (stored.get("message_id"), stored.get("references"))
+    answers = [(LetterKind(a["kind"]), a["facts"]) for a in stored.get("answers", [])]
+    if not answers:
+        return thread, {}
+    first, *others = [(kind, _rich(kind, facts, printed)) for kind, facts in answers]
+    return thread, {**first[1], "others": tuple(others)} if others else first[1]
+
+
+def _rich(kind: LetterKind, facts: Mapping[str, object], printed: Printed) -> Mapping[str, object]:
+    """Return the model's values behind an answer's JSON."""
+    match kind:
+        case LetterKind.UNCLEAR:
+            return {**facts, "unclear": codec.load(Unclear, json.dumps(facts["unclear"]))}
+        case LetterKind.DRY_RUN:
+            return {
+                "request": codec.load(Request, json.dumps(facts["request"])),
+                # Letters of earlier versions have the command alone.
+                "plan": codec.load(Plan, json.dumps(facts.get("plan") or {"argv": facts["argv"]})),
+                "summary": facts.get("summary", ""),
+                "takes": codec.load(tuple[Taken, ...], json.dumps(facts.get("takes", []))),
+                **{
+                    name: timedelta(seconds=seconds)
+                    for name in ("work_limit", "keep")
+                    if isinstance(seconds := facts.get(name), int | float)
+                },
+            }
+        case LetterKind.CONFIRM:
+            times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
+            return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
+        case LetterKind.COMMANDS:
+            return live.told({name: untagged(value) for name, value in facts.items()}, printed)
+        case LetterKind.REFUSED:
+            return {name: untagged(value) for name, value in facts.items()}
+        case _:
+            return facts
+
+
+def _moment_of(seconds: object) -> datetime:
+    return datetime.fromtimestamp(float(str(seconds)), UTC)
