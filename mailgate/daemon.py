@@ -156,6 +156,7 @@ def _loops(
     writer = writer_of(config)
     writer.load()
     janitor = Janitor(config, spool.folder)
+    janitor.doubt(spool.view)
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "reply": lambda: Composer(
             config,

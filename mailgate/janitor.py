@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,7 +18,17 @@ from mailgate.model import JobId, Wish
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import is_marked
-from mailgate.spool import confirmations, house, keep, letters, notices, quotas, shipments, wishes
+from mailgate.spool import (
+    appointments,
+    confirmations,
+    house,
+    keep,
+    letters,
+    notices,
+    quotas,
+    shipments,
+    wishes,
+)
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection, Tx, View
 from mailgate.spool.store import Folder, Spool
@@ -73,6 +83,8 @@ class Janitor:
         self._young = young
         self._strays_at = 0.0
         self._calm_at = 0.0
+        self._ahead = timedelta()
+        self._doubting = False
         # Of its own: a walk through a file system that hangs keeps no other room waiting.
         self._thread = ThreadPoolExecutor(1, "clean")
 
@@ -209,6 +221,10 @@ class Janitor:
             except OSError as error:
                 _put_off(path, error)
 
+    def doubt(self, view: View) -> None:
+        """Look at the wall clock, before anything is written down after a start."""
+        self._ahead = appointments.ahead(view, now=_now())
+
     async def run(self, spool: Spool, clock: Clock) -> None:
         """Sweep until cancelled, with a connection of its own, as far as ``clock`` is believed."""
         while True:
@@ -241,9 +257,26 @@ class Janitor:
 
     def _by_itself(self, spool: Spool, *, calm: bool, strays: bool) -> Swept:
         with spool.beside() as connection:
-            if not calm:
+            doubted = self._is_doubted(connection)
+            if doubted or not calm:
                 return self.destroy(connection.view, committing(connection))
             return self.sweep(connection.view, committing(connection), strays=strays)
+
+    def _is_doubted(self, connection: Connection) -> bool:
+        """Whether the clock was far ahead at this start or an earlier one, and is not believed."""
+        if self._ahead > appointments.DOUBTED:
+            committing(connection)(lambda tx: appointments.doubt(tx, self._ahead))
+        self._ahead = timedelta()
+        doubted = appointments.is_doubted(connection.view, now=_now())
+        if doubted and not self._doubting:
+            log.event(
+                "delayed",
+                what="clean",
+                reason="at a start the clock was over a day ahead of all that is known here:"
+                ' nothing expires for a day; if it is right, "mailgate purge" says so',
+            )
+        self._doubting = doubted
+        return doubted
 
 
 def committing(connection: Connection) -> _Writes:

@@ -4,6 +4,7 @@ from mailgate.cli.looking import spool_of
 from mailgate.cli.options import parser
 from mailgate.config import load_places
 from mailgate.janitor import Janitor, committing
+from mailgate.spool import appointments
 from mailgate.spool.store import Folder
 
 
@@ -13,5 +14,8 @@ def run(words: list[str]) -> int:
     config = load_places(given.config)
     with spool_of(config) as connection:
         janitor = Janitor(config, Folder(config.gateway.spool))
-        print(janitor.sweep(connection.view, committing(connection), strays=True))
+        write = committing(connection)
+        # Who purges believes the clock, and the daemon that runs beside goes on by it, too.
+        write(appointments.believe)
+        print(janitor.sweep(connection.view, write, strays=True))
     return 0

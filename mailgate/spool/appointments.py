@@ -1,7 +1,13 @@
-"""Appointments in the spool: moved when somebody sets the clock, so that intervals stay."""
+"""Appointments in the spool: moved when somebody sets the clock, so that intervals stay.
+
+A clock that was set while nobody looked is not told from days in which nothing went on. So one that
+stands far ahead of all that the spool knows is doubted, and nothing expires by it for a while.
+"""
 
 import math
+from datetime import timedelta
 
+from mailgate.settings.units import said_duration
 from mailgate.spool.database import Tx, View
 
 
@@ -19,6 +25,41 @@ def shift(tx: Tx, seconds: float, *, since: float) -> None:
     )
     for due in ("receipt_due", "news_due"):
         tx.execute(f"UPDATE job SET {due} = {due} + ? WHERE {due} < ?", seconds, border)
+
+
+DOUBTED = timedelta(days=1)
+"""A start so long after the last thing that is known has the clock doubted, for as long again."""
+
+_CLOCK = "clock"  # the key of its events
+
+
+def ahead(view: View, *, now: float) -> timedelta:
+    """Return by how much ``now`` is later than all that the spool knows; nothing in a new one."""
+    newest = latest(view)
+    return timedelta(seconds=max(now - newest, 0.0) if newest else 0.0)
+
+
+def doubt(tx: Tx, by: timedelta) -> None:
+    """Write down that the clock is doubted from now on: the next start knows later things."""
+    tx.note("doubted", key=_CLOCK, detail=f"{said_duration(by)} after the last thing that is known")
+
+
+def believe(tx: Tx) -> None:
+    """Write down that the operator believes the clock."""
+    if is_doubted(tx, now=tx.at):
+        tx.note("believed", key=_CLOCK)
+
+
+def is_doubted(view: View, *, now: float) -> bool:
+    """Tell whether the clock is doubted, and nobody has believed it since."""
+    row = view.one(
+        "SELECT verb, at FROM event WHERE key = ? AND verb IN ('doubted', 'believed')"
+        " ORDER BY id DESC LIMIT 1",
+        _CLOCK,
+    )
+    if row is None or row["verb"] != "doubted":
+        return False
+    return 0.0 <= now - float(row["at"]) < DOUBTED.total_seconds()
 
 
 def latest(view: View) -> float:

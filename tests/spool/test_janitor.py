@@ -12,7 +12,7 @@ from mailgate.janitor import Janitor, Swept, committing
 from mailgate.model import MARK
 from mailgate.phases import Phase
 from mailgate.run.jobdir import Folder as JobFolder
-from mailgate.spool import house, jobs, keep, wishes
+from mailgate.spool import appointments, house, jobs, keep, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
@@ -146,6 +146,57 @@ def test_nothing_expires_right_after_the_clock_was_set(folder: Folder, tmp_path:
     clock.set_by = 86400.0
     assert not janitor.calm(clock)
     assert not janitor.calm(clock)
+
+
+async def test_nothing_expires_by_a_clock_that_was_far_ahead_at_a_start_before_it_is_believed(
+    folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_of(tmp_path, "spool/jobs")
+    with direct(folder, SITE) as connection:
+        expired, later = a_job(connection), a_job(connection)
+        for job in (expired, later):
+            ended(connection, job)
+        with connection.transaction() as tx:
+            tx.execute("UPDATE job SET destruction = 1 WHERE id = ?", expired)
+            tx.execute("DELETE FROM letter")
+
+        def last_seen(days: float) -> None:
+            with connection.transaction() as tx:
+                for column in ("event.at", "message.taken"):
+                    table, _, name = column.partition(".")
+                    tx.execute(f"UPDATE {table} SET {name} = {name} - ?", days * 86400)
+
+        async def started() -> Phase:
+            """Start a daemon's janitor; what it has left of the job after a round."""
+            janitor, spool = Janitor(config, folder), Spool(folder, SITE)
+            spool.open()
+            janitor.doubt(spool.view)
+            with connection.transaction() as tx:
+                # Something comes in at once.
+                tx.note("refused", key="<1@example.org>")
+            await janitor._round(spool, calm=True)
+            spool.close()
+            return jobs.fetch(connection.view, expired).phase
+
+        last_seen(10)
+        for _ in range(2):
+            assert await started() is Phase.COMPLETED
+            assert "over a day ahead of all that is known here" in capsys.readouterr().err
+        # The operator's word counts at once, or a day without one.
+        with connection.transaction() as tx:
+            appointments.believe(tx)
+        assert await started() is Phase.ARCHIVED
+        with connection.transaction() as tx:
+            tx.execute("UPDATE job SET destruction = 1 WHERE id = ?", later)
+        last_seen(3)
+        assert await started() is Phase.ARCHIVED
+        assert jobs.fetch(connection.view, later).phase is Phase.COMPLETED
+        last_seen(0.99)
+        await started()
+        assert jobs.fetch(connection.view, later).phase is Phase.COMPLETED
+        last_seen(0.02)
+        await started()
+        assert jobs.fetch(connection.view, later).phase is Phase.ARCHIVED
 
 
 async def test_what_is_destroyed_goes_at_once_however_the_clock_was_set(

@@ -618,6 +618,11 @@ def test_a_clock_that_was_set_back_while_the_daemon_was_down_delays_no_letter(
         gateway.start()
         eventually(lambda: relay.mails, 30, gateway.logged)
         eventually(lambda: not gateway.unsent(), 30, gateway.logged)
+        gateway.stop()
+        clock.set("+10d")
+        gateway.start()
+        doubt = "at a start the clock was over a day ahead"
+        eventually(lambda: doubt in gateway.logged("delayed"), 30, gateway.logged)
     assert len(relay.mails) == 1
 
 
