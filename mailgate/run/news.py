@@ -15,8 +15,9 @@ from mailgate.spool import jobs, notices
 from mailgate.spool.store import Spool
 from mailgate.spool.turns import Turns
 
-# What jobs say of their progress is read so often (seconds).
-_PROGRESS = 5.0
+# What jobs say of their progress is read so often (seconds), and of more than so many less often: a
+# cluster runs thousands, whose folders lie on another machine's disk.
+_PROGRESS, _MANY = 5.0, 1000
 # The log has a line at each quarter (per cent), and else one in a quarter of an hour (seconds): a
 # thousand jobs that say something each second must not hide all else.
 _QUARTER, _SELDOM = 25, 900.0
@@ -40,7 +41,7 @@ class News:
         now = asyncio.get_running_loop().time()
         if now < self._progress_at or not running:
             return
-        self._progress_at = now + self._every
+        self._progress_at = now + pause(len(running), self._every)
         # Reads a small file of each.
         said = await asyncio.to_thread(jobdir.all_progress, running)
         view = self._spool.view
@@ -82,6 +83,11 @@ class News:
             except MailgateError as error:
                 # Still due at the next look.
                 log.delayed("news", reason=str(error), detail=error.detail)
+
+
+def pause(jobs: int, every: float = _PROGRESS) -> float:
+    """Return after how many seconds the progress of so many jobs is read again."""
+    return every * max(1.0, jobs / _MANY)
 
 
 def tell_start(attempt: Attempt) -> None:

@@ -130,8 +130,8 @@ class Limits:
     memory: int | None = key(
         size("1 MiB"),
         None,
-        doc="the most memory of each of its processes; and of each of the sandbox's /tmp, /var/tmp"
-        " and /dev/shm, which are 1 GiB without it",
+        doc="the most memory of each of its processes, on a cluster of the whole job; and of each"
+        " of the sandbox's /tmp, /var/tmp and /dev/shm, which are 1 GiB without it",
     )
     cores_max: int | None = key(
         integer(1, 4096),

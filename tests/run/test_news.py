@@ -10,7 +10,7 @@ import pytest
 
 from mailgate.model import Attempt, JobId, Progress
 from mailgate.run.jobdir import Folder as JobFolder
-from mailgate.run.news import News
+from mailgate.run.news import News, pause
 from mailgate.spool import jobs, notices
 from mailgate.spool.store import Folder, Spool, direct
 from mailgate.spool.turns import Turns
@@ -61,6 +61,11 @@ async def test_progress_that_cannot_be_written_is_delayed_and_read_again(
     assert jobs.fetch(spool.view, attempt.job).progress is None
     await News(spool, Turns()).read_progress([(place, attempt)])
     assert jobs.fetch(spool.view, attempt.job).progress == Progress(percent=40.0, words="of it")
+
+
+def test_the_progress_of_thousands_is_read_less_often_than_that_of_a_few() -> None:
+    assert pause(1) == pause(1000) == 5
+    assert pause(5000) == 25
 
 
 async def test_the_log_has_a_jobs_progress_at_each_quarter_alone(
