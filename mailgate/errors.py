@@ -21,7 +21,8 @@
         └── OverSize            the next hop takes no letter so big
 
 ``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend,
-and holds no path, secret or stack. ``detail`` is for the operator's log alone.
+and holds no path, secret or stack. What goes on into a letter is ``public`` itself, a ``Saying``
+that is said there, in the letter's language. ``detail`` is for the operator's log alone.
 """
 
 TYPE_CHECKING = False
@@ -38,8 +39,9 @@ class MailgateError(Exception):
     smtp_status = "5.3.0"
     exit_status = 70
 
-    def __init__(self, public: str, *, detail: str = "") -> None:
+    def __init__(self, public: object, *, detail: str = "") -> None:
         super().__init__(public)
+        self.public = public
         self.detail = detail
 
     @property
@@ -87,7 +89,7 @@ class OverQuota(Refusal):
     smtp_status = "5.2.2"
     exit_status = 77
 
-    def __init__(self, public: str, *, frees: "datetime | None" = None) -> None:
+    def __init__(self, public: object, *, frees: "datetime | None" = None) -> None:
         super().__init__(public)
         self.frees = frees
 

@@ -66,16 +66,9 @@ class Access(Lists):
         doc="the weakest way to know a sender that is enough; here the weakest stands first",
     )
 
-    def refusal(self, identity: Identity) -> str:
-        """Say why the identity may not use it, as the end of a sentence; "" if it may.
-
-        Only whom the lists admit hears what is needed.
-        """
-        if not self.admits(identity.address):
-            return "may not use"
-        if identity.how.strength >= self.require.strength and identity.how is not How.CLAIMED:
-            return ""
-        return f"is known by {identity.how.words} only, and {self.require.words} is required by"
+    def knows(self, identity: Identity) -> bool:
+        """Whether the identity is known well enough."""
+        return identity.how.strength >= self.require.strength and identity.how is not How.CLAIMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +100,18 @@ class Service:
     quota: Quota
     quota_all: Quota
 
-    def refusal(self, identity: Identity) -> str:
-        """Say in a sentence why the identity may not use the service; "" if it may."""
-        why = self.access.refusal(identity)
-        return f'{identity.address} {why} the service "{self.name}"' if why else ""
+    def refusal(self, identity: Identity) -> Saying | None:
+        """Say why the identity may not use the service; None if it may.
+
+        Only whom the lists admit hears what is needed.
+        """
+        who = identity.address
+        if not self.access.admits(who):
+            return Saying("access/denied", who=who, service=self.name)
+        if self.access.knows(identity):
+            return None
+        how, required = identity.how.words, self.access.require.words
+        return Saying("access/too-weak", who=who, how=how, required=required, service=self.name)
 
     @property
     def used(self) -> tuple[str, ...]:

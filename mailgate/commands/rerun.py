@@ -62,8 +62,8 @@ def execute(tx: Tx, call: Call) -> Answer:
 def _hindered(tx: Tx, call: Call, service: Service) -> Answer | None:
     """Say what is in the way whatever the changes are; None if nothing is."""
     job = call.job
-    refusal = service.refusal(call.who) if call.who is not None else ""
-    if refusal:
+    refusal = service.refusal(call.who) if call.who is not None else None
+    if refusal is not None:
         return _not("refused", call, sentence=refusal)
     if job.phase is Phase.PENDING:
         return _not("pending", call)
@@ -75,7 +75,7 @@ def _hindered(tx: Tx, call: Call, service: Service) -> Answer | None:
     return None
 
 
-def _not(why: str, call: Call, *, sentence: str = "", lost: Sequence[Words] = ()) -> Answer:
+def _not(why: str, call: Call, *, sentence: object = "", lost: Sequence[Words] = ()) -> Answer:
     facts = {
         "why": why,
         "service": call.job.service,
@@ -249,7 +249,7 @@ def _made(
         ),
     )
     if isinstance(made, Answer):
-        return _not("refused", call, sentence=str(made.facts["sentence"]))
+        return _not("refused", call, sentence=made.facts["sentence"])
     tx.note("rerun", job=made, detail=f"of={job.id}")
     return Answer(kind="rerun", facts={"id": made, "phase": jobs.phase_of(tx, made)})
 
@@ -271,7 +271,7 @@ samples = (
                 "why": why,
                 "service": "align",
                 "address": "align@gate.example.org",
-                "sentence": "ada@example.org may not use it",
+                "sentence": Saying("access/denied", who="ada@example.org", service="align"),
                 "lost": ["globins.fa"],
             },
             wrong=True,
@@ -285,7 +285,7 @@ samples = (
             "lines": [
                 {"quoted": "tre: x", "meaning": Saying("keys/unknown", key="tre", meant=None)}
             ],
-            "mends": ['"tree: x" instead of "tre: x"'],
+            "mends": [Saying("keys/instead", right="tree: x", given="tre: x")],
         },
         wrong=True,
     ),

@@ -10,6 +10,7 @@ from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, Job, Wish
 from mailgate.phases import ACTIVE, Phase
+from mailgate.saying import Saying
 from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.outlook import outlook
@@ -49,7 +50,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "slots": call.config.run.local.slots,
         "quota": Turns(quota=call.config.quota, services=call.services).why_not(tx, job.id)
         if job.phase is Phase.QUEUED
-        else "",
+        else None,
         "paused": call.config.run.paused,
         "ran": job.ended - job.started if job.started and job.ended else None,
         "ended": job.ended,
@@ -92,7 +93,7 @@ _SAMPLE: dict[str, object] = {
     "busy": 2,
     "slots": 2,
     "paused": False,
-    "quota": "",
+    "quota": None,
     "ran": None,
     "ended": None,
     "reason": "",
@@ -194,7 +195,14 @@ samples = (
     ),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),
-    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "quota": "3 jobs run already"}),
+    Answer(
+        kind="status",
+        facts={
+            **_SAMPLE,
+            "phase": Phase.QUEUED,
+            "quota": Saying("quotas/running", who=None, service="align", count=3, most=3),
+        },
+    ),
     Answer(kind="status", facts={**_SAMPLE, "wish": Wish.CANCEL, "asked": _SAMPLE["since"]}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.HELD, "held_by": "operator"}),
 )

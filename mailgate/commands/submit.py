@@ -84,7 +84,7 @@ def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
     except OverQuota as over:
         facts = {
             "service": call.service.name,
-            "sentence": str(over),
+            "sentence": over.public,
             "again": True,
             "name": request.label or call.subject,
         }

@@ -26,6 +26,7 @@ from mailgate.parse.automatic import Automatic as Automatically
 from mailgate.parse.header import Header
 from mailgate.parse.origin import origin
 from mailgate.parse.sender import sender, vouch
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.tree import Unknown
 from mailgate.spool import confirmations, files, quotas, returned
@@ -213,7 +214,7 @@ class Desk:
         denials = self._denials(vouched.identity, dict.fromkeys(names))
         # Where nobody can be told by himself, a letter says what was denied beside the rest.
         if denials and (all if envelope.door != "lmtp" else any)(denials.values()):
-            raise NotAllowed("; ".join(filter(None, denials.values())))
+            raise NotAllowed("; ".join(str(why) for why in denials.values() if why))
         errands += [
             (Errand.DENIED if why else Errand.REQUEST, name) for name, why in denials.items()
         ]
@@ -334,8 +335,8 @@ class Desk:
     def _is_ours(self, address: str) -> bool:
         return is_ours(self.site, self.services, address)
 
-    def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, str]:
-        """Map services to why the sender may not use them, "" where that is allowed."""
+    def _denials(self, identity: Identity, names: Iterable[str]) -> Mapping[str, Saying | None]:
+        """Map services to why the sender may not use them, None where that is allowed."""
         if identity.how is How.CLAIMED:
             # What he may do is asked of whom he will be once he has confirmed.
             identity = Identity(address=identity.address, how=How.CONFIRMED)

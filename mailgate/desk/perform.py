@@ -24,8 +24,9 @@ from mailgate.model import (
     Reading,
     Script,
 )
+from mailgate.saying import Saying
 from mailgate.services import Service
-from mailgate.settings.kinds import did_you_mean
+from mailgate.settings.kinds import nearest
 from mailgate.settings.quotas import Quota
 from mailgate.spool import confirmations, letters, mail, quotas, watching
 from mailgate.spool.database import Tx
@@ -158,11 +159,11 @@ def _errand(
         return _acted_before(waiting, before, mail.acted(tx, waiting, name, before.key))
     service = desk.services.get(name)
     refusal = _refusal(desk, waiting.identity, errand, name)
-    if refusal or service is None or name not in reading.requests:
+    if refusal is not None or service is None or name not in reading.requests:
         beside = len(waiting.errands) > 1
         return _refused(reading, name, sentence=refusal, beside=beside)
-    over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else ""
-    if over:
+    over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else None
+    if over is not None:
         return _refused(reading, name, sentence=over, again=True)
     done = submit.execute(tx, _call(desk, waiting, reading, service))
     if isinstance(done, Answer):
@@ -193,7 +194,7 @@ def _refused(reading: Reading, name: str, **facts: object) -> Answer:
     return Answer(kind=LetterKind.REFUSED, facts={"service": name, "name": known, **facts})
 
 
-def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> str:
+def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> object:
     """Count a mail's bytes for the service that it asks for, or say why they are too many.
 
     At the gateway's own address the door could not know which that would be.
@@ -202,24 +203,24 @@ def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> str:
     try:
         quotas.check_mail(tx, rules, waiting.size, now=tx.now)
     except OverQuota as over:
-        return str(over)
+        return over.public
     quotas.count_mail(tx, quotas.counted_mail(rules), waiting.identity.how, waiting.size)
-    return ""
+    return None
 
 
-def _refusal(desk: Desk, who: Identity, errand: _Errand, name: str) -> str:
-    """Say why nothing is run; "" if something is. The door has not asked for its own address."""
+def _refusal(desk: Desk, who: Identity, errand: _Errand, name: str) -> Saying | None:
+    """Say why nothing is run; None if something is. The door has not asked for its own address."""
     service = desk.services.get(name)
     if errand.kind is Errand.DENIED:
-        refusal = service.refusal(who) if service else ""
+        refusal = service.refusal(who) if service else None
         # Whoever is allowed since then sends it again.
-        return refusal or f'{who.address} might not use the service "{name}"'
+        return refusal or Saying("access/was-denied", who=who.address, service=name)
     if service is None and errand.kind is Errand.COMMANDS:
         theirs = [known for known, other in desk.services.items() if not other.refusal(who)]
-        return f'there is no service "{name}"{did_you_mean(name, theirs)}'
+        return Saying("access/no-service", name=name, meant=nearest(name, theirs))
     if service is None:
-        return f'there is no service "{name}" here any more'
-    return service.refusal(who) if errand.kind is Errand.COMMANDS else ""
+        return Saying("access/gone", name=name)
+    return service.refusal(who) if errand.kind is Errand.COMMANDS else None
 
 
 def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service) -> submit.Call:

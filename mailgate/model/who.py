@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailgate.saying import Saying
+
 
 class How(StrEnum):
     """How an identity is known, weakest first; CLAIMED is what its mail says, and no more."""
@@ -20,18 +22,18 @@ class How(StrEnum):
         return list(How).index(self)
 
     @property
-    def words(self) -> str:
-        """What vouches for such a one, as a person says it: ``a login with a password``."""
+    def words(self) -> Saying:
+        """What vouches for such a one, as a noun phrase: ``a login with a password``."""
         return _WORDS[self]
 
 
 _WORDS = {
-    How.CLAIMED: "the address in the mail",
-    How.NETWORK: "the network that the mail came from",
-    How.AUTHENTICATION_RESULTS: "the word of the site's mail server",
-    How.REPLY: "the reply address of a letter that went to them",
-    How.CONFIRMED: "a confirmation by mail",
-    How.SMTP_AUTH: "a login with a password",
+    How.CLAIMED: Saying("access/claimed"),
+    How.NETWORK: Saying("access/network"),
+    How.AUTHENTICATION_RESULTS: Saying("access/authentication-results"),
+    How.REPLY: Saying("access/reply"),
+    How.CONFIRMED: Saying("access/confirmed"),
+    How.SMTP_AUTH: Saying("access/smtp-auth"),
 }
 
 

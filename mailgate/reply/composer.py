@@ -20,13 +20,12 @@ from mailgate.model import (
     Stream,
     Wanted,
 )
-from mailgate.model.outlook import Outlook
 from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
 from mailgate.reply.live import Printed
 from mailgate.reply.package import Changed, Overfull
 from mailgate.reply.ship import Shipper
-from mailgate.reply.stored import answers_of
+from mailgate.reply.stored import answers_of, outlook_of
 from mailgate.reply.streams import OpenStream
 from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters, shipments
@@ -312,9 +311,7 @@ class Composer:
         """Return what a letter may say beyond the job, such as what may be asked for next."""
         service = self._services.get(job.service)
         if plan.kind in {LetterKind.NEWS, LetterKind.RECEIPT, LetterKind.STARTED}:
-            facts = codec.load(dict, plan.facts)
-            found = codec.load(Outlook, json.dumps(facts.get("outlook", {})))
-            return {**facts, "outlook": found}
+            return outlook_of(plan)
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
         if plan.kind not in {LetterKind.RESULT, LetterKind.PART} or service is None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from mailgate.model import Carried, Job, LetterKind
+from mailgate.saying import Saying, Words
 
 Kind = TypeVar("Kind")
 
@@ -150,6 +151,19 @@ class Given:
         if value is not None and not isinstance(value, kind):
             raise ValueError(f"the fact {name!r} is {type(value).__name__}, not {kind.__name__}")
         return value
+
+    def words(self, name: str) -> Words:
+        """Take a sentence that must be there; ValueError else, or if it is of another type."""
+        found = self.optional_words(name)
+        if not found:
+            raise ValueError(f"a {self._kind} letter needs the fact {name!r}")
+        return found
+
+    def optional_words(self, name: str) -> Words:
+        """Take a sentence, "" if there is none; ValueError if it is of another type."""
+        if isinstance(self._facts.get(name), Saying):
+            return self.one(name, Saying)
+        return self.optional(name, str) or ""
 
     def all_taken(self) -> None:
         """See that no fact is left over; ValueError else."""

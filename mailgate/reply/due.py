@@ -7,7 +7,7 @@ from mailgate import said
 from mailgate.model import Job, LetterKind, Stream
 from mailgate.model.outlook import Outlook
 from mailgate.reply.draft import Draft, Given
-from mailgate.reply.layout import fact
+from mailgate.reply.layout import clause, fact
 from mailgate.reply.told import shown_facts
 
 _LONGER = timedelta(days=7)
@@ -29,7 +29,7 @@ def _news(draft: Draft, given: Given) -> dict[str, object]:
     return {
         "ahead": given.optional("ahead", int) or 0,
         "run": given.optional("run", int) or 0,
-        "quota": fact(given.optional("quota", str) or "", _CLAUSE),
+        "quota": clause(given.optional_words("quota"), _CLAUSE),
         "paused": given.optional("paused", bool) or False,
         "held_by": fact(job.held_by or ""),
         "waited": fact(said.duration(draft.now - job.created)),

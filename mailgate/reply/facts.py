@@ -333,7 +333,7 @@ def _refused(draft: Draft, given: Given) -> Facts:
         "name": _name(given),
         "service": fact(service),
         "address": _address(service, draft.gateway),
-        "sentence": _sentence(given.one("sentence", str)),
+        "sentence": _sentence(given.words("sentence")),
         "again": bool(given.optional("again", bool)),
         "beside": bool(given.optional("beside", bool)),
     }
@@ -353,8 +353,8 @@ def _confirm(given: Given) -> Facts:
     }
 
 
-def _sentence(words: str) -> str:
-    said = printable(cut(words, 1000)).strip()
+def _sentence(words: Words) -> str:
+    said = printable(cut(str(words), 1000)).strip()
     return said if said.endswith((".", "!", "?")) else f"{said}."
 
 

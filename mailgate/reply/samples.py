@@ -36,7 +36,10 @@ from mailgate.phases import Phase
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import Excerpt, Seen
 from mailgate.reply.rows import Excerpts
+from mailgate.saying import Saying
 
+_QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, most=2)
+_DENIED = Saying("access/denied", who="ada@example.org", service="align")
 _CREATED = datetime(2026, 11, 21, 13, 50, tzinfo=UTC)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _LINES = Excerpt(seen=Seen.LINES, lines=(">HBA_HUMAN", "", "-VLSPADKTNVKAAWGKVGAHAGEYG"), more=True)
@@ -172,7 +175,7 @@ def _on_the_way() -> Iterator[Sample]:
             yield Sample(draft=told)
     queued = replace(weekly, phase=Phase.QUEUED)
     yield Sample(draft=_draft(LetterKind.NEWS, queued, paused=True))
-    yield Sample(draft=_draft(LetterKind.NEWS, queued, quota="2 jobs run already"))
+    yield Sample(draft=_draft(LetterKind.NEWS, queued, quota=_QUOTA))
     for holder in ("operator", "bob@example.org"):
         held = replace(weekly, phase=Phase.HELD, held_by=holder)
         yield Sample(draft=_draft(LetterKind.NEWS, held))
@@ -213,7 +216,7 @@ def _about_requests() -> Iterator[Sample]:
     yield Sample(draft=replace(dry, facts={**dry.facts, "summary": "Align protein sequences"}))
     bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
     yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, plan=Plan(argv=("true",))))
-    refused = _draft(LetterKind.REFUSED, service="blast", sentence="It is not for you.")
+    refused = _draft(LetterKind.REFUSED, service="blast", sentence=_DENIED)
     for fact in ("beside", "again", "neither"):
         shown = {"beside": fact == "beside", "again": fact == "again"}
         yield Sample(draft=replace(refused, facts={**refused.facts, **shown}))

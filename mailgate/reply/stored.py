@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from mailgate.model import LetterKind, Plan, Request, Taken, Unclear
+from mailgate.model.outlook import Outlook
 from mailgate.reply import live
 from mailgate.reply.live import Printed
 from mailgate.spool import codec
@@ -23,6 +24,13 @@ def answers_of(plan: Planned, printed: Printed) -> tuple[Thread, Mapping[str, ob
         return thread, {}
     first, *others = [(kind, _rich(kind, facts, printed)) for kind, facts in answers]
     return thread, {**first[1], "others": tuple(others)} if others else first[1]
+
+
+def outlook_of(plan: Planned) -> Mapping[str, object]:
+    """Return what a letter about a job that waits or runs says of how long that takes, and why."""
+    facts = codec.load(dict, plan.facts)
+    found = codec.load(Outlook, json.dumps(facts.get("outlook", {})))
+    return {**_untagged(facts), "outlook": found}
 
 
 def _rich(kind: LetterKind, facts: Mapping[str, object], printed: Printed) -> Mapping[str, object]:
@@ -47,11 +55,15 @@ def _rich(kind: LetterKind, facts: Mapping[str, object], printed: Printed) -> Ma
             times = {name: _moment_of(facts[name]) for name in ("until", "taken") if name in facts}
             return {**facts, "services": tuple(facts["services"]), **times}  # type: ignore[arg-type]
         case LetterKind.COMMANDS:
-            return live.told({name: untagged(value) for name, value in facts.items()}, printed)
+            return live.told(_untagged(facts), printed)
         case LetterKind.REFUSED:
-            return {name: untagged(value) for name, value in facts.items()}
+            return _untagged(facts)
         case _:
             return facts
+
+
+def _untagged(facts: Mapping[str, object]) -> dict[str, object]:
+    return {name: untagged(value) for name, value in facts.items()}
 
 
 def _moment_of(seconds: object) -> datetime:

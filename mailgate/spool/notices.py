@@ -121,7 +121,7 @@ def _why(view: View, job: Job, turns: Turns) -> dict[str, object]:
     return {
         "ahead": owned.ahead(view, job.id),
         "run": owned.busy(view),
-        "quota": turns.why_not(view, job.id) if queued else "",
+        "quota": turns.why_not(view, job.id) if queued else None,
         "paused": queued and turns.paused,
         "outlook": outlook(view, job),
     }

@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailgate import said
 from mailgate.errors import OverQuota
 from mailgate.model import How, Identity
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.quotas import Quota
 from mailgate.spool.addresses import mailbox
@@ -39,14 +39,9 @@ class Rule:
         return subject(self.service, self.who.mailbox if self.who else None)
 
     @property
-    def whose(self) -> str:
-        """Who has used it, as the beginning of a sentence."""
-        return f"{self.who.address} has" if self.who else "All together have"
-
-    @property
-    def there(self) -> str:
-        """Where, as the end of a clause."""
-        return f' at the service "{self.service}"' if self.service else ""
+    def whose(self) -> str | None:
+        """The address of whom it is for; None: of all together."""
+        return self.who.address if self.who else None
 
     def is_known(self) -> str:
         """Return a condition for rows: known as well as this identity, or better."""
@@ -85,9 +80,13 @@ def check_jobs(view: View, those: Iterable[Rule], *, now: datetime, besides: int
         quota = rule.quota
         if quota.waiting is not None and (count := _waiting(view, rule) - besides) >= quota.waiting:
             raise OverQuota(
-                f"{rule.whose} {said.counted(count, 'job')} waiting{rule.there}, and at most"
-                f" {quota.waiting} may wait; one more is taken as soon as one of them starts or is"
-                " cancelled"
+                Saying(
+                    "quotas/waiting",
+                    who=rule.whose,
+                    service=rule.service,
+                    count=count,
+                    most=quota.waiting,
+                )
             )
         if quota.jobs_a_day is not None:
             _check_day(view, rule, quota.jobs_a_day, now)
@@ -101,8 +100,14 @@ def _check_day(view: View, rule: Rule, most: int, now: datetime) -> None:
     row = view.one(f"SELECT at {where} ORDER BY at LIMIT 1 OFFSET ?", *values, count - most)
     frees = (moment(row["at"]) if row else now) + DAY
     raise OverQuota(
-        f"{rule.whose} sent {said.counted(count, 'job')} within 24 hours{rule.there}, and the most"
-        f" is {most}; the next is taken after {_shown(frees)}",
+        Saying(
+            "quotas/jobs-a-day",
+            who=rule.whose,
+            service=rule.service,
+            count=count,
+            most=most,
+            frees=_shown(frees),
+        ),
         frees=frees,
     )
 
@@ -120,10 +125,7 @@ def check_mail(view: View, those: Iterable[Rule], size: int, *, now: datetime) -
         if most is None:
             continue
         if size > most:
-            raise OverQuota(
-                f"this mail has {said.size(size)}, and at most {said.size(most)} may come within"
-                f" 24 hours{rule.there}: it can never be taken"
-            )
+            raise OverQuota(Saying("quotas/never", service=rule.service, size=size, most=most))
         where, values = _uses(rule, "bytes", now)
         used = view.count(f"SELECT SUM(bytes) {where}", *values)
         if used + size > most:
@@ -131,9 +133,15 @@ def check_mail(view: View, those: Iterable[Rule], size: int, *, now: datetime) -
             with closing(view.each(f"SELECT at, bytes {where} ORDER BY at", *values)) as uses:
                 frees = _frees(uses, used + size - most)
             raise OverQuota(
-                f"{rule.whose} sent {said.size(used)} within 24 hours{rule.there}, and the most is"
-                f" {said.size(most)}; this mail of {said.size(size)} is taken after"
-                f" {_shown(frees)}",
+                Saying(
+                    "quotas/bytes-a-day",
+                    who=rule.whose,
+                    service=rule.service,
+                    used=used,
+                    most=most,
+                    size=size,
+                    frees=_shown(frees),
+                ),
                 frees=frees,
             )
 
@@ -148,9 +156,9 @@ def _frees(uses: Iterable[Row], wanted: int) -> datetime:
     return moment(at) + DAY
 
 
-def _shown(at: datetime) -> str:
-    # Shown to the minute begun: before its end nothing is promised.
-    return said.moment(at + timedelta(minutes=1))
+def _shown(at: datetime) -> datetime:
+    # Said to the minute begun: before its end nothing is promised.
+    return at + timedelta(minutes=1)
 
 
 def _waiting(view: View, rule: Rule) -> int:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mailgate import said
 from mailgate.model import How, Identity, JobId
+from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts
@@ -57,24 +57,23 @@ class Turns:
             if not news:
                 return picked
 
-    def why_not(self, view: View, job: JobId) -> str:
-        """Say which quota keeps a job that is QUEUED from starting, as a clause; "" if none."""
+    def why_not(self, view: View, job: JobId) -> Saying | None:
+        """Say which quota keeps a job that is QUEUED from starting, as a clause; None if none."""
         row = view.one(f"SELECT service, owner, {_WHO} AS who, how FROM job WHERE id = ?", job)
         if row is None or not self._bounds():
-            return ""
+            return None
         running = self.running(view)
         for name in _shares(row):
             if running[name] >= self._most(name):
                 service, who, _ = _parts(name)
-                of = f" of {row['owner']}" if who else ""
-                there = f' at the service "{service}"' if service else ""
-                most = self._most(name)
-                jobs = said.counted(running[name], f"job{of} runs", f"jobs{of} run")
-                return (
-                    f"{jobs} already{there}, and at most {most} may at once; this one starts as"
-                    " soon as one of them ends"
+                return Saying(
+                    "quotas/running",
+                    who=row["owner"] if who else None,
+                    service=service or None,
+                    count=running[name],
+                    most=self._most(name),
                 )
-        return ""
+        return None
 
     def _bounds(self) -> bool:
         every = [s.quota.running or s.quota_all.running for s in self.services.values()]

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from mailgate.commands import registry
 from mailgate.desk.dialogue import AGAINST
@@ -30,6 +30,7 @@ from mailgate.model import (
 from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
 from mailgate.reply.compose import Draft
+from mailgate.saying import Saying
 from tests.reply.letters import (
     CREATED,
     DONE,
@@ -63,10 +64,7 @@ _AT_SLURM = Outlook(
         starts=CREATED + timedelta(days=9),
     ),
 )
-_QUOTA = (
-    "2 jobs of ada@example.org run already, and at most 2 may at once; this one starts as soon as"
-    " one of them ends"
-)
+_QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, most=2)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
@@ -273,17 +271,22 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
     }
 
 
-_OVER = (
-    'ada@example.org has sent 20 jobs within 24 hours at the service "blast", and the most is 20; the'
-    " next is taken after 22 November 2026, 14:00 UTC"
+_OVER = Saying(
+    "quotas/jobs-a-day",
+    who="ada@example.org",
+    service="blast",
+    count=20,
+    most=20,
+    frees=datetime(2026, 11, 22, 14, tzinfo=UTC),
 )
 
 
 def _answers() -> dict[str, Written]:
-    refusal = {"service": "blast", "sentence": 'ada@example.org may not use the service "blast"'}
+    denied = Saying("access/denied", who="ada@example.org", service="blast")
+    refusal = {"service": "blast", "sentence": denied}
     two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
     over = {"service": "blast", "again": True, "sentence": _OVER, "name": "globins, second try"}
-    gone = {"service": "blast", "sentence": 'there is no service "blast" here any more'}
+    gone = {"service": "blast", "sentence": Saying("access/gone", name="blast")}
     return {
         "unclear": Written(
             draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear(), "name": "globins"})

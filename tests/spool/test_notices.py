@@ -7,7 +7,7 @@ import pytest
 
 from mailgate.model import JobId, LetterKind, Stream, StreamRole
 from mailgate.settings.quotas import Quota
-from mailgate.spool import appointments, jobs, keep, letters, notices, wishes
+from mailgate.spool import appointments, codec, jobs, keep, letters, notices, wishes
 from mailgate.spool.database import Connection, Tx
 from mailgate.spool.turns import Turns
 from tests.spool.made import a_job, begun_attempt, ended
@@ -186,7 +186,7 @@ def test_news_of_a_job_come_as_often_as_was_asked_and_say_why_it_waits(spool):
         {
             "ahead": 1,
             "run": 0,
-            "quota": "",
+            "quota": None,
             "paused": False,
             "outlook": {"usual": None, "queued": None},
         }
@@ -199,7 +199,7 @@ def test_news_of_a_queued_job_say_that_a_quota_or_the_operator_keeps_it_back(spo
     begun_attempt(spool)
     a_watched_job(spool)
     (told,) = news(spool, Turns(quota=Quota(running=1), paused=True))
-    assert "1 job of ada@example.org runs already" in str(told["quota"])
+    assert "1 job of ada@example.org runs already" in str(codec.untagged(told["quota"]))
     assert told["paused"]
     with spool.transaction() as tx:
         tx.execute("UPDATE job SET news_due = NULL")
@@ -208,7 +208,7 @@ def test_news_of_a_queued_job_say_that_a_quota_or_the_operator_keeps_it_back(spo
     with spool.transaction() as tx:
         wishes.hold(tx, jobs.fetch(tx, held), by="ada@example.org")
     told = news(spool, Turns(quota=Quota(running=1), paused=True))[-1]
-    assert (told["quota"], told["paused"]) == ("", False)
+    assert (told["quota"], told["paused"]) == (None, False)
 
 
 def test_news_that_nobody_was_there_for_are_not_made_up_for(spool):
