@@ -56,7 +56,7 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
             for x in letters.unsent(view, job.id)
         ],
         "argv": _argv(job),
-        **_given(job),
+        **job.plan.given,
         "inputs": [
             {"name": i.name, "filename": i.filename, "size": i.size, "sha256": i.sha256}
             for i in jobs.inputs(view, job.id)
@@ -76,12 +76,6 @@ def _place(folder: Folder) -> str | None:
 
 def _argv(job: Job) -> list[str]:
     return [word.replace(INPUTS, "in") for word in job.plan.argv]
-
-
-def _given(job: Job) -> dict[str, object]:
-    """Return what it gets of the machine; the memory in bytes, None where nothing limits it."""
-    plan = job.plan
-    return {"cores": plan.cores, "memory": plan.memory, "gpus": plan.gpus, "queue": plan.queue}
 
 
 def _letter(letter: letters.Queued) -> tuple[object, ...]:
@@ -106,7 +100,7 @@ def _show(view: View, job: Job, folder: Folder) -> None:
         line(f"{name:<12}", shown(value))
     line(f"{'folder':<12}", _place(folder))
     line(f"{'command':<12}", shlex.join(_argv(job)))
-    for name, value in _given(job).items():
+    for name, value in job.plan.given.items():
         if value:
             line(f"{name:<12}", value, *(["as asked"] if name in job.plan.asked else []))
     for name, value in job.parameters.items():

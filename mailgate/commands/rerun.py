@@ -18,7 +18,6 @@ from mailgate.parse.inputs import meant_for
 from mailgate.parse.keys import Asked, Finding, key_line, lacking, read_keys, wrong
 from mailgate.phases import ENDED, Phase
 from mailgate.run.jobdir import Folder
-from mailgate.said import size
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.settings.parameters import Parameter
@@ -55,7 +54,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     request = _request(asked, job, service, staged)
     if request.dry_run:
         plan = services.plan(service, request, Path("in"))
-        return Answer(kind="rerun-dry", facts={"command": shlex.join(plan.argv), **_given(plan)})
+        return Answer(kind="rerun-dry", facts={"command": shlex.join(plan.argv), **plan.given})
     return _made(tx, call, service, request, staged)
 
 
@@ -212,15 +211,6 @@ def _input(item: Staged) -> Input:
     )
 
 
-def _given(plan: Plan) -> Mapping[str, object]:
-    return {
-        "cores": plan.cores,
-        "memory": size(plan.memory) if plan.memory else "",
-        "gpus": plan.gpus,
-        "queue": plan.queue,
-    }
-
-
 def _made(
     tx: Tx, call: Call, service: Service, request: Request, staged: Sequence[Staged]
 ) -> Answer:
@@ -260,7 +250,7 @@ samples = (
     *(
         Answer(
             kind="rerun-dry",
-            facts={"command": "align --tree upgma in/sequences.fa", **_given(plan)},
+            facts={"command": "align --tree upgma in/sequences.fa", **plan.given},
         )
         for plan in (Plan(argv=()), Plan(argv=(), cores=8, memory=1 << 34, gpus=1, queue="long"))
     ),

@@ -45,6 +45,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "progress_words": job.progress.words if job.progress else "",
         "work_limit": job.work_limit,
         **outlook(tx, job).facts(tx.now),
+        **job.plan.given,
         "ahead": ahead,
         "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
         "slots": call.config.run.local.slots,
@@ -89,6 +90,10 @@ _SAMPLE: dict[str, object] = {
         "most": timedelta(hours=6),
     },
     "queued": None,
+    "cores": 8,
+    "memory": 16 << 30,
+    "gpus": 1,
+    "queue": "long",
     "ahead": 3,
     "busy": 2,
     "slots": 2,
@@ -151,7 +156,7 @@ samples = (
         for shown in (
             {"had": None, "why": ""},
             {"had": timedelta(hours=2), "why": ""},
-            {"had": timedelta(hours=2), "why": "the moon is full of cheese"},
+            {"had": timedelta(hours=2), "why": "the moon is made of cheese"},
         )
     ),
     Answer(kind="status", facts={**_SAMPLE, **_BARE}),

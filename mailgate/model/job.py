@@ -182,6 +182,16 @@ class Plan:
     retry_on: frozenset[Reason] = frozenset()
     require: How = How.SMTP_AUTH
 
+    @property
+    def given(self) -> dict[str, object]:
+        """What the job gets of the machine, by name; ``memory`` None where nothing limits it."""
+        return {
+            "cores": self.cores,
+            "memory": self.memory,
+            "gpus": self.gpus,
+            "queue": self.queue,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
