@@ -1,4 +1,4 @@
-"""The sites' own words for PBS, LSF and HTCondor: their tables, one a scheduler."""
+"""The sites' own words for Grid Engine, PBS, LSF and HTCondor: their tables, one a scheduler."""
 
 from dataclasses import dataclass
 
@@ -40,3 +40,21 @@ class HtCondor(_Cluster):
     accounting_group: str | None = key(
         _name, None, doc="accounting_group of the submit description", shown="HTCondor's own"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridEngine(_Cluster):
+    """[run.gridengine]: jobs are handed to Grid Engine."""
+
+    queue: str | None = key(_name, None, doc="qsub -q", shown="Grid Engine's own")
+    project: str | None = key(_name, None, doc="qsub -P", shown="Grid Engine's own")
+    pe: str | None = key(
+        _name,
+        None,
+        doc="the parallel environment for jobs of several cores, all of them on one node",
+        shown="none: such jobs cannot start",
+    )
+    memory: str = key(
+        _name, "h_vmem", doc="what a job's memory is asked for as: it is that of each slot"
+    )
+    gpus: str = key(_name, "gpu", doc="what GPUs are asked for as, of a whole job")

@@ -66,7 +66,26 @@ def htcondor(jobs: Sequence[Listed]) -> str:
     return "".join([*text, "</classads>\n"])
 
 
-POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {"pbs": pbs, "lsf": lsf, "htcondor": htcondor}
+def gridengine(jobs: Sequence[Listed]) -> str:
+    """``qstat -xml``."""
+    lists = "".join(
+        f'    <job_list state="pending">\n      <JB_job_number>{job.number}</JB_job_number>\n'
+        f"      <JB_name>{escape(job.name)}</JB_name>\n      <state>{job.word}</state>\n"
+        f"      <queue_name></queue_name>\n    </job_list>\n"
+        for job in jobs
+    )
+    return (
+        "<?xml version='1.0'?>\n<job_info  xmlns:xsd=\"http://arc.liv.ac.uk/qstat.xsd\">\n"
+        f"  <queue_info>\n  </queue_info>\n  <job_info>\n{lists}  </job_info>\n</job_info>\n"
+    )
+
+
+POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {
+    "pbs": pbs,
+    "lsf": lsf,
+    "htcondor": htcondor,
+    "gridengine": gridengine,
+}
 
 WHY_OF = {"htcondor": "HELD"}
 """The state in which an engine's poll says why; else it is any that waits."""
