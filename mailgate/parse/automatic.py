@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mailgate.parse.header import Header
-from mailgate.parse.subjects import is_a_machines
+from mailgate.parse.subjects import is_a_machines, tells_of_a_mail
 from mailgate.parse.words import Valued, parameters, unencoded
 
 MAX_HOPS = 20
@@ -26,7 +26,7 @@ def judge(header: Header, gateway: str) -> Automatic | None:
 
     ``gateway`` is our own address, lower-cased; "" (as when a saved mail is only shown) leaves the
     signs out that are about us. The envelope's null sender is the door's to see, and what the
-    Subject says counts only together with the text (``sign_in_subject``).
+    Subject says counts only together with the text (``title_of_a_machine``).
     """
     sure = _sure_sign(header, gateway)
     if sure:
@@ -35,13 +35,33 @@ def judge(header: Header, gateway: str) -> Automatic | None:
     return Automatic(sure=False, reason=soft) if soft else None
 
 
-def sign_in_subject(header: Header) -> str | None:
-    """Return the reason that a Subject gives; it counts where the text wants nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Title:
+    """A Subject as machines write it. ``of_a_mail``: it tells what became of one."""
+
+    reason: str
+    of_a_mail: bool
+
+
+def title_of_a_machine(header: Header) -> Title | None:
+    """Return the sign that a Subject is; it counts where the text wants nothing.
 
     People write such Subjects, too (``Read: mapping run``), so that the header alone does not tell.
     """
     subject = unencoded((header.first("subject") or "")[:1000])
-    return f"Subject: {_shown(subject)}" if is_a_machines(subject) else None
+    if not is_a_machines(subject):
+        return None
+    return Title(reason=f"Subject: {_shown(subject)}", of_a_mail=tells_of_a_mail(subject))
+
+
+def was_typed_by_hand(header: Header) -> bool:
+    """Whether a telephone or the like sent it: nothing on these answers by itself."""
+    return any(_HANDHELD.search(header.first(name) or "") for name in ("x-mailer", "user-agent"))
+
+
+_HANDHELD = re.compile(
+    r"\b(?:iphone|ipad|android|k-9|fairemail|samsung|blackberry)\b", re.IGNORECASE
+)
 
 
 def is_going_in_circles(header: Header) -> bool:
@@ -125,7 +145,9 @@ _FIELDS = re.compile(
     |autoresponder|auto-?reply
     |x-failed-recipients|x-bounce-notice|x-cron-env|x-loop|x-amavis-alert|x-x?arf
     |x-ms-exchange-(?:inbox-rules-loop|generated-message-source|message-is-ndr)
-    |x-(?:otrs|rt|jira|zendesk|github|gitlab|bugzilla|redmine|trac|launchpad|phabricator)-[\w-]+
+    |x-(?:otrs|rt|jira|zendesk|github|gitlab|bugzilla|redmine|trac|launchpad|phabricator|servicenow
+        |fd|sfdc|glpi|zammad|freescout|kayako|youtrack|gerrit|sentry|pagerduty|nagios|zabbix|jenkins
+        )-[\w-]+|x-(?:mc-user|campaign(?:-?id)?|mailchimp-[\w-]+)
     |rt-originator|x-(?:boxbe|tmda|choicemail|spamarrest|bluebottle)-[\w-]+|x-csa-complaints
     """,
     re.VERBOSE,
@@ -134,32 +156,46 @@ _FIELDS = re.compile(
 _LONGEST_NAME = 80
 _RESPONDERS = re.compile(
     r"vacation|auto[-_ ]?(?:repl|respon)"
-    r"|(?:zendesk|osticket|otrs|mantis|jira|redmine|freshdesk|mailman|listserv)\b",
+    r"|(?:zendesk|osticket|otrs|mantis|jira|redmine|freshdesk|mailman|listserv|bugzilla|zammad|glpi"
+    r"|help ?scout|freescout|kayako|intercom|monit|nagios|zabbix|logwatch|mailchimp"
+    r"|mdaemon auto)\b",
     re.IGNORECASE,
+)
+# Programs that write by themselves, under their own names; none that is a person's name, too.
+_PROGRAMS = (
+    "nagios|icinga2?|zabbix|monit|munin|prometheus|alertmanager|grafana|cacti|check-?mk|opsgenie"
+    "|buildbot|gitlab|bugzilla|redmine|jira|mantisbt|otrs|glpi|zammad|logwatch|logcheck|smartd"
+    "|mdadm|apticron|unattended-upgrades?|anacron|rkhunter|tripwire|fail2ban|ossec|wazuh|arpwatch"
+    "|bacula|bareos|borgmatic|slurm|rundeck|dependabot|renovate"
 )
 # Who answers nobody, or asks for no answer, as the part of an address before the "@".
 _MACHINES = re.compile(
-    r"""(?:
+    rf"""(?:
     (?:mailer|mail|server|cron)[-_]?daemon|mdaemon|daemon|smtpd|uucp|post_?master
     |mail[-_]?(?:system|router|scanner|sweeper|marshal)
     |mail[-_]?delivery(?:-?system|subsystem)?
     |delivery(?:-?(?:status|notification|failure|subsystem))?|failure-?notice
-    |(?:[\w.-]{1,40}-)?bounces?|owner-\w+
-    |(?:\w{1,20}[-_.])?(?:no|not|do[-_.]?not|don[-_.]?t|never)[-_.]{0,2}repl(?:y|ies)|reply-no|unattended
+    |(?:[\w.-]{{1,40}}-)?bounces?|owner-\w+
+    |(?:[\w.-]{{1,40}}[-_.])?(?:no|not|do[-_.]?not|don[-_.]?t|never)[-_.]{{0,2}}repl(?:y|ies)
+    |reply-no|unattended
     |(?:nicht|keine?)-?antwort(?:en)?|antwort-?nicht|ne-?pas-?repondre|no-?respond(?:er|a)
     |nao-?responda|non-?rispondere|niet-?(?:be)?antwoorden|svar-?ikke|ikke-?svar|svara-?(?:inte|ej)
     |ala-?vastaa|nie-?odpowiadaj|neodpovid\w+
-    |microsoftexchange[0-9a-f]{8,}|nobody|robot|bot|notifications?|alerts?|server-?alerts?
+    |microsoftexchange[0-9a-f]{{8,}}|nobody|robot|bot|notifications?|alerts?|server-?alerts?
     |auto-?(?:reply|responder|mailer|confirm)|vacation|out-?of-?office
     |amavis\w*|anti-?(?:spam|virus)|(?:spam|virus)-?(?:filter|scanner|alert|admin)|quarantine
     |listserv|majordomo|mailman|ezmlm|sympa|cron|www-data|apache
+    |newsletters?|e?-?news-?letter|(?:weekly-|daily-)?digest|mailer|notif(?:y|ier)|reminders?
+    |voice-?mail|fax(?:-?server)?|scan(?:ner|-?to-?(?:e-?)?mail)?|copier|printer
+    |[\w.]{{1,40}}-confirm|{_PROGRAMS}
     )(?:[+=_-].*)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NAMED_MACHINES = re.compile(
     r"mailer-?daemon|mail delivery (?:sub)?system|mail (?:delivery )?(?:administrator|subsystem)"
     r"|postmaster|system administrator|internet mail delivery|delivery (?:system|subsystem|service)"
-    r"|content-filter at|amavisd|cron daemon|mail[- ]daemon|mail deliver|internet mail service",
+    r"|content-filter at|amavisd|cron daemon|mail[- ]daemon|mail deliver|internet mail service"
+    rf"|^\W*(?:{_PROGRAMS})(?: (?:daemon|monitoring|alerts?|notifications?|server))?\W*$",
     re.IGNORECASE,
 )
 

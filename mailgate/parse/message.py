@@ -14,7 +14,12 @@ from typing import BinaryIO
 
 from mailgate.model import Attachment, Message, Slice
 from mailgate.parse.address import mailboxes
-from mailgate.parse.automatic import judge, report_inside, sign_in_subject
+from mailgate.parse.automatic import (
+    judge,
+    report_inside,
+    title_of_a_machine,
+    was_typed_by_hand,
+)
 from mailgate.parse.charset import decode
 from mailgate.parse.header import Header
 from mailgate.parse.mime import Leaf, Map, Unreadable, read_map
@@ -222,8 +227,9 @@ def _automatic(mail: Map, lines: tuple[str, ...]) -> str | None:
     found = judge(mail.header, "")
     if found:
         return found.reason
-    title = sign_in_subject(mail.header)
-    return report_inside(leaf.type for leaf in mail.leaves) or words_of_a_machine(lines, title)
+    return report_inside(leaf.type for leaf in mail.leaves) or words_of_a_machine(
+        lines, title_of_a_machine(mail.header), typed=was_typed_by_hand(mail.header)
+    )
 
 
 def _fingerprint(lines: tuple[str, ...], attachments: tuple[Attachment, ...]) -> str:

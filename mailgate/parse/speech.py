@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
+from mailgate.parse.automatic import Title
 from mailgate.parse.prose import is_greeting
 from mailgate.parse.sayings import (
     AWAY,
+    CHALLENGES,
     FAILURES,
     ITSELF,
     RECEIVED,
@@ -36,7 +38,8 @@ _PAST = re.compile(
 _DOUBLE = re.compile(r"[\"“”„«»]")
 _SINGLE = re.compile(r"[‘]|(?<!\w)'")
 _ADDRESS = re.compile(r"https?:\S+")
-_SENTENCES = re.compile(r"(?<=[^\d\s][.!?])\s+|(?<=[。！？])|\n\s*")
+# A number of three figures is no day of a month.
+_SENTENCES = re.compile(r"(?<=[^\d\s][.!?])\s+|(?<=\d{3}[.!?])\s+|(?<=[。！？])|\n\s*")
 # Other things that people want: a setting, a command, a person by name, anything but being asked.
 _SETTING = re.compile(r"[a-z][\w-]{0,20}(?: ?=|:)\s*[^\s/]")
 _BY_NAME = re.compile(
@@ -53,23 +56,36 @@ _WISH = re.compile(
     r"|reply|send (?:an?|your|all|any) |copy|consult|excuse|leave|wait|accept|speak|check)"
     r"|\bbitte (?!an\b|per\b|bei\b|mit\b|unter\b|sich\b|direkt|wenden|kontakt|schreib|ruf|antwort"
     r"|hab|beacht|senden|nicht|richten|nehmen|geduld|um\b|in\b)"
+    r"|\blet['’]s\b|\bplease[.!]*$",
+    re.MULTILINE,
+)
+# Who speaks of himself has written what a report of a mail would not say.
+_MYSELF = re.compile(
+    r"\bi(?:['’](?:m|ve|ll|d)| (?:am|was|have|had|do|did|get|got|can|could|will|would|need|want|see"
+    r"|sent|read|saw|think|know|never|just|don|haven|didn|only|still|tried|wrote))\b|\bmy\b"
+    r"|\b(?:ich|meine?[nmrs]?|je|mon|mes|yo|mis?|mio|mia|ik|mijn|jag|jeg|я|мой|моя|мне|меня)\b"
 )
 
 
-def words_of_a_machine(lines: Iterable[str], title: str | None) -> str | None:
+def words_of_a_machine(
+    lines: Iterable[str], title: Title | None, *, typed: bool = False
+) -> str | None:
     """Find what responders that mark themselves in no other way say in their first twenty lines.
 
     ``title`` is the sign in the Subject, if there is one. It is enough where the text wants
-    nothing; where it does, absence counts below it all the same.
+    nothing; where it does, absence counts below it all the same. What was ``typed`` by hand is
+    only known by what no hand writes.
     """
     lines = [line[:_LOOKED_AT] for line in islice(lines, 2 * _LINES)]
     first = list(islice((line for line in lines if line.strip()), _LINES))
-    wants = bool(first) and _wants_something(lines)
+    lower = "\n".join(first)[:_LOOKED_AT].lower()
+    if title and title.of_a_mail and _MYSELF.search(lower):
+        title = None
+    wants = typed or (bool(first) and _wants_something(lines))
     if title and not wants:
-        return title
+        return title.reason
     if not first:
         return None
-    lower = "\n".join(first)[:_LOOKED_AT].lower()
     failures, itself, received, away = (
         [one for one in table if one.stem in lower] for table in (FAILURES, ITSELF, RECEIVED, AWAY)
     )
@@ -78,10 +94,18 @@ def words_of_a_machine(lines: Iterable[str], title: str | None) -> str | None:
     # Who begins with a setting or a command may tell of a mail that was refused or came back.
     begins = _SETTING.match(first[0]) or (first[0][:1].islower() and _is_command(first[0]))
     if not begins:
-        said = _said(sentences[:_FIRST], failures) or _said(sentences, itself)
-    if said is None and (not wants or (title and not begins)):
+        said = (
+            _said(sentences[:_FIRST], failures)
+            or _said(sentences, itself)
+            or _topics(sentences[:_FIRST], CHALLENGES)
+        )
+    if said is None and (not wants or (title and not begins and not typed)):
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
-        said = _said(sentences[:_FIRST], received) or _said(now, away) or _topics(now[:_TOPICS_IN])
+        said = (
+            _said(sentences[:_FIRST], received)
+            or _said(now, away)
+            or _topics(now[:_TOPICS_IN], TOGETHER)
+        )
     return f'it says "{" ".join(said.split())[:80]}"' if said else None
 
 
@@ -109,12 +133,12 @@ def _said(sentences: Iterable[str], sayings: Sequence[Saying]) -> str | None:
     return None
 
 
-def _topics(sentences: Sequence[str]) -> str | None:
+def _topics(sentences: Sequence[str], together: Iterable[tuple[str, str]]) -> str | None:
     """Return what two topics that belong together have in common with these sentences."""
     text = " ".join(sentences)
-    found = {name: one.search(text) for name, one in TOPICS.items()}
-    for one, other in TOGETHER:
-        if (first := found[one]) and (second := found[other]) and first[0] != second[0]:
+    for one, other in together:
+        first = TOPICS[one].search(text)
+        if first and (second := TOPICS[other].search(text)) and first[0] != second[0]:
             return f"{first[0]} ... {second[0]}"
     return None
 

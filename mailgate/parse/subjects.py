@@ -51,7 +51,7 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
     |mailer.daemon:|nondelivery:
 |zustellungsbericht|übermittlungsbericht|retour\ de\ message|(?:correo|mensaje)\ devuelto
 |failure\ notice|failure\ delivery\W*$|failed\ (?:mail|message|delivery)(?::|\W*$)
-|returned\ (?:mail|email|message)(?::|\W*$)|returned\ to\ sender
+|returned\ (?:mail|email|message)(?::|\ -|\W*$)|returned\ to\ sender
 |warning:\ (?:could\ not\ send|message\ .{0,40}delayed|e?mail|e-mail)|warning\W{1,3}mail\ delayed
 |delayed\ (?:mail|message|delivery)\W|delivery\ delayed|unable\ to\ (?:deliver
     |send)\ (?:your\ )?(?:message|mail|e-?mail)
@@ -113,6 +113,25 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
 |자동\ ?(?:응답|회신)|부재\ ?중?\ ?자동|배달\ ?(?:되지|실패)|메일\ 전송\ 실패|(?:תשובה
     |מענה)\ אוטומטי|رد\ تلقائي
 |trả\ lời\ tự\ động|ตอบกลับอัตโนมัติ|balasan\ otomatis
+|(?:merci|gracias|grazie|obrigad[oa]|bedankt|tack|takk?|kiitos|dziękuj\w+|děkuj\w+|спасибо)[ ]
+    (?:\w+\ ){1,3}(?:message|mensaje|messaggio|mensagem|bericht|e-?mail\w*|mejl|meddelande|besked
+    |viesti\w*|wiadomość|zprávu|письмо|сообщение|обращение)\W*$
+|hemos\ recibido\ su|nous\ avons\ bien\ reçu|abbiamo\ ricevuto|recebemos\ (?:a\ )?sua
+|(?:request|anfrage|demande|solicitud|richiesta)\ (?:received|eingegangen|reçue|recibida|ricevuta)\]
+|(?:your\ )?(?:incident|case|ticket|request)\ \#?[a-z]*\d{3,}\ (?:(?:has\ been|was)\ )?(?:opened
+    |created|received|assigned|resolved|closed|updated)\b
+|(?:bitte\ )?bestätigen\ sie\ ihre|confirmez\ votre|confirme\ su|conferm[ai]\ (?:il|la)\ tu[oa]
+    |bevestig\ (?:uw|je)|подтвердите|reset\ your\ password|passwort\ zurücksetzen
+|(?:problem|recovery|acknowledgement|flapping\w*|downtime\w*|custom)\ (?:service|host)\ alert
+|security\ information\ for\ |firing:\d|resolved\]|build\ \w+\ in\ jenkins|jenkins\ build\ \w+
+|.{1,80}\|\ (?:failed|fixed|successful)\ pipeline\ for|smart\ error\ \(|\w{4,20}\ event\ on\ /dev/
+|(?:unattended-upgrades\ result|monit\ alert|output\ from\ your\ job|anacron\ job
+    |slurm\ (?:array\ )?job_id=)
+|(?:fail2ban|rkhunter)\]|(?:[^\]]{1,40}\]\ )?(?:logcheck|logwatch|rkhunter|bacula|rsnapshot\ \w+):
+|sender\ verification|(?:message|post)\ (?:pending\ approval|awaiting\ moderation)
+|quota\ warning|mailbox\ (?:almost|nearly)\ full|(?:spam\ )?quarantine\ (?:summary|digest|report
+    |notif)
+|new\ (?:fax\ received|voice\ ?(?:mail|message)\ (?:in|from))
 """
 
 # What people say too: somebody is elsewhere, or a mail was read. Here nothing else may follow.
@@ -153,7 +172,8 @@ _SHORT = r"""
 
 # What stands before the Subject of the mail that was read, or that nobody reads for now.
 _BEFORE = r"""
-read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|gelezen|vacation|holiday
+read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|leída|gelezen|прочитано|læst
+    |läst|luettu|przeczytano|přečteno|vacation|holiday
     |away
 |abwesenheit|absence|不在|부재|(?:annual\ |on\ )?leave|my\ e-?mail\ address\ has\ changed
 """
@@ -161,10 +181,11 @@ read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|gelezen
 # What two words make of a title of a few words, in whatever order, in languages other than English.
 _REPLIES = (
     "antwort|nachricht|meldung|notiz|e-?mail|bestätigung|réponse|reponse|message|mensaje"
-    "|respuesta|messaggio|risposta|mensagem|resposta|antwoord|bericht|svar|besked|melding|meddelande"
+    "|respuesta|messaggio|risposta|mensagem|resposta|antwoord|bericht|svar|besked|melding"
+    "|meddelande"
     "|vasta|viesti|odpow|wiadom|informacja|odpov|zpráv|oznámen|válasz|üzenet|értesít|ответ|сообщ"
     "|съобщ|уведом|відпов|повід|yan[ıi]t|cevap|mesaj|απάντησ|απαντ|μήνυμα|odgovor|atsakym|atbild"
-    "|回复|回覆|答复|答覆|应答|返信|応答|送信|配信|メール|通知|お知らせ|응답|회신|메일|알림|תשובה|מענה|הודעה|رد|رسالة"
+    "|回复|回覆|答复|答覆|应答|返信|応答|送信|配信|メール|通知|お知らせ|응답|회신|메일|알림|תשובה|מענה|הודע|رد|رسالة|إشعار"
 )
 _PAIRS = (
     # It was written by itself,
@@ -176,7 +197,7 @@ _PAIRS = (
     # somebody is elsewhere,
     (
         r"""abwesen|urlaubs|\babsen[ct]|assenza|ausencia|ausência|afwezig|frånvar|fravær|poissaolo
-        |nieobecno|nepřítomn|távollét|отсутств|假期|不在|休暇|부재|휴가""",
+        |nieobecno|nepřítomn|távollét|отсутств|假期|不在|休暇|부재|휴가|היעדר|חופש|غياب|إجازة""",
         rf"{_REPLIES}|benachrichtig|bureau|oficina|ufficio|escritório",
     ),
     # a mail did not arrive,
@@ -185,8 +206,10 @@ _PAIRS = (
         |\bniet\b|mislukt|inte\b|ikke|fel\b|mislyk|epäonn|voit|\bnie|nebyl|nelze|sikertelen
         |\bне\b|ошибк|возврат|başarısız|edilemedi|αποτυχ|δεν|失败|失敗|不能|エラー|未達|无法|退
         |실패|불가|되지|לא|لم|تعذر""",
-        r"""zustell|zugestellt|übermitt|remise|remis\b|distribu[eé]|distribuable|entreg|recapit|consegn
-        |bezorg|afgelever|\blever(?!ag|k)|toimit|dostarcz|doruč|kézbes|достав|письм|teslim|παράδο|παραδο|投递|发送
+        r"""zustell|zugestellt|übermitt|remise|remis\b|distribu[eé]|distribuable|entreg|recapit
+    |consegn
+        |bezorg|afgelever|\blever(?!ag|k)|toimit|dostarcz|doruč|kézbes|достав|письм|teslim|παράδο
+    |παραδο|投递|发送
         |送信|配信|メール|邮件|信|배달|전송|נמסר|تسليم""",
     ),
     # or it did, and was read.
@@ -213,7 +236,22 @@ _MACHINES = re.compile(
     rf"|\W*+(?:{_BEFORE})\ ?(?::\ |：)(?!\d)"
     rf"|\W*+(?:{_SHORT})(?:\W*$|\ ?[:：()\[\]–—.!]|\ -\ |\ re:"
     r"|\ (?:until|till|bis|jusqu|hasta|fino|até|tot|returning)\b)"
-    r"|.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office)[)\]]",
+    r"|.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office"
+    r"|spam\ ?(?:arrest|blocker)\b[^)\]]*|verification\ required)[)\]]"
+    r"|.{0,200}[(\[](?:(?:on\ )?(?:vacation|leave)|away|abwesend|urlaub|absent|ausente|assente"
+    r"|afwezig)[)\]]\W*$",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def tells_of_a_mail(subject: str) -> bool:
+    """Whether a Subject that is a machine's tells what became of a mail, and not who is away."""
+    return _OF_PEOPLE.search(subject[:_LONGEST]) is None
+
+
+_OF_PEOPLE = re.compile(
+    rf"auto|авто|otomat|αυτόμ|自[动動]|자동|אוטומטי|تلقائي|อัตโนมัติ|động|away|vacation|leave|holiday"
+    rf"|office|out\ until|elternzeit|{_PAIRS[1][0]}|\W*(?:{_SHORT})",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -238,7 +276,8 @@ def _is_title(text: str) -> bool:
 
 # People ask about machines, too.
 _ABOUT = re.compile(
-    r"\W*(?:(?:re|aw|sv|vs|antw|odp|fwd?|wg)\b|frage|question|pregunta|domanda|pergunta|vraag|fråga|spørgsmål"
+    r"\W*(?:(?:re|aw|sv|vs|antw|odp|fwd?|wg)\b|frage|question|pregunta|domanda|pergunta|vraag|fråga"
+    r"|spørgsmål"
     r"|kysymys|pytanie|dotaz|вопрос|soru|problem)"
 )
 _COLON = re.compile("[:：]")

@@ -60,7 +60,7 @@ def test_at_least_98_of_100_bounces_and_automatic_replies_are_known(corpora):
 
 def test_at_most_2_of_100_mails_of_people_are_taken_for_automatic(corpora):
     signs = re.compile(
-        rb"(?im)^(?:precedence: *(?:bulk|junk|list)|list-|auto-submitted: *auto|from:.*no-?reply)"
+        rb"(?im)^(?:precedence: *(?:bulk|junk|list)|list-|auto-submitted: *auto|from:.*(?:no-?reply|ne-pas-repondre))"
     )
     people = [
         p
