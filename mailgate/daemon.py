@@ -25,7 +25,7 @@ from mailgate.model import Job, Stream
 from mailgate.read.reader import Reader
 from mailgate.receive import doors as receive
 from mailgate.reply.compose import Writer
-from mailgate.reply.composer import Composer
+from mailgate.reply.composer import Composer, Recollect
 from mailgate.reply.dkim import Signer
 from mailgate.run import sandbox
 from mailgate.run.collect import collect, open_stream
@@ -34,6 +34,7 @@ from mailgate.run.local import Local
 from mailgate.run.peek import printed
 from mailgate.run.place import Place
 from mailgate.run.runner import Runner
+from mailgate.saying import Words
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.spool import appointments, attempts, denied
@@ -196,10 +197,8 @@ def _opener(config: Config, place: Place) -> Callable[[Job, Stream], BinaryIO]:
     return opened
 
 
-def _recollector(
-    config: Config, place: Place
-) -> Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]:
-    def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
+def _recollector(config: Config, place: Place) -> Recollect:
+    def recollect(job: Job) -> tuple[tuple[Stream, ...], tuple[Words, ...]]:
         found = collect(JobFolder(config.run.folder, job.id), job.plan, job.attempts)
         place.mark.check()
         return found.streams, found.left_out

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
 
 from mailgate import log, said, share
-from mailgate.saying import Fact, Saying
+from mailgate.saying import Fact, Saying, Words
 
 FOLDER = "words"
 """Where the sentences lie in a folder of templates."""
@@ -188,6 +188,17 @@ _SPEAKING: ContextVar[Wording | None] = ContextVar("speaking", default=None)
 def say(saying: Saying) -> str:
     """Say it in the words of who is speaking here."""
     return (_SPEAKING.get() or _default()).say(saying)
+
+
+def is_that(words: Words, saying: Saying) -> bool:
+    """Tell whether words are a sentence of ours, or its English, which an older spool has of it."""
+    return words == (_english(saying) if isinstance(words, str) and words else saying)
+
+
+@lru_cache
+def _english(saying: Saying) -> str:
+    with speaking(_default()):
+        return say(saying)
 
 
 @cache

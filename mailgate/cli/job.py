@@ -39,12 +39,14 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
         **job_facts(job),
         "vouched": jobs.vouched(view, job),
         "folder": _place(folder),
-        "errors": [{"at": iso(e.at), "reason": e.reason, "words": e.words} for e in job.errors],
+        "errors": [
+            {"at": iso(e.at), "reason": e.reason, "words": str(e.words)} for e in job.errors
+        ],
         "streams": [
             {"name": s.name, "size": s.size, "sha256": s.sha256, "path": s.path}
             for s in job.streams
         ],
-        "left_out": list(job.left_out),
+        "left_out": list(map(str, job.left_out)),
         "letters": [
             {
                 "id": x.id,

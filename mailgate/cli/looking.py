@@ -60,7 +60,7 @@ def job_facts(job: Job) -> dict[str, object]:
         "destruction": iso(job.destruction),
         "exit": job.exit.header if job.exit else None,
         "reason": job.exit.reason if job.exit else None,
-        "words": job.exit.words if job.exit else None,
+        "words": str(job.exit.words) if job.exit else None,
         "progress": job.progress.percent if job.progress and job.phase in ACTIVE else None,
         "attempts": job.attempts,
         "held_by": job.held_by,

@@ -9,7 +9,7 @@ from typing import NewType
 from mailgate.model.request import Notify, Reply
 from mailgate.model.who import How, Identity
 from mailgate.phases import Phase
-from mailgate.saying import Words
+from mailgate.saying import Saying, Words
 
 JobId = NewType("JobId", str)
 """12 lower-case base32 characters, the first a letter: a name, and no key to anything."""
@@ -39,13 +39,13 @@ class Reason(StrEnum):
 class Exit:
     """How an attempt ended.
 
-    ``code`` is set for EXIT, ``signal`` for SIGNAL; ``words`` are the engine's own.
+    ``code`` is set for EXIT, ``signal`` for SIGNAL; ``words`` are the engine's own, or ours.
     """
 
     reason: Reason
     code: int | None = None
     signal: int | None = None
-    words: str = ""
+    words: Words = ""
 
     @property
     def phase(self) -> Phase:
@@ -111,7 +111,7 @@ class Mistake:
 
     at: datetime
     reason: Reason
-    words: str
+    words: Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class Stream:
     sha256: str
 
 
-DISK_FULL = "perhaps some of it: the disk was full while it ran, so its outputs may be cut off"
+DISK_FULL = Saying("outputs/disk-full")
 """Stands in ``left_out`` of a job whose outputs may be short for want of room."""
 
 MARK = "gateway"
@@ -249,7 +249,7 @@ class Job:
     errors: tuple[Mistake, ...] = ()
     progress: Progress | None = None
     streams: tuple[Stream, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Words, ...] = ()
     attempts: int = 0
     wish: Wish | None = None
     held_by: str | None = None

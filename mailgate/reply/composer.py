@@ -27,6 +27,7 @@ from mailgate.reply.package import Changed, Overfull
 from mailgate.reply.ship import Shipper
 from mailgate.reply.stored import answers_of, outlook_of
 from mailgate.reply.streams import OpenStream
+from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.spool import codec, files, jobs, letters, shipments
 from mailgate.spool.addresses import reply_address
@@ -56,7 +57,7 @@ Inputs = tuple[tuple[str, int], ...]
 
 Open = Callable[[Job, Stream], BinaryIO]
 # What there is now, and what is left out and why.
-Recollect = Callable[[Job], tuple[tuple[Stream, ...], tuple[str, ...]]]
+Recollect = Callable[[Job], tuple[tuple[Stream, ...], tuple[Words, ...]]]
 
 
 class Composer:
@@ -209,16 +210,17 @@ class Composer:
 
     async def _without(self, job: Job, error: Changed) -> Job:
         streams = tuple(stream for stream in job.streams if stream.name != error.stream)
-        left_out = (*job.left_out, f"{error.stream}: {error.why}")
+        why = Saying("outputs/left-out", name=error.stream, why=error.why)
+        left_out = (*job.left_out, why)
         return await self._restreamed(job, streams, left_out, str(error))
 
     async def _restreamed(
-        self, job: Job, streams: tuple[Stream, ...], left_out: tuple[str, ...], reason: str
+        self, job: Job, streams: tuple[Stream, ...], left_out: tuple[Words, ...], reason: str
     ) -> Job:
         log.event("recollected", job=job.id, reason=reason)
         if letters.has_left(self._spool.view, job.id):
             # Nobody may take them for what the job wrote.
-            left_out = (*left_out, *map(_AS_MAILED.format, _changed(job.streams, streams)))
+            left_out = (*left_out, *_changed(job.streams, streams))
         await self._spool.write(lambda tx: jobs.restream(tx, job.id, streams, left_out))
         return jobs.fetch(self._spool.view, job.id)
 
@@ -320,13 +322,11 @@ class Composer:
         return {name: limit for name, limit in most.items() if limit is not None}
 
 
-_AS_MAILED = "{}, as it was mailed before: it was changed since, and is sent as it is now"
-
-
-def _changed(before: Sequence[Stream], now: Sequence[Stream]) -> list[str]:
-    """Return the names of streams that have other bytes now."""
+def _changed(before: Sequence[Stream], now: Sequence[Stream]) -> list[Saying]:
+    """Say which streams have other bytes now."""
     sums = {stream.name: stream.sha256 for stream in before}
-    return [s.name for s in now if sums.get(s.name, s.sha256) != s.sha256]
+    other = [s.name for s in now if sums.get(s.name, s.sha256) != s.sha256]
+    return [Saying("outputs/as-mailed", name=name) for name in other]
 
 
 @dataclass(frozen=True, slots=True)

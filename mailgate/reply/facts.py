@@ -34,8 +34,9 @@ from mailgate.reply.package import MOST
 from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.sent import sent_facts
 from mailgate.reply.told import told
-from mailgate.saying import Words
+from mailgate.saying import Saying, Words
 from mailgate.settings.rules import GENERAL
+from mailgate.wording import is_that
 
 ROWS = 100
 """A list in a letter has no more rows; how many there are besides is said."""
@@ -201,8 +202,8 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "kept_size": fact(said.size(kept_bytes)) if kept_bytes else "",
         "wrote_nothing": not (wrote or files or job.left_out),
         "all_empty": not wrote,
-        "disk_full": DISK_FULL in job.left_out,
-        "left_out": _listing(job.left_out, lambda line: fact(line, 200)),
+        "disk_full": any(is_that(line, DISK_FULL) for line in job.left_out),
+        "left_out": _listing(job.left_out, lambda line: fact(str(line), 200)),
         "stdout": excerpts.stdout,
         "stdout_name": fact(stdout_name),
         "stderr": excerpts.stderr,
@@ -216,10 +217,10 @@ def _exit(end: Exit) -> Facts:
     # A shell's exit status says what the code or the signal has said.
     status = end.code if end.signal is None else 128 + end.signal
     # And a job is cancelled by TERM, as everybody else's is.
-    said_already = {f"exit status {status}"}
+    said_already = [Saying("ends/exit-status", status=status)]
     if end.reason is Reason.CANCELLED:
-        said_already.add("ended by SIGTERM")
-    words = "" if end.words in said_already else end.words
+        said_already.append(Saying("ends/by-signal", name="TERM"))
+    words = "" if any(is_that(end.words, one) for one in said_already) else str(end.words)
     return {
         "reason": str(end.reason),
         "code": end.code if end.code is not None else "",
@@ -240,7 +241,7 @@ def _tried(job: Job) -> Listing:
         lambda error: Tried(
             at=_moment(error.at),
             reason=str(error.reason),
-            words=printable(cut(error.words, 200)).strip(),
+            words=printable(cut(str(error.words), 200)).strip(),
         ),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailgate.model import Carried, Job, Member, Parcel, Stream
+from mailgate.saying import Saying, Words
 
 VERSION = 1
 """Of a result whose letter carries streams as they are, or none."""
@@ -60,13 +61,13 @@ def _ever_shorter(job: Job) -> Iterator[tuple[Job, bool]]:
     yield job, True
     job = replace(job, errors=(), left_out=_noted(job, "errors"))
     yield job, True
-    job = replace(job, label=None, left_out=("left_out: the list does not fit into this letter",))
+    job = replace(job, label=None, left_out=(Saying("outputs/list-cut", what="left_out"),))
     yield job, True
-    yield replace(job, left_out=_noted(job, "streams that are not attached")), False
+    yield replace(job, left_out=(*job.left_out, Saying("outputs/streams-cut"))), False
 
 
-def _noted(job: Job, what: str) -> tuple[str, ...]:
-    return (*job.left_out, f"{what}: the list does not fit into this letter")
+def _noted(job: Job, what: str) -> tuple[Words, ...]:
+    return (*job.left_out, Saying("outputs/list-cut", what=what))
 
 
 def _written(fields: object) -> bytes:
@@ -172,7 +173,7 @@ def _fields(job: Job) -> dict[str, object]:
         "exit": {"code": end.code if end else None, "signal": end.signal if end else None},
         "reason": str(end.reason) if end else None,
         "errors": [
-            {"at": _time(error.at), "reason": str(error.reason), "words": _text(error.words)}
+            {"at": _time(error.at), "reason": str(error.reason), "words": _text(str(error.words))}
             for error in job.errors
         ],
         "times": {
@@ -182,7 +183,7 @@ def _fields(job: Job) -> dict[str, object]:
             "kept_until": _time(job.destruction),
         },
         "streams": [],
-        "left_out": [_text(line) for line in job.left_out],
+        "left_out": [_text(str(line)) for line in job.left_out],
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mailgate.errors import Transient
 from mailgate.model import Reply, Stream
+from mailgate.saying import Words
 
 PART_HEAD = 1024
 """No part's boundary and header take more bytes: names have 120 bytes, and thrice that encoded."""
@@ -21,7 +22,7 @@ class Changed(Transient):
     ``stream`` is its name and ``why`` says, in a few words, what it is now.
     """
 
-    def __init__(self, public: str, *, stream: str, why: str, detail: str = "") -> None:
+    def __init__(self, public: str, *, stream: str, why: Words, detail: str = "") -> None:
         super().__init__(public, detail=detail)
         self.stream = stream
         self.why = why

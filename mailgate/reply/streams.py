@@ -12,6 +12,7 @@ from mailgate.reply import mime
 from mailgate.reply.attachments import media_type
 from mailgate.reply.mime import BLOCK
 from mailgate.reply.package import Changed
+from mailgate.saying import Saying
 
 
 class Out(Protocol):
@@ -47,13 +48,15 @@ def opened_for(stream: Stream, open_stream: OpenStream) -> BinaryIO:
 def unreadable(stream: Stream, error: OSError) -> Changed:
     """Say that a stream cannot be read, and why."""
     message = f"the output {stream.name!r} cannot be read"
-    return Changed(message, stream=stream.name, why="it cannot be read", detail=str(error))
+    return Changed(
+        message, stream=stream.name, why=Saying("outputs/unreadable", error=None), detail=str(error)
+    )
 
 
 def changed(name: str) -> Changed:
     """Say that a stream is not what was recorded."""
     message = f"the output {name!r} has changed since the job ended"
-    return Changed(message, stream=name, why="changed while it was read")
+    return Changed(message, stream=name, why=Saying("outputs/changed-meanwhile"))
 
 
 def write_stream(stream: Stream, name: str, open_stream: OpenStream, out: Out) -> None:

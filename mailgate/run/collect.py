@@ -16,6 +16,7 @@ from mailgate.log import escaped
 from mailgate.model import Plan, Stream, StreamRole
 from mailgate.run.jobdir import Folder, output_sizes
 from mailgate.run.walk import Found, census, find
+from mailgate.saying import Saying
 
 MOST_OUTPUTS = 1000
 """A mail with more attachments serves nobody."""
@@ -32,21 +33,21 @@ _FOLDER = _FILE | os.O_DIRECTORY
 # Not the file's fault: it may go better later.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _WHY = {
-    errno.ELOOP: "it is a link, or lies behind one",
-    errno.ENOTDIR: "it is a link, or lies behind one",
-    errno.ENOENT: "there is no such file",
-    errno.EACCES: "it may not be read",
-    errno.EPERM: "it may not be read",
-    errno.EINVAL: "it is no regular file",
+    errno.ELOOP: Saying("outputs/behind-a-link"),
+    errno.ENOTDIR: Saying("outputs/behind-a-link"),
+    errno.ENOENT: Saying("outputs/not-there"),
+    errno.EACCES: Saying("outputs/forbidden"),
+    errno.EPERM: Saying("outputs/forbidden"),
+    errno.EINVAL: Saying("outputs/no-file"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The streams in the reply's order, and a sentence ``name: why`` for each that is left out."""
+    """The streams in the reply's order, and a sentence for each that is left out: what, and why."""
 
     streams: tuple[Stream, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[Saying, ...]
 
 
 def collect(folder: Folder, plan: Plan, number: int) -> Collected:
@@ -66,7 +67,7 @@ def collect(folder: Folder, plan: Plan, number: int) -> Collected:
         root = _open_root(folder)
     except OSError as error:
         if error.errno in _WHY:
-            return Collected(streams=(), left_out=("everything: the job's folder is gone",))
+            return Collected(streams=(), left_out=(Saying("outputs/all-gone"),))
         raise Transient("The outputs cannot be read now.", detail=str(error)) from error
     try:
         return _Collection(root, plan).run(output_sizes(folder, number))
@@ -108,7 +109,7 @@ class _Collection:
         self._root = root
         self._plan = plan
         self._streams: list[Stream] = []
-        self._left_out: list[str] = []
+        self._left_out: list[Saying] = []
         self._over = 0
         self._untold = 0
         self._bytes = 0
@@ -125,9 +126,9 @@ class _Collection:
         self._take_found(("out", "named"), ("**",))
         self._keep_names()
         if self._over:
-            self._left_out.append(f"{self._over} more files: over the limit of {MOST_OUTPUTS}")
+            self._left_out.append(Saying("outputs/over-limit", count=self._over, most=MOST_OUTPUTS))
         if self._untold:
-            self._left_out.append(f"{self._untold} more: for reasons such as these")
+            self._left_out.append(Saying("outputs/untold", count=self._untold))
         return Collected(streams=tuple(self._streams), left_out=tuple(self._left_out))
 
     def _take_found(self, place: tuple[str, ...], patterns: tuple[str, ...]) -> None:
@@ -170,7 +171,7 @@ class _Collection:
         if sha256 is None:
             return
         if expected is not None and size < expected:
-            self._leave(name, f"only {size} of its {expected} bytes are there")
+            self._leave(name, Saying("outputs/short", size=size, expected=expected))
         self._bytes += size
         self._folders.add(parts[:-1])
         self._streams.append(
@@ -183,13 +184,13 @@ class _Collection:
             )
         )
 
-    def _fault(self, found: os.stat_result) -> str | None:
+    def _fault(self, found: os.stat_result) -> Saying | None:
         if not stat.S_ISREG(found.st_mode):
-            return "it is no regular file"
+            return Saying("outputs/no-file")
         if found.st_nlink > 1 and self._names_inside(found) < found.st_nlink:
-            return "it is also a file outside the job"
+            return Saying("outputs/outside")
         if self._bytes + found.st_size > MOST_BYTES:
-            return f"with it the outputs are over {MOST_BYTES >> 30} GiB"
+            return Saying("outputs/too-big", most=MOST_BYTES)
         return None
 
     def _names_inside(self, found: os.stat_result) -> int:
@@ -244,11 +245,12 @@ class _Collection:
     def _leave_for(self, error: OSError, name: str) -> None:
         if error.errno in _OURS:
             raise error
-        self._leave(name, _WHY.get(error.errno or 0, f"it cannot be read ({error.strerror})"))
+        why = _WHY.get(error.errno or 0, Saying("outputs/unreadable", error=error.strerror))
+        self._leave(name, why)
 
-    def _leave(self, name: str, why: str) -> None:
+    def _leave(self, name: str, why: Saying) -> None:
         if len(self._left_out) < _MOST_TOLD:
-            self._left_out.append(f"{_brief(name)}: {why}")
+            self._left_out.append(Saying("outputs/left-out", name=_brief(name), why=why))
         else:
             self._untold += 1
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from mailgate.model import DISK_FULL, Exit, Plan, Reason, Stream
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder
-from mailgate.settings.units import said_size
+from mailgate.saying import Saying
 
 FULL = 1 << 18
 """With less than this free (bytes) a command cannot write what it wants to."""
 
-CLEARED = "what lay in work/ and $MAILGATE_OUTPUTS: removed, for it had filled the disk"
+CLEARED = Saying("outputs/cleared")
 """Stands among what is left out of an answer."""
 
 
-def doubts(streams: Sequence[Stream], plan: Plan, *, full: bool) -> list[str]:
-    """Say of which outputs the end may be missing, as sentences ``name: why``.
+def doubts(streams: Sequence[Stream], plan: Plan, *, full: bool) -> list[Saying]:
+    """Say of which outputs the end may be missing.
 
     ``full``: the disk was seen full while the command ran.
     """
@@ -28,16 +28,17 @@ def doubts(streams: Sequence[Stream], plan: Plan, *, full: bool) -> list[str]:
         return []
     # The system counts blocks of 512 bytes.
     most = max(plan.disk // 512, 1) * 512
-    why = f"perhaps its end, for no file may be longer than {said_size(plan.disk)}"
-    return [f"{one.name}: {why}" for one in streams if one.size >= most]
+    why = Saying("outputs/its-end", most=plan.disk)
+    return [
+        Saying("outputs/left-out", name=one.name, why=why) for one in streams if one.size >= most
+    ]
 
 
 def told(end: Exit, plan: Plan) -> Exit:
     """Return the end in words where it came of writing too much: a file, or all files together."""
     if plan.disk is None or not is_over(end, plan):
         return end
-    words = f"It wrote more than {said_size(plan.disk)}, the most that it may."
-    return replace(end, words=words)
+    return replace(end, words=Saying("ends/wrote-too-much", most=plan.disk))
 
 
 def is_over(end: Exit, plan: Plan) -> bool:

@@ -121,6 +121,6 @@ def tell_end(attempt: Attempt, end: Exit, phase: Phase) -> None:
         job=attempt.job,
         to=phase,
         exit=end.header,
-        words=end.words or None,
+        words=str(end.words) or None,
         attempt=attempt.number,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mailgate.model import Exit, Reason
 from mailgate.run.files import read_little
+from mailgate.saying import Saying
 
 RECORD_READ = 4096
 """So many bytes of a record are read: more than any has."""
@@ -18,14 +19,11 @@ _SIGNALS = frozenset(signal.valid_signals())
 _LAST_TIME = 221_845_392_000.0
 
 _COULD_NOT = {
-    "not-found": "The program {} was not found, or may not be executed.",
-    "not-executable": "The program {} could not be executed.",
-    "no-sandbox": "The sandbox could not be set up, or does not show the program {}.",
-    "no-input": "An input file was missing.",
-    "no-output": "The output files could not be made.",
-    "no-folder": "The working folder was missing.",
-    "no-tools": "The machine has no setsid or env.",
-    "no-process": "The machine allowed no further process.",
+    "no-input": Saying("ends/no-input"),
+    "no-output": Saying("ends/no-output"),
+    "no-folder": Saying("ends/no-folder"),
+    "no-tools": Saying("ends/no-tools"),
+    "no-process": Saying("ends/no-process"),
 }
 
 
@@ -44,13 +42,23 @@ def exit_of(record: dict[str, str]) -> Exit | None:
     """Read how it ended; None for a record that only looks complete."""
     why, _, rest = record.get("why", "").partition(" ")
     if why == "could-not-start":
-        sort, _, program = rest.partition(" ")
-        words = _COULD_NOT.get(sort, "It gave no reason.").format(f'"{program}"')
-        return Exit(reason=Reason.COULD_NOT_START, words=words)
+        return Exit(reason=Reason.COULD_NOT_START, words=_could_not(*rest.partition(" ")[::2]))
     status = record.get("status", "")
     if not re.fullmatch(r"\d{1,3}", status, re.ASCII) or int(status) > _MOST:
         return None if not why else _asked(why, rest)
     return _asked(why, rest) if why else _status(int(status))
+
+
+def _could_not(sort: str, program: str) -> Saying:
+    match sort:
+        case "not-found":
+            return Saying("ends/not-found", program=program)
+        case "not-executable":
+            return Saying("ends/not-executable", program=program)
+        case "no-sandbox":
+            return Saying("ends/no-sandbox", program=program)
+        case _:
+            return _COULD_NOT.get(sort, Saying("ends/no-reason"))
 
 
 def _asked(why: str, rest: str) -> Exit:
@@ -59,7 +67,7 @@ def _asked(why: str, rest: str) -> Exit:
     if why == "disk":
         # As a command ends that writes a larger file than it may.
         return Exit(reason=Reason.SIGNAL, signal=signal.SIGXFSZ)
-    return Exit(reason=Reason.CANCELLED, words=f"ended by SIG{rest}" if rest else "")
+    return Exit(reason=Reason.CANCELLED, words=Saying("ends/by-signal", name=rest) if rest else "")
 
 
 def _status(status: int) -> Exit:
@@ -67,7 +75,7 @@ def _status(status: int) -> Exit:
     # so by itself nearly always passes on the signal that killed a child of its own; the status
     # itself is told too.
     if status - 128 in _SIGNALS:
-        words = f"exit status {status}"
+        words = Saying("ends/exit-status", status=status)
         return Exit(reason=Reason.SIGNAL, signal=status - 128, words=words)
     return Exit(reason=Reason.EXIT, code=status)
 

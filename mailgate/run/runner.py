@@ -32,6 +32,7 @@ from mailgate.run.place import Place
 from mailgate.run.steps import collected, laid_out
 from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
+from mailgate.saying import Saying, Words
 from mailgate.spool import attempts, jobs, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
@@ -306,7 +307,7 @@ class Runner:
             # All else would wait for somebody who clears up.
             spool = self._spool.folder.database
             if is_over(end, plan) and await asyncio.to_thread(clear, folder, full=spool):
-                log.event("cleared", job=attempt.job, reason=end.words)
+                log.event("cleared", job=attempt.job, reason=str(end.words))
             raise
         crash.point("run:ended")
         if begun:
@@ -331,7 +332,7 @@ class Runner:
         await self._engine.cancel(self._under_way.folder(attempt.job), attempt, Signals.SIGXFSZ)
         self._under_way.told.add(attempt.token)
 
-    async def _lost(self, attempt: Attempt, started: datetime, words: str = "") -> None:
+    async def _lost(self, attempt: Attempt, started: datetime, words: Words = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
         reason = Reason.CANCELLED if self._under_way.is_ended(attempt.job) else Reason.LOST
         end = Exit(reason=reason, words=words)
@@ -341,7 +342,7 @@ class Runner:
         """End what began and then removed the record of that."""
         # What still runs of it holds no lock any more.
         await self._engine.cancel(self._under_way.folder(attempt.job), attempt)
-        words = "It removed the files in which its end is recorded."
+        words = Saying("ends/record-removed")
         await self._lost(attempt, attempt.started or datetime.now(UTC), words)
 
     async def _again(self, attempt: Attempt) -> None:
@@ -363,13 +364,13 @@ class Runner:
 
     async def _give_up(self, attempt: Attempt, drops: int) -> None:
         """End a job whose attempts vanish before they begin, which a machine at rest never does."""
-        words = f"It was handed to the engine {drops} times and never began."
+        words = Saying("ends/never-began", times=drops)
         end = Exit(reason=Reason.COULD_NOT_START, words=words)
         keep = self._config.keep.mail
         if await self._spool.write(
             lambda tx: attempts.given_up(tx, attempt.job, end, keep_mail=keep)
         ):
-            log.event("advanced", job=attempt.job, to="ERROR", exit=end.header, words=words)
+            log.event("advanced", job=attempt.job, to="ERROR", exit=end.header, words=str(words))
 
     # --- what commands say ------------------------------------------------------------------------
 

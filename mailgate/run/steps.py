@@ -27,6 +27,7 @@ from mailgate.run.remains import end_recent, end_remains
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
+from mailgate.saying import Saying
 
 
 def laid_out(mark: Mark, folder: Folder, start: Start, staged: Sequence[Staged]) -> None:
@@ -186,7 +187,7 @@ def collected(
     return found, replace(last, words=_FULL) if full_now else last
 
 
-_FULL = "The disk was full when it ended."
+_FULL = Saying("ends/disk-was-full")
 
 
 def _is_full(folder: Folder) -> bool:

@@ -11,6 +11,8 @@ from fnmatch import translate
 from itertools import count
 from pathlib import Path
 
+from mailgate.saying import Saying
+
 MOST_SEEN = 100_000
 """So many names are looked at in one walk; a command can make more files than anybody can list."""
 
@@ -32,7 +34,7 @@ class Found:
     """A file that matches, by its path's parts; or, with ``fault``, what cannot be taken."""
 
     parts: Parts
-    fault: str | None = None
+    fault: Saying | None = None
 
 
 def find(opened: int, patterns: Sequence[str], *, dots: bool = False) -> list[Found]:
@@ -46,7 +48,7 @@ def find(opened: int, patterns: Sequence[str], *, dots: bool = False) -> list[Fo
     states: dict[Parts, _States] = {(): frozenset((number, 0) for number in range(len(globs)))}
     files: list[Found] = []
     for parts, entry in _names(opened, _Way(enter=lambda parts: bool(states[parts]))):
-        if isinstance(entry, str):
+        if isinstance(entry, Saying):
             files.append(Found(parts=parts, fault=entry))
             continue
         hit, further = _step(globs, states[parts[:-1]], parts[-1], dots=dots)
@@ -65,7 +67,7 @@ def census(opened: int) -> dict[tuple[int, int], int]:
     """
     names: Counter[tuple[int, int]] = Counter()
     for _, entry in _names(opened, _Way()):
-        if not isinstance(entry, str) and entry.is_file(follow_symlinks=False):
+        if not isinstance(entry, Saying) and entry.is_file(follow_symlinks=False):
             with suppress(FileNotFoundError, PermissionError):
                 found = entry.stat(follow_symlinks=False)
                 names[found.st_dev, found.st_ino] += found.st_nlink > 1
@@ -82,7 +84,7 @@ def disk_use(place: Path) -> int:
     # What was counted until then counts.
     with suppress(OSError):
         for _, entry in _names(_regained(place), _Way(open=_regained)):
-            if not isinstance(entry, str):
+            if not isinstance(entry, Saying):
                 with suppress(FileNotFoundError, PermissionError):
                     use += entry.stat(follow_symlinks=False).st_blocks * 512
     return use
@@ -119,21 +121,21 @@ class _Way:
 
 def _names(
     opened: int, way: _Way, above: Parts = ()
-) -> Iterator[tuple[Parts, os.DirEntry[str] | str]]:
+) -> Iterator[tuple[Parts, os.DirEntry[str] | Saying]]:
     """All names below a folder, with their entries or, for what cannot be walked, why."""
     try:
         with os.scandir(opened) as entries:
             for entry in entries:
                 if next(way.budget) <= 0:
                     if above == ():
-                        yield (entry.name,), f"the job made over {MOST_SEEN} files"
+                        yield (entry.name,), Saying("outputs/many-files", most=MOST_SEEN)
                     return
                 parts = (*above, entry.name)
                 try:
                     is_folder = entry.is_dir(follow_symlinks=False)
                 except PermissionError as error:
                     # A file system that does not tell with the name what bears it.
-                    yield parts, f"it cannot be looked at ({error.strerror})"
+                    yield parts, Saying("outputs/not-seen", error=error.strerror)
                     continue
                 yield parts, entry
                 if is_folder and way.enter(parts):
@@ -144,23 +146,23 @@ def _names(
 
 def _entered(
     opened: int, way: _Way, parts: Parts
-) -> Iterator[tuple[Parts, os.DirEntry[str] | str]]:
+) -> Iterator[tuple[Parts, os.DirEntry[str] | Saying]]:
     if len(parts) > DEEPEST:
-        yield parts, f"it is more than {DEEPEST} folders deep"
+        yield parts, Saying("outputs/too-deep", most=DEEPEST)
         return
     try:
         inner = way.open(parts[-1], opened)
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         # Swapped for a link, or removed, since it was listed.
-        yield parts, f"it cannot be looked into ({error.strerror})"
+        yield parts, Saying("outputs/not-entered", error=error.strerror)
         return
     yield from _names(inner, way, parts)
 
 
-def _fault(entry: os.DirEntry[str]) -> str | None:
+def _fault(entry: os.DirEntry[str]) -> Saying | None:
     if entry.is_symlink():
-        return "it is a link"
-    return None if entry.is_file(follow_symlinks=False) else "it is no regular file"
+        return Saying("outputs/link")
+    return None if entry.is_file(follow_symlinks=False) else Saying("outputs/no-file")
 
 
 # --- matching -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from mailgate.model import (
     Wish,
 )
 from mailgate.phases import ACTIVE, Event, Phase, step
+from mailgate.saying import Saying, Words
 from mailgate.spool import codec, letters, wishes
 from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.jobs import advance, base32, fetch, notifies, phase_of, put_streams
@@ -126,7 +127,7 @@ def ended(
     *,
     at: datetime,
     streams: Sequence[Stream],
-    left_out: Sequence[str],
+    left_out: Sequence[Words],
     keep_mail: timedelta,
 ) -> Phase:
     """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
@@ -145,7 +146,7 @@ def ended(
     if not hit or job.phase not in ACTIVE:
         return job.phase
     if end != Exit(reason=Reason.EXIT, code=0):
-        tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=_told(end))
+        tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=codec.words(_told(end)))
     if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
         if job.phase is not Phase.QUEUED:
             advance(tx, job.id, Event.RETRY, before=job.phase)
@@ -160,11 +161,12 @@ def ended(
     return _finish(tx, job, end, at=at, streams=streams, left_out=left_out, keep_mail=keep_mail)
 
 
-def _told(end: Exit) -> str:
+def _told(end: Exit) -> Words:
     """How the end reads on the list of errors, after its reason."""
-    if end.reason in {Reason.EXIT, Reason.SIGNAL}:
-        number = end.header if end.reason is Reason.SIGNAL else f"exit code {end.header}"
-        return f"{number}: {end.words}" if end.words else number
+    if end.reason is Reason.EXIT:
+        return Saying("ends/exit-code", code=end.code, words=end.words)
+    if end.reason is Reason.SIGNAL:
+        return Saying("ends/signal", number=end.signal, words=end.words)
     return end.words
 
 
@@ -182,11 +184,11 @@ def _finish(
     *,
     at: datetime,
     streams: Sequence[Stream],
-    left_out: Sequence[str],
+    left_out: Sequence[Words],
     keep_mail: timedelta,
 ) -> Phase:
     if end.reason is Reason.CANCELLED and job.destruction and job.destruction <= tx.now:
-        end = replace(end, words="The date has come until which it was to be kept.")
+        end = replace(end, words=Saying("ends/date-has-come"))
     # A clock that stepped back never makes an end before its start.
     over = max(at, job.started or at, job.created)
     # Nobody has asked for it: nothing of it is kept.
@@ -207,7 +209,7 @@ def _finish(
         end.reason,
         end.code,
         end.signal,
-        end.words,
+        codec.words(end.words),
         codec.dump(tuple(left_out)),
         job.id,
         job.phase,
@@ -242,7 +244,7 @@ def given_up(tx: Tx, job: JobId, end: Exit, *, keep_mail: timedelta) -> bool:
     found = fetch(tx, job)
     if found.phase not in ACTIVE:
         return False
-    tx.insert("mistake", job=job, at=tx.at, reason=end.reason, words=_told(end))
+    tx.insert("mistake", job=job, at=tx.at, reason=end.reason, words=codec.words(_told(end)))
     _finish(tx, found, end, at=tx.now, streams=(), left_out=(), keep_mail=keep_mail)
     return True
 

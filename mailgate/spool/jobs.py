@@ -22,6 +22,7 @@ from mailgate.model import (
     StreamRole,
 )
 from mailgate.phases import Event, Phase, step
+from mailgate.saying import Words
 from mailgate.spool import codec, letters
 from mailgate.spool.database import Row, Tx, View, moment
 from mailgate.spool.rows import job_of
@@ -218,7 +219,7 @@ def put_streams(tx: Tx, job: JobId, streams: Sequence[Stream]) -> None:
         )
 
 
-def restream(tx: Tx, job: JobId, streams: Sequence[Stream], left_out: Sequence[str]) -> None:
+def restream(tx: Tx, job: JobId, streams: Sequence[Stream], left_out: Sequence[Words]) -> None:
     """Replace what is known of an ended job's outputs, after they changed under us."""
     tx.execute("DELETE FROM stream WHERE job = ?", job)
     tx.execute("UPDATE job SET left_out = ? WHERE id = ?", codec.dump(tuple(left_out)), job)
@@ -334,7 +335,8 @@ def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
 def _mistakes(view: View, job: JobId) -> tuple[Mistake, ...]:
     rows = view.all("SELECT at, reason, words FROM mistake WHERE job = ? ORDER BY id", job)
     return tuple(
-        Mistake(at=moment(r["at"]), reason=Reason(r["reason"]), words=r["words"]) for r in rows
+        Mistake(at=moment(r["at"]), reason=Reason(r["reason"]), words=codec.worded(r["words"]))
+        for r in rows
     )
 
 

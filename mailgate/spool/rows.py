@@ -28,7 +28,10 @@ def job_of(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -
     exit_ = progress = None
     if row["reason"] is not None:
         exit_ = Exit(
-            reason=Reason(row["reason"]), code=row["code"], signal=row["signal"], words=row["words"]
+            reason=Reason(row["reason"]),
+            code=row["code"],
+            signal=row["signal"],
+            words=codec.worded(row["words"]),
         )
     if row["progress"] is not None:
         progress = Progress(percent=row["progress"], words=row["progress_words"])
@@ -50,7 +53,7 @@ def job_of(row: Row, errors: tuple[Mistake, ...], streams: tuple[Stream, ...]) -
         in_reply_to=row["in_reply_to"],
         references=row["refs"],
         ignored=codec.load(tuple[Words, ...], row["ignored"]),
-        left_out=codec.load(tuple[str, ...], row["left_out"]),
+        left_out=codec.load(tuple[Words, ...], row["left_out"]),
         started=_when(row["started"]),
         ended=_when(row["ended"]),
         destruction=_when(row["destruction"]),

@@ -30,7 +30,7 @@ from mailgate.model import (
 from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
 from mailgate.reply.compose import Draft
-from mailgate.saying import Saying
+from mailgate.saying import Saying, Words
 from tests.reply.letters import (
     CREATED,
     DONE,
@@ -68,7 +68,7 @@ _QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def _failed(reason: Reason, words: str = "", **changed) -> Written:
+def _failed(reason: Reason, words: Words = "", **changed) -> Written:
     exit_ = Exit(reason=reason, words=words, **changed.pop("exit", {}))
     return result(exit_, out(b"", "alignment.fasta"), err(changed.pop("stderr", _LAST)), **changed)
 
@@ -185,7 +185,9 @@ def _ends() -> dict[str, Written]:
         "failed-exit": _failed(Reason.EXIT, exit={"code": 3}, stderr=_TRACE, label="globins"),
         "failed-exit-silent": result(Exit(reason=Reason.EXIT, code=1), out(b"1\n"), err(b"")),
         "failed-exit-binary": _failed(Reason.EXIT, exit={"code": 2}, stderr=bytes(range(256)) * 50),
-        "failed-killed": _failed(Reason.SIGNAL, "exit status 137", exit={"signal": 9}),
+        "failed-killed": _failed(
+            Reason.SIGNAL, Saying("ends/exit-status", status=137), exit={"signal": 9}
+        ),
         "failed-signal": _failed(Reason.SIGNAL, exit={"signal": 11}),
         "failed-work-limit": _failed(Reason.WORK_LIMIT, facts={"work_limit_max": 4 * hour}),
         "failed-work-limit-full": _failed(Reason.WORK_LIMIT),

@@ -29,6 +29,7 @@ from mailgate.model import (
 )
 from mailgate.phases import Phase
 from mailgate.reply.compose import Changed, Writer
+from mailgate.saying import Saying
 from tests.reply.letters import (
     CREATED,
     DONE,
@@ -633,7 +634,14 @@ def test_a_file_with_the_name_of_another_output_is_said_to_be_attached_under_ano
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [("exit status 137", False), ("the kernel killed it", True)]
+    ("words", "told"),
+    [
+        (Saying("ends/exit-status", status=137), False),
+        # As an older spool has it.
+        ("exit status 137", False),
+        (Saying("ends/exit-status", status=136), True),
+        ("the kernel killed it", True),
+    ],
 )
 def test_the_systems_words_are_told_only_where_they_say_something_new(words, told):
     killed = Exit(reason=Reason.SIGNAL, signal=9, words=words)
@@ -643,8 +651,8 @@ def test_the_systems_words_are_told_only_where_they_say_something_new(words, tol
 
 
 def test_a_cancelled_job_is_not_told_how_it_was_ended_but_by_whom_else():
-    for words, told in (("ended by SIGTERM", False), ("ended by SIGHUP", True)):
-        end = Exit(reason=Reason.CANCELLED, words=words)
+    for words, told in (("TERM", False), ("HUP", True)):
+        end = Exit(reason=Reason.CANCELLED, words=Saying("ends/by-signal", name=words))
         said = text(read(result(end, out(b""), err(b"")).composed()))
         assert ("The system's words: " in said) is told
 

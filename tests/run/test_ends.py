@@ -45,7 +45,7 @@ async def test_a_job_starts_before_it_ends_and_both_are_now(yard: Yard) -> None:
 async def test_a_program_that_is_not_there_could_not_start(yard: Yard, program: str) -> None:
     _, end = await yard.ran(program)
     assert end.reason is Reason.COULD_NOT_START
-    assert f'"{program}" was not found' in end.words
+    assert f'"{program}" was not found' in str(end.words)
 
 
 async def test_a_folder_and_a_plain_file_are_no_programs(yard: Yard, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_program_without_its_interpreter_could_not_start(
     await yard.engine.submit(job.folder, job.start)
     end = await yard.end(job)
     assert end.reason is Reason.COULD_NOT_START
-    assert '"./odd" could not be executed' in end.words or "sandbox" in end.words
+    assert '"./odd" could not be executed' in str(end.words) or "sandbox" in str(end.words)
 
 
 async def test_a_command_whose_own_child_is_not_found_did_start(yard: Yard) -> None:
@@ -82,7 +82,7 @@ async def test_a_command_that_writes_much_before_its_exit_127_ends_at_once(yard:
 async def test_a_missing_standard_input_could_not_start(yard: Yard) -> None:
     _, end = await yard.ran("cat", stdin="never-staged.fa")
     assert end.reason is Reason.COULD_NOT_START
-    assert "input" in end.words
+    assert "input" in str(end.words)
 
 
 async def test_a_program_with_an_equals_sign_in_its_path_starts(bare: Yard, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import lay_out, look, prepare, progress
 from mailgate.run.script import write_attempt
 from mailgate.run.sight import Ended, Gone, NotStarted, Running
+from mailgate.saying import Saying
 from tests.conftest import CHECKOUT, NOT_FOUND
 from tests.run.yard import PATH, Handle, Yard, handle
 
@@ -61,20 +62,20 @@ def staged(content: bytes, *, path: Path | None = None, name: str = "sequences")
     [
         ("status 0\nend\n", Exit(reason=Reason.EXIT, code=0)),
         ("status 128\nend\n", Exit(reason=Reason.EXIT, code=128)),
-        ("status 129\nend\n", Exit(reason=Reason.SIGNAL, signal=1, words="exit status 129")),
-        ("status 192\nend\n", Exit(reason=Reason.SIGNAL, signal=64, words="exit status 192")),
+        ("status 129\nend\n", Exit(reason=Reason.SIGNAL, signal=1, words=Saying("ends/exit-status", status=129))),
+        ("status 192\nend\n", Exit(reason=Reason.SIGNAL, signal=64, words=Saying("ends/exit-status", status=192))),
         ("status 160\nend\n", Exit(reason=Reason.EXIT, code=160)),  # there is no signal 32
         ("status 255\nend\n", Exit(reason=Reason.EXIT, code=255)),
         ("status 143\nwhy limit\nend\n", Exit(reason=Reason.WORK_LIMIT)),
-        ("why asked TERM\nend\n", Exit(reason=Reason.CANCELLED, words="ended by SIGTERM")),
+        ("why asked TERM\nend\n", Exit(reason=Reason.CANCELLED, words=Saying("ends/by-signal", name="TERM"))),
         (
             "why could-not-start not-found clustalo\nend\n",
             Exit(
                 reason=Reason.COULD_NOT_START,
-                words='The program "clustalo" was not found, or may not be executed.',
+                words=Saying("ends/not-found", program="clustalo"),
             ),
         ),
-        ("why could-not-start no-input\nend\n", Exit(reason=Reason.COULD_NOT_START, words="An input file was missing.")),
+        ("why could-not-start no-input\nend\n", Exit(reason=Reason.COULD_NOT_START, words=Saying("ends/no-input"))),
     ],
 )  # fmt: skip
 def test_each_record_means_one_end(tmp_path: Path, record: str, end: Exit) -> None:

@@ -18,6 +18,7 @@ from mailgate.run import jobdir, script
 from mailgate.run.jobdir import prepare
 from mailgate.run.script import default_signals, write_attempt
 from mailgate.run.sight import Ended
+from mailgate.saying import Saying
 from tests.run.yard import PATH, Handle, Yard, by_signal, handle, under, until
 
 PYTHON = str(Path(sys.executable).resolve())
@@ -146,7 +147,7 @@ def test_a_schedulers_warning_ends_the_command_and_is_recorded(tmp_path: Path, n
         subprocess.run(["kill", "-s", name, str(running.pid)], check=True)
     seen = jobdir.look(job.folder, 1, alive=False)
     assert isinstance(seen, Ended)
-    assert seen.exit == Exit(reason=Reason.CANCELLED, words=f"ended by SIG{name}")
+    assert seen.exit == Exit(reason=Reason.CANCELLED, words=Saying("ends/by-signal", name=name))
     assert job.stdout == "on\ntidied\n"
 
 
@@ -165,7 +166,7 @@ def test_a_machine_without_a_free_process_is_recorded_and_no_loss(anybodys: Path
     seen = jobdir.look(job.folder, 1, alive=False)
     assert isinstance(seen, Ended)
     assert seen.exit.reason is Reason.COULD_NOT_START
-    assert "no further process" in seen.exit.words
+    assert "no further process" in str(seen.exit.words)
 
 
 def _give(top: Path, user: int) -> None:

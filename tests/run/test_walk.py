@@ -19,7 +19,9 @@ def opened(path: Path) -> int:
 
 def found(path: Path, *patterns: str, dots: bool = False) -> dict[str, str | None]:
     """Say what was found, and what is wrong with it."""
-    return {"/".join(f.parts): f.fault for f in find(opened(path), patterns, dots=dots)}
+    return {
+        "/".join(f.parts): f.fault and str(f.fault) for f in find(opened(path), patterns, dots=dots)
+    }
 
 
 def tree(path: Path, *files: str) -> Path:

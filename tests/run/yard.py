@@ -17,6 +17,7 @@ from mailgate.run.local import Local
 from mailgate.run.remains import end_remains
 from mailgate.run.sandbox import Confinement
 from mailgate.run.sight import Ended, Gone, Running, Sight
+from mailgate.saying import Saying
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 # A machine shared with other runs is sometimes slow; nothing here waits so long when it works.
@@ -72,7 +73,9 @@ def handle(jobs: Path, plan: Plan, *, limit: timedelta | None = None, number: in
 
 def by_signal(number: int) -> Exit:
     """How a death by a signal is told: with the status that a shell has for it."""
-    return Exit(reason=Reason.SIGNAL, signal=number, words=f"exit status {128 + number}")
+    return Exit(
+        reason=Reason.SIGNAL, signal=number, words=Saying("ends/exit-status", status=128 + number)
+    )
 
 
 T = TypeVar("T")

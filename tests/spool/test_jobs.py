@@ -17,6 +17,7 @@ from mailgate.model import (
     Wish,
 )
 from mailgate.phases import Event, IllegalStepError, Phase
+from mailgate.saying import Saying
 from mailgate.spool import appointments, attempts, jobs, letters, notices, wishes
 from mailgate.spool.database import Connection
 from tests.spool.made import ADA, DONE, LOST, WEEK, a_job, ended
@@ -99,7 +100,7 @@ def test_a_job_that_completes_at_last_keeps_its_earlier_errors(spool: Connection
     ended(spool, job)
     found = jobs.fetch(spool.view, job)
     assert found.phase is Phase.COMPLETED
-    assert [(e.reason, e.words) for e in found.errors] == [(Reason.SIGNAL, "signal 9")]
+    assert [(e.reason, str(e.words)) for e in found.errors] == [(Reason.SIGNAL, "signal 9")]
 
 
 def test_a_dropped_attempt_is_no_error_and_its_job_stays_queued(spool: Connection) -> None:
@@ -162,15 +163,16 @@ def test_an_end_that_the_clock_puts_before_the_start_is_put_right(spool: Connect
 def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
     job = a_job(spool)
     stream = Stream(role=StreamRole.FILE, name="a.nwk", path="work/a.nwk", size=3, sha256="1" * 64)
+    left_out = ("x: a link", Saying("outputs/left-out", name="y", why=Saying("outputs/link")))
     with spool.transaction() as tx:
         attempt = attempts.intend(tx, job, engine="local")
         assert attempt is not None
         attempts.ended(
-            tx, attempt, DONE, at=tx.now, streams=(stream,), left_out=("x: a link",), keep_mail=WEEK
+            tx, attempt, DONE, at=tx.now, streams=(stream,), left_out=left_out, keep_mail=WEEK
         )
     found = jobs.fetch(spool.view, job)
     assert found.streams == (stream,)
-    assert found.left_out == ("x: a link",)
+    assert found.left_out == left_out
 
 
 def test_a_start_mail_is_planned_for_who_asked_and_once(spool: Connection) -> None:

@@ -1,14 +1,16 @@
 """A spool of an older format is made into one of today's, with all that it held."""
 
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from mailgate.model import JobId
+from mailgate.model import DISK_FULL, JobId
 from mailgate.spool import jobs, tables
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
+from mailgate.wording import is_that
 from tests.source import CHECKOUT
 from tests.spool.conftest import SITE
 
@@ -52,6 +54,26 @@ def test_what_an_older_spool_held_is_still_there(old: Folder) -> None:
     assert connection.view.count("SELECT job = 'k7q2m5xzab3c' FROM errand WHERE id = 8")
     assert connection.view.count("SELECT id FROM letter WHERE state = 'PLANNED'") == 9
     assert connection.view.one("SELECT name FROM house")["name"] == "0123456789abcdef"  # type: ignore[index]
+    connection.close()
+
+
+def test_the_words_of_an_older_spool_are_what_they_were(old: Folder) -> None:
+    connection = opened(old)
+    left_out = "perhaps some of it: the disk was full while it ran, so its outputs may be cut off"
+    with connection.transaction() as tx:
+        tx.execute(
+            "UPDATE job SET phase = 'ERROR', ended = 1700000001.0, reason = 'signal', signal = 9,"
+            " words = 'exit status 137', left_out = ?",
+            json.dumps([left_out]),
+        )
+        tx.execute(
+            "INSERT INTO mistake (job, at, reason, words) SELECT id, 1, reason, words FROM job"
+        )
+    job = jobs.fetch(connection.view, JobId("k7q2m5xzab3c"))
+    assert job.exit
+    assert (job.exit.words, job.errors[0].words) == ("exit status 137", "exit status 137")
+    assert job.left_out == (left_out,)
+    assert is_that(left_out, DISK_FULL)
     connection.close()
 
 
