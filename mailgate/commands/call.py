@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mailgate.config import Config
 from mailgate.model import Answer, Attachment, Identity, Job
+from mailgate.saying import Words
 from mailgate.services import Service
 from mailgate.spool import wishes
 
@@ -71,7 +72,7 @@ def meant(call: Call, fits: Callable[[tuple[str, ...]], object], *idle: str) -> 
     return " ".join((call.name, *left)) if left != call.words and fits(left) else ""
 
 
-def unfit(call: Call, expected: str = "", *, near: str = "") -> Answer:
+def unfit(call: Call, expected: Words = "", *, near: str = "") -> Answer:
     """Answer that a command does not take these words; ``expected`` is what it takes instead.
 
     Without it the command's usage is shown. ``near`` is the line that may have been meant.

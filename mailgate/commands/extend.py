@@ -3,6 +3,7 @@
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
+from mailgate.saying import Saying
 from mailgate.spool.database import Tx
 
 usage = "extend 7d"
@@ -14,7 +15,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     more = lifetime.span(call.words)
     if more is None:
         near = lifetime.meant(call, lifetime.span, "more", "another", "longer")
-        return unfit(call, 'a time as in "extend 7d"', near=near)
+        return unfit(call, Saying("commands/time", line=usage), near=near)
     gone = lifetime.gone(call, tx.now)
     if gone is not None:
         return gone

@@ -3,6 +3,7 @@
 from mailgate.commands import registry
 from mailgate.commands.call import Call
 from mailgate.model import Answer, Identity
+from mailgate.saying import Saying
 from mailgate.services import Service, takes
 from mailgate.settings.kinds import mistyped, nearest
 from mailgate.spool.database import Tx
@@ -20,10 +21,7 @@ def execute(_: Tx, call: Call) -> Answer:
     if not name:
         return Answer(kind="help", facts={"commands": _commands()})
     if name in registry.names():
-        command = registry.command(name)
-        return Answer(
-            kind="help-command", facts={"usage": command.usage, "text": _paragraphs(command.text)}
-        )
+        return _help(name)
     theirs = {n: s for n, s in call.services.items() if may_use(s, call.who)}
     if name in theirs:
         return Answer(kind="help-service", facts=_service(theirs[name], call))
@@ -37,7 +35,15 @@ def may_use(service: Service, who: Identity | None) -> bool:
 
 
 def _commands() -> list[dict[str, object]]:
-    return [{"usage": c.usage, "summary": _plain(c.summary)} for c in registry.every()]
+    return [
+        {"name": c.name, "usage": c.usage, "summary": _plain(c.summary)} for c in registry.every()
+    ]
+
+
+def _help(name: str) -> Answer:
+    command = registry.command(name)
+    facts = {"name": name, "usage": command.usage, "text": _paragraphs(command.text)}
+    return Answer(kind="help-command", facts=facts)
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -58,9 +64,11 @@ def _service(service: Service, call: Call) -> dict[str, object]:
     }
 
 
+_TREE = Saying("parameters/choice", words=("sl", "upgma"))
+_HELP = {"name": "help", "usage": ["help"]}
 samples = (
-    Answer(kind="help", facts={"commands": [{"usage": ["help"], "summary": "Tell what there is"}]}),
-    Answer(kind="help-command", facts={"usage": ["help"], "text": ["Tell what there is."]}),
+    Answer(kind="help", facts={"commands": [{**_HELP, "summary": "Tell what there is"}]}),
+    Answer(kind="help-command", facts={**_HELP, "text": ["Tell what there is."]}),
     Answer(
         kind="help-service",
         facts={
@@ -68,8 +76,8 @@ samples = (
             "summary": "Align protein sequences",
             "address": "align@gate.example.org",
             "takes": [
-                {"key": "sequences", "what": "an attachment named *.fa", "summary": ""},
-                {"key": "tree", "what": '"sl" or "upgma"', "summary": "how the tree is made"},
+                {"key": "sequences", "what": Saying("inputs/attachment"), "summary": ""},
+                {"key": "tree", "what": _TREE, "summary": "how the tree is made"},
             ],
         },
     ),

@@ -9,6 +9,7 @@ from datetime import datetime
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
+from mailgate.saying import Saying
 from mailgate.spool.database import Tx
 
 usage = ("keep until 2027-01-31", "keep 30d")
@@ -21,8 +22,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     if until is None and keep is None:
         near = lifetime.meant(call, lambda words: _date(words) or lifetime.span(words))
         if call.words[:1] and call.words[0].lower() == "until":
-            return unfit(call, 'a date as in "keep until 2027-01-31"', near=near)
-        expected = 'a time as in "keep 30d", or a date as in "keep until 2027-01-31"'
+            return unfit(call, Saying("commands/date", line=usage[0]), near=near)
+        expected = Saying("commands/time-or-date", time=usage[1], date=usage[0])
         return unfit(call, expected, near=near)
     gone = lifetime.gone(call, tx.now)
     if gone is not None:

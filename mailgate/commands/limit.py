@@ -9,6 +9,7 @@ from mailgate.commands import lifetime
 from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Job
 from mailgate.phases import ACTIVE
+from mailgate.saying import Saying
 from mailgate.settings.units import said_duration
 from mailgate.spool import wishes
 from mailgate.spool.database import Tx
@@ -23,7 +24,8 @@ def execute(tx: Tx, call: Call) -> Answer:
     """Set the limit; an attempt that runs is told."""
     span = lifetime.span(call.words)
     if span is None:
-        return unfit(call, 'a time as in "limit 2h"', near=meant(call, lifetime.span))
+        expected = Saying("commands/time", line=usage)
+        return unfit(call, expected, near=meant(call, lifetime.span))
     job = call.job
     if job.phase not in ACTIVE:
         return Answer(kind="limit-not", facts={"ended": job.ended}, wrong=True)

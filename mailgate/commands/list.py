@@ -10,17 +10,19 @@ from datetime import UTC, datetime
 from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Job
 from mailgate.phases import Phase
+from mailgate.saying import Saying, Words
 from mailgate.settings.units import typed
 from mailgate.spool import owned
 from mailgate.spool.database import Tx
 
+_AFTER, _LAST = "list after 2026-11-30", "list last 50"
 usage = (
     "list",
     "list executing",
     "list service NAME",
     "list label WORD",
-    "list after 2026-11-30",
-    "list last 50",
+    _AFTER,
+    _LAST,
 )
 about_a_job = False
 by_mail_alone = True
@@ -28,15 +30,15 @@ meant_by = ("jobs", "ls", "show")
 
 _ROWS, _MOST = 20, 100
 _EXPECTED = {
-    "after": 'a date as in "list after 2026-11-30"',
-    "last": f'a number from 1 to {_MOST} as in "list last 50"',
+    "after": Saying("commands/date", line=_AFTER),
+    "last": Saying("commands/number", most=_MOST, line=_LAST),
 }
 
 
 def execute(tx: Tx, call: Call) -> Answer:
     """List the jobs of whoever asks; the operator's are everybody's."""
     wanted = _wanted(call.words)
-    if isinstance(wanted, str):
+    if not isinstance(wanted, owned.Wanted):
         near = meant(call, lambda words: isinstance(_wanted(words), owned.Wanted))
         return unfit(call, wanted, near=near)
     if call.who is not None:
@@ -47,7 +49,7 @@ def execute(tx: Tx, call: Call) -> Answer:
     return Answer(kind="list", facts={"jobs": rows, "more": len(found) > wanted.limit})
 
 
-def _wanted(words: tuple[str, ...]) -> owned.Wanted | str:
+def _wanted(words: tuple[str, ...]) -> owned.Wanted | Words:
     """Return what is wanted, or what is expected instead; "" where that is the whole usage."""
     wanted, left = owned.Wanted(limit=_ROWS), list(words)
     while left:

@@ -12,6 +12,7 @@ from mailgate.model import Answer, Notify
 from mailgate.parse.amounts import interval
 from mailgate.parse.general import OFTEN
 from mailgate.phases import ACTIVE
+from mailgate.saying import Saying
 from mailgate.spool import notices
 from mailgate.spool.database import Tx
 
@@ -19,16 +20,16 @@ usage = ("notify start", "notify progress", "notify end", "notify every 7d", "no
 by_owner_alone = True
 meant_by = ("mail", "tell", "inform", "subscribe")
 
-_TAKES = "start, progress, end, every with a time such as 7d, or none"
-_OFTEN = f'every with a time of {OFTEN.seconds // 3600} hour or more, as in "notify every 7d"'
+_TAKES = Saying("commands/notify")
+_OFTEN = Saying("commands/every", least=OFTEN, line="notify every 7d")
 _LONGEST = timedelta(days=3650)
 
 
 def execute(tx: Tx, call: Call) -> Answer:
     """Write down what is to be told."""
     wanted = _wanted(call.words)
-    if isinstance(wanted, str):
-        return unfit(call, wanted, near=meant(call, lambda w: not isinstance(_wanted(w), str)))
+    if isinstance(wanted, Saying):
+        return unfit(call, wanted, near=meant(call, _fits))
     chosen, every = wanted
     if call.job.phase not in ACTIVE:
         return Answer(kind="notify", facts={"ended": call.job.ended}, wrong=True)
@@ -36,7 +37,11 @@ def execute(tx: Tx, call: Call) -> Answer:
     return Answer(kind="notify", facts={**_SAMPLE, "chosen": sorted(chosen), "every": every})
 
 
-def _wanted(given: tuple[str, ...]) -> tuple[frozenset[Notify], timedelta | None] | str:
+def _fits(words: tuple[str, ...]) -> bool:
+    return not isinstance(_wanted(words), Saying)
+
+
+def _wanted(given: tuple[str, ...]) -> tuple[frozenset[Notify], timedelta | None] | Saying:
     """Return what is chosen, and how often; or what is expected instead."""
     words = [word.strip(",;").lower() for word in given if word.strip(",;") != "and"]
     chosen, every = frozenset[Notify](), None

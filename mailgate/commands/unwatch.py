@@ -6,13 +6,14 @@
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
 from mailgate.parse.general import watcher
+from mailgate.saying import Saying
 from mailgate.spool import watchers
 from mailgate.spool.database import Tx
 
 usage = ("unwatch", "unwatch bob@example.org")
 meant_by = ("unsubscribe", "unnotify")
 
-_TAKES = "an address such as bob@example.org, or nothing"
+_TAKES = Saying("commands/address-or-nothing")
 
 
 def execute(tx: Tx, call: Call) -> Answer:
@@ -22,7 +23,7 @@ def execute(tx: Tx, call: Call) -> Answer:
         return unfit(call, _TAKES)
     if call.who is not None and call.who.key != call.job.owner.key:
         if any(word.lower() != call.who.key for word in words):
-            return unfit(call, "no other address than your own")
+            return unfit(call, Saying("commands/own-address"))
         words = [call.who.address]
     chosen = words or list(watchers.named(tx, call.job.id))
     gone = [word for word in chosen if watchers.remove(tx, call.job.id, word)]

@@ -9,6 +9,7 @@ from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer
 from mailgate.parse.general import watcher
 from mailgate.phases import ENDED
+from mailgate.saying import Saying
 from mailgate.spool import watchers, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.watching import Named
@@ -17,7 +18,7 @@ usage = ("watch", "watch bob@example.org")
 by_owner_alone = True
 meant_by = ("cc", "forward", "share")
 
-_TAKES = "an address such as bob@example.org, or several"
+_TAKES = Saying("commands/addresses")
 
 
 def execute(tx: Tx, call: Call) -> Answer:

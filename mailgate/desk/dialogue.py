@@ -10,6 +10,7 @@ from mailgate.desk.desk import OWN, Desk
 from mailgate.model import Answer, How, Identity, JobId, LetterKind, Script, ScriptLine
 from mailgate.parse.commands import Grammar
 from mailgate.parse.inputs import listed
+from mailgate.saying import Saying
 from mailgate.spool import jobs, owned
 from mailgate.spool.codec import tagged
 from mailgate.spool.database import Tx, View
@@ -309,7 +310,7 @@ _SAMPLES = (
                 "usage": ["status"],
             },
         )
-        for expected in ("", "no words")
+        for expected in ("", Saying("commands/own-address"))
         for words in ("", "at once")
         for near in ("", "status")
     ),

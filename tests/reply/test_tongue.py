@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from mailgate.commands import registry
 from mailgate.config import examine
-from mailgate.model import LetterKind
+from mailgate.model import Answer, LetterKind
 from mailgate.reply.compose import Writer
 from mailgate.reply.composer import Composer
+from mailgate.reply.templates import Templates
+from mailgate.reply.told import say_of
 from mailgate.saying import Saying
 from mailgate.settings.quotas import Quota
 from mailgate.spool import letters, notices
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, Spool, direct
 from mailgate.spool.turns import Turns
+from mailgate.wording import speaking
 from tests.spool.made import a_job, begun_attempt
 
 CONFIG = """
@@ -35,6 +39,11 @@ ACCESS = (
     "{% macro too_weak(who, how, required, service) %}"
     "{{ service }}: {{ required }} statt {{ how }}{% endmacro %}"
 )
+COMMANDS = '{% macro time(line) %}eine Dauer wie in "{{ line }}"{% endmacro %}'
+HELP = """
+{% set summaries = {"hold": "Hält die Arbeit an"} %}
+{% set texts = {"hold": ["Hält die Arbeit an.", "Was schon läuft, läuft weiter."]} %}
+"""
 
 
 @pytest.fixture
@@ -43,7 +52,16 @@ def language(tmp_path: Path) -> Path:
     words.mkdir(parents=True)
     (words / "quotas.j2").write_text(QUOTAS)
     (words / "access.j2").write_text(ACCESS)
+    (words / "commands.j2").write_text(COMMANDS)
+    (words / "help.j2").write_text(HELP)
     return tmp_path / "deutsch"
+
+
+def said(language: Path | None, answer: Answer) -> str:
+    """Return what an answer to a command says."""
+    templates = Templates(language)
+    with speaking(templates.wording):
+        return templates.say(say_of(answer), 0)
 
 
 async def letter(tmp_path: Path, language: Path, plan: Callable[[Connection], None]) -> str:
@@ -104,6 +122,40 @@ async def test_a_refusal_is_said_in_the_letters_language(tmp_path: Path, languag
                 facts={"answers": [answer]},
             )
 
-    said = await letter(tmp_path, language, plan)
-    assert "The reason: align: das Passwort statt das Netz." in said
+    assert "The reason: align: das Passwort statt das Netz." in await letter(
+        tmp_path, language, plan
+    )
     assert str(why).startswith("a@b.c is known by the network")
+
+
+def test_what_a_command_takes_is_said_in_the_letters_language(language: Path) -> None:
+    facts = {"command": "extend", "words": "soon", "near": "", "usage": ["extend 7d"]}
+    expected = Saying("commands/time", line="extend 7d")
+    unfit = Answer(kind="unfit", facts={**facts, "expected": expected})
+    assert 'It takes eine Dauer wie in "extend 7d".' in said(language, unfit)
+    assert 'It takes a time as in "extend 7d".' in said(None, unfit)
+
+
+def test_a_language_says_what_commands_do_and_what_it_lacks_is_said_in_english(
+    language: Path,
+) -> None:
+    named = [
+        {"name": name, "usage": [name], "summary": registry.command(name).summary}
+        for name in ("hold", "wait")
+    ]
+    every = said(language, Answer(kind="help", facts={"commands": named}))
+    assert "hold   Hält die Arbeit an" in every
+    assert "wait   Mail me when the job ends" in every
+    facts = {"name": "hold", "usage": ["hold"], "text": ["Hold the job."]}
+    one = said(language, Answer(kind="help-command", facts=facts))
+    assert "Hält die Arbeit an.\nWas schon läuft, läuft weiter.\n" in one
+    assert "Hold" not in one
+    assert "Hold the job." in said(None, Answer(kind="help-command", facts=facts))
+
+
+@pytest.mark.parametrize("memory", [3 << 29, "1.5 GiB"])
+def test_memory_of_a_dry_run_is_said_of_earlier_versions_too(memory: object) -> None:
+    given = {"command": "x", "cores": 1, "memory": memory, "gpus": 0, "queue": ""}
+    assert "would get 1 core and 1.5 GiB of memory." in said(
+        None, Answer(kind="rerun-dry", facts=given)
+    )
