@@ -26,6 +26,7 @@ from mailgate.spool import (
     letters,
     notices,
     quotas,
+    reserve,
     shipments,
     wishes,
 )
@@ -97,6 +98,8 @@ class Janitor:
             The spool cannot be written now; what was removed is consistent.
         """
         done = Swept()
+        # First, and by its files: on a full disk all else may need the room.
+        self._destroyed(view, write, done)
         while given := write(keep.give_up_held):
             done.held += len(given)
             for mail in given:
@@ -107,7 +110,6 @@ class Janitor:
         while write(partial(notices.plan_notices, limit=keep.BATCH)) == keep.BATCH:
             pass
         crash.point("notice:planned")
-        self._destroyed(view, write, done)
         self._jobs(view, write, done, lambda tx: keep.expired_jobs(tx, now=tx.at))
         self._mails(view, write, done, now=_now())
         while (count := write(keep.bury)) > 0:
@@ -256,6 +258,7 @@ class Janitor:
             log.event("cleaned", what=str(swept))
 
     def _by_itself(self, spool: Spool, *, calm: bool, strays: bool) -> Swept:
+        reserve.keep(self._folder, beyond=self._config.gateway.min_free)
         with spool.beside() as connection:
             doubted = self._is_doubted(connection)
             if doubted or not calm:

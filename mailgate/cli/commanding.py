@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from mailgate.cli.looking import spool_of, the_job
 from mailgate.cli.options import complain, parser, services_of, text
@@ -10,6 +11,7 @@ from mailgate.commands import registry
 from mailgate.commands.call import Call
 from mailgate.config import Config, load_places
 from mailgate.errors import BadConfig
+from mailgate.janitor import Janitor, committing
 from mailgate.log import escaped
 from mailgate.reply.live import with_tail
 from mailgate.reply.templates import Templates
@@ -19,9 +21,13 @@ from mailgate.run.peek import printed
 from mailgate.services import Service
 from mailgate.spool import jobs
 from mailgate.spool.owned import SHORTEST
+from mailgate.spool.reserve import spending
+from mailgate.spool.store import Folder as SpoolFolder
 from mailgate.wording import speaking
 
 _NONE = 1
+# For these the room is given up that is set aside.
+_FREES_ROOM = frozenset({"cancel", "destroy"})
 
 
 def names() -> list[str]:
@@ -33,15 +39,29 @@ def run(name: str, words: list[str]) -> int:
     """Do it, as the operator, and print what came of it; exit 1 where nothing was done."""
     command = registry.command(name)
     given = _parser(command).parse_args(words)
-    said = [text(word) for word in given.words]
     config = load_places(given.config)
+    done = partial(_done, command, given, config)
+    if name in _FREES_ROOM:
+        return spending(SpoolFolder(config.gateway.spool), done, then=partial(_swept, config))
+    return done()
+
+
+def _swept(config: Config) -> None:
+    """Remove what is destroyed by now, without waiting for the daemon."""
+    with spool_of(config) as connection:
+        janitor = Janitor(config, SpoolFolder(config.gateway.spool))
+        janitor.destroy(connection.view, committing(connection))
+
+
+def _done(command: registry.Command, given: argparse.Namespace, config: Config) -> int:
+    said = [text(word) for word in given.words]
     with spool_of(config) as connection, connection.transaction() as tx:
         job = the_job(tx, given.id, shortest=SHORTEST) if command.about_a_job else None
         if command.about_a_job and job is None:
             return _NONE
         lines = [word for word in said if command.takes_lines and ":" in word]
         call = Call(
-            name=name,
+            name=command.name,
             words=tuple(word for word in said if word not in lines),
             lines=tuple(lines),
             usage=command.usage,

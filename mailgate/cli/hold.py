@@ -9,10 +9,11 @@ import sys
 from mailgate.cli import commanding
 from mailgate.cli.looking import spool_of
 from mailgate.cli.options import add_config, complain, line, listing, parser, whole
-from mailgate.config import load_places
+from mailgate.config import Config, load_places
 from mailgate.log import escaped
 from mailgate.spool import holds
 from mailgate.spool.database import Connection
+from mailgate.spool.reserve import spending
 from mailgate.spool.store import Folder
 
 _NONE = 1
@@ -44,12 +45,15 @@ def run(words: list[str]) -> int:
         add_config(action)
     given = made.parse_args(words)
     config = load_places(given.config)
+    folder = Folder(config.gateway.spool)
+    if given.action == "delete":
+        return spending(folder, lambda: _act(config, given.action, given.id))
+    if given.action == "release":
+        return _act(config, given.action, given.id)
     with spool_of(config) as connection:
         if given.action == "list":
             return _list(connection)
-        if given.action == "show":
-            return _show(connection, Folder(config.gateway.spool), given.id)
-        return _act(connection, given.action, given.id)
+        return _show(connection, folder, given.id)
 
 
 def _names_a_job(words: list[str]) -> bool:
@@ -79,8 +83,8 @@ def _show(connection: Connection, folder: Folder, message: int) -> int:
     return 0
 
 
-def _act(connection: Connection, action: str, message: int) -> int:
-    with connection.transaction() as tx:
+def _act(config: Config, action: str, message: int) -> int:
+    with spool_of(config) as connection, connection.transaction() as tx:
         act = holds.release if action == "release" else holds.delete
         trouble = act(tx, message)
     if trouble is not None:

@@ -40,6 +40,7 @@ class Folder:
         self.letters = root / "letters"
         self.secret = root / "secret"
         self.lock = root / "daemon.lock"
+        self.reserve = root / "reserve"
 
     def make(self) -> None:
         """Make what is missing, for the gateway's eyes only; shut what others could enter.

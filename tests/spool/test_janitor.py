@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from mailgate.config import Config, load
+from mailgate.errors import Transient
 from mailgate.janitor import Janitor, Swept, committing
 from mailgate.model import MARK
 from mailgate.phases import Phase
 from mailgate.run.jobdir import Folder as JobFolder
-from mailgate.spool import appointments, house, jobs, keep, wishes
+from mailgate.spool import appointments, house, jobs, keep, reserve, wishes
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
@@ -235,3 +236,20 @@ async def test_what_is_destroyed_goes_at_once_however_the_clock_was_set(
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
         spool.close()
+
+
+def test_room_is_set_aside_only_where_there_is_more_than_enough(folder: Folder) -> None:
+    folder.make()
+    reserve.keep(folder, beyond=1 << 62)
+    assert not folder.reserve.exists()
+    reserve.keep(folder, beyond=0)
+    assert folder.reserve.stat().st_size == reserve.SIZE
+    # It is spent on a full disk alone.
+    with pytest.raises(Transient, match="locked"):
+        reserve.spending(folder, locked)
+    assert folder.reserve.exists()
+
+
+def locked() -> int:
+    message = "the database is locked"
+    raise Transient(message)

@@ -179,6 +179,26 @@ def test_a_disk_that_fills_in_the_middle_of_a_mail_costs_no_mail_and_no_session(
     assert "the spool's disk is full" in gateway.logged("delayed")
 
 
+def test_on_a_full_disk_the_operator_can_still_have_a_job_destroyed(
+    gateway: Gateway, disk: Disk
+) -> None:
+    gateway.start()
+    assert pipe(gateway, posted(content=os.urandom(1_000_000))) == 0
+    prove_once(gateway, 1)
+    eventually((gateway.spool / "reserve").exists)
+    (job,) = gateway.jobs()
+    gateway.stop()
+    # Not even the log of the database can be opened.
+    disk.fill()
+    assert gateway.run("extend", str(job["id"]), "1d").returncode == 75
+    done = gateway.run("destroy", str(job["id"]))
+    assert done.returncode == 0, done.stderr
+    assert b"spent file=reserve" in done.stderr
+    # At once, before somebody else takes what was given up.
+    assert gateway.jobs()[0]["phase"] == "ARCHIVED"
+    assert disk.free > 2_000_000
+
+
 def test_under_min_free_mail_is_put_off_at_both_doors_until_there_is_room(
     gateway: Gateway, disk: Disk
 ) -> None:
