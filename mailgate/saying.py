@@ -70,3 +70,8 @@ class Saying:
 
 Words: TypeAlias = str | Saying
 """Somebody's own words, as they are; or a sentence of ours, still to be said."""
+
+
+def words_of(told: object) -> Words:
+    """Return what an error tells in public: its Saying, or its words."""
+    return told if isinstance(told, Saying) else str(told)

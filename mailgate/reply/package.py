@@ -22,7 +22,7 @@ class Changed(Transient):
     ``stream`` is its name and ``why`` says, in a few words, what it is now.
     """
 
-    def __init__(self, public: str, *, stream: str, why: Words, detail: str = "") -> None:
+    def __init__(self, public: Words, *, stream: str, why: Words, detail: str = "") -> None:
         super().__init__(public, detail=detail)
         self.stream = stream
         self.why = why

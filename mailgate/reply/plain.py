@@ -1,4 +1,4 @@
-"""The built-in text, for when a template fails: the same facts in plain rows."""
+"""The built-in text, for when a template fails: the same facts in plain rows, in English."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass

@@ -12,7 +12,7 @@ from mailgate.reply import mime
 from mailgate.reply.attachments import media_type
 from mailgate.reply.mime import BLOCK
 from mailgate.reply.package import Changed
-from mailgate.saying import Saying
+from mailgate.saying import Saying, words_of
 
 
 class Out(Protocol):
@@ -39,7 +39,7 @@ def opened_for(stream: Stream, open_stream: OpenStream) -> BinaryIO:
         return open_stream(stream)
     except Permanent as error:
         # The job's folder has another file there, or none.
-        why = str(error)
+        why = words_of(error.public)
         raise Changed(why, stream=stream.name, why=why, detail=error.detail) from error
     except OSError as error:
         raise unreadable(stream, error) from error

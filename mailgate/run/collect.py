@@ -92,13 +92,13 @@ def open_stream(folder: Folder, stream: Stream) -> BinaryIO:
         # An empty file is not made durable; nothing is lost with it.
         if stream.size == 0:
             return io.BytesIO()
-        raise Permanent(f'The output "{stream.name}" is gone.', detail=str(error)) from error
+        raise Permanent(Saying("outputs/gone", name=stream.name), detail=str(error)) from error
     except OSError as error:
-        raise Permanent(f'The output "{stream.name}" cannot be read.', detail=str(error)) from error
+        raise Permanent(Saying("outputs/closed", name=stream.name), detail=str(error)) from error
     found = os.fstat(opened)
     if not stat.S_ISREG(found.st_mode) or found.st_size != stream.size:
         os.close(opened)
-        raise Permanent(f'The output "{stream.name}" has changed since it was collected.')
+        raise Permanent(Saying("outputs/changed", name=stream.name))
     return os.fdopen(opened, "rb")
 
 

@@ -48,6 +48,7 @@ from mailgate.run.files import (
 )
 from mailgate.run.record import RECORD_READ, exit_of, read_record, time_of
 from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+from mailgate.saying import Saying
 
 T = TypeVar("T")
 
@@ -161,9 +162,10 @@ def _put_in(place: Path, one: Staged, jobs: Path) -> None:
         _borrow(Folder(jobs, one.source).inputs / one.file, place, one)
     elif one.path is not None and Path(one.path).exists():
         move_whole(Path(one.path), place, mode=0o400)
+    elif place.exists():
+        raise Permanent(Saying("ends/input-changed", name=one.name), detail=str(place))
     else:
-        fate = "has been changed" if place.exists() else "is missing"
-        raise Permanent(f'The input "{one.name}" {fate} since it was taken.', detail=str(place))
+        raise Permanent(Saying("ends/input-missing", name=one.name), detail=str(place))
 
 
 def _borrow(theirs: Path, place: Path, one: Staged) -> None:
@@ -172,8 +174,8 @@ def _borrow(theirs: Path, place: Path, one: Staged) -> None:
     for source in (theirs, Path(one.path or theirs), theirs):
         if copy_whole(source, place, sha256=one.sha256, mode=0o400):
             return
-    what = f'The input "{one.name}" of the job {one.source} is gone, or has been changed.'
-    raise Permanent(what, detail=str(theirs))
+    gone = Saying("ends/input-gone", name=one.name, job=one.source)
+    raise Permanent(gone, detail=str(theirs))
 
 
 def _digest(path: Path) -> str:

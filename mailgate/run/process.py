@@ -14,6 +14,7 @@ from pathlib import Path
 from mailgate.errors import Permanent, Transient
 from mailgate.model import Token
 from mailgate.run.jobdir import Folder
+from mailgate.saying import Saying
 
 _SHELL = "/bin/sh"
 # The script's own programs (setsid, env, sleep, wc); the command has the PATH of the configuration.
@@ -81,7 +82,7 @@ def start_script(attempt: Path, *, lock: int, token: Token, files: int) -> int:
         )
     except OSError as error:
         if not os.access(_SHELL, os.X_OK):
-            raise Permanent(f"There is no {_SHELL} on this machine.") from error
+            raise Permanent(Saying("ends/no-shell", shell=_SHELL)) from error
         raise Transient("No process can be started now.", detail=str(error)) from error
 
 

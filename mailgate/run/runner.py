@@ -32,7 +32,7 @@ from mailgate.run.place import Place
 from mailgate.run.steps import collected, laid_out
 from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
-from mailgate.saying import Saying, Words
+from mailgate.saying import Saying, Words, words_of
 from mailgate.spool import attempts, jobs, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
@@ -172,7 +172,7 @@ class Runner:
         try:
             native, borrowed = await self._handed_over(attempt)
         except Permanent as error:
-            end = Exit(reason=Reason.COULD_NOT_START, words=str(error))
+            end = Exit(reason=Reason.COULD_NOT_START, words=words_of(error.public))
             await self._end(attempt, end, datetime.now(UTC), started=None)
             return
         crash.point("run:submitted")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mailgate.errors import BadConfig, Permanent
 from mailgate.run.jobdir import Folder, Start
+from mailgate.saying import Saying
 
 # What other programs keep for themselves while they run. /tmp and /var/tmp the job may write.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
@@ -206,10 +207,7 @@ def _real_folder(folder: Folder, hidden: set[Path]) -> Folder:
     if jobs != folder.jobs:
         for link in filter(Path.is_symlink, (folder.jobs, *folder.jobs.parents)):
             if any(link.is_relative_to(place) for place in hidden):
-                said = (
-                    "Jobs cannot see the link that leads to their folder: configure its real path."
-                )
-                raise Permanent(said, detail=str(link))
+                raise Permanent(Saying("ends/no-real-path"), detail=str(link))
     return Folder(jobs, folder.job)
 
 

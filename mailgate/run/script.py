@@ -12,6 +12,7 @@ from mailgate.log import escaped
 from mailgate.model import Plan
 from mailgate.run.files import make_folder, make_once, write, writing
 from mailgate.run.jobdir import Folder, Start
+from mailgate.saying import Saying
 
 _BODY = Path(__file__).with_name("script.sh")
 
@@ -133,10 +134,10 @@ def _command(plan: Plan, *, bare: bool) -> tuple[str, ...]:
 
 def _quoted(word: str) -> str:
     if "\0" in word:
-        raise Permanent("A word of the command holds a NUL byte, which no program can be given.")
+        raise Permanent(Saying("ends/nul"))
     if len(os.fsencode(word)) > _LONGEST_WORD:
         begin = escaped(word[:40])
-        raise Permanent(f'A word of the command is over {_LONGEST_WORD} bytes long: "{begin}..."')
+        raise Permanent(Saying("ends/long-word", most=_LONGEST_WORD, begin=begin))
     return "'" + word.replace("'", "'\\''") + "'"
 
 

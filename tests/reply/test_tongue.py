@@ -1,4 +1,4 @@
-"""What is found out at the counter is said in the gateway's own language, by the letter's time."""
+"""What is found out in other rooms is said in the gateway's own language, by the letter's time."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,19 +11,19 @@ import pytest
 
 from mailgate.commands import registry
 from mailgate.config import examine
-from mailgate.model import Answer, LetterKind
+from mailgate.model import Answer, Exit, LetterKind, Plan, Reason
 from mailgate.reply.compose import Writer
 from mailgate.reply.composer import Composer
 from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
 from mailgate.saying import Saying
 from mailgate.settings.quotas import Quota
-from mailgate.spool import letters, notices
+from mailgate.spool import attempts, letters, notices
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, Spool, direct
 from mailgate.spool.turns import Turns
 from mailgate.wording import speaking
-from tests.spool.made import a_job, begun_attempt
+from tests.spool.made import WEEK, a_job, begun_attempt
 
 CONFIG = """
 [gateway]
@@ -44,6 +44,14 @@ HELP = """
 {% set summaries = {"hold": "Hält die Arbeit an"} %}
 {% set texts = {"hold": ["Hält die Arbeit an.", "Was schon läuft, läuft weiter."]} %}
 """
+ENDS = (
+    "{% macro signal(number, words) %}Signal {{ number }}{% endmacro %}"
+    "{% macro not_found(program) %}{{ program }} fehlt{% endmacro %}"
+)
+OUTPUTS = (
+    "{% macro left_out(name, why) %}{{ why }}: {{ name }}{% endmacro %}"
+    "{% macro link() %}ein Verweis{% endmacro %}"
+)
 
 
 @pytest.fixture
@@ -52,6 +60,8 @@ def language(tmp_path: Path) -> Path:
     words.mkdir(parents=True)
     (words / "quotas.j2").write_text(QUOTAS)
     (words / "access.j2").write_text(ACCESS)
+    (words / "ends.j2").write_text(ENDS)
+    (words / "outputs.j2").write_text(OUTPUTS)
     (words / "commands.j2").write_text(COMMANDS)
     (words / "help.j2").write_text(HELP)
     return tmp_path / "deutsch"
@@ -159,3 +169,29 @@ def test_memory_of_a_dry_run_is_said_of_earlier_versions_too(memory: object) -> 
     assert "would get 1 core and 1.5 GiB of memory." in said(
         None, Answer(kind="rerun-dry", facts=given)
     )
+
+
+async def test_how_a_job_ended_is_said_in_the_letters_language(
+    tmp_path: Path, language: Path
+) -> None:
+    link = Saying("outputs/left-out", name="tree.nwk", why=Saying("outputs/link"))
+    ends = [
+        Exit(reason=Reason.SIGNAL, signal=9, words=Saying("ends/exit-status", status=137)),
+        Exit(reason=Reason.COULD_NOT_START, words=Saying("ends/not-found", program="clustalo")),
+    ]
+
+    def plan(spool: Connection) -> None:
+        again = frozenset({Reason.SIGNAL})
+        job = a_job(spool, plan=Plan(argv=("true",), retry_times=1, retry_on=again))
+        with spool.transaction() as tx:
+            for end in ends:
+                attempt = attempts.intend(tx, job, engine="local")
+                assert attempt is not None
+                attempts.ended(
+                    tx, attempt, end, at=tx.now, streams=(), left_out=(link,), keep_mail=WEEK
+                )
+
+    said = await letter(tmp_path, language, plan)
+    assert "The system's words: clustalo fehlt" in said
+    assert "ein Verweis: tree.nwk" in said
+    assert "crashed: Signal 9" in said
