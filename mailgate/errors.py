@@ -21,8 +21,9 @@
         └── OverSize            the next hop takes no letter so big
 
 ``str(error)`` is the public sentence: it may be read by a stranger, names the thing and the mend,
-and holds no path, secret or stack. What goes on into a letter is ``public`` itself, a ``Saying``
-that is said there, in the letter's language. ``detail`` is for the operator's log alone.
+and holds no path, secret or stack. What goes on into a letter is ``public`` itself, where it is a
+``Saying``: it is said there, in the letter's language (``saying.words_of``). ``detail`` is for the
+operator's log alone.
 """
 
 TYPE_CHECKING = False
@@ -159,6 +160,6 @@ class LetterGone(Permanent):
 class OverSize(Permanent):
     """The next hop takes no letter so big; ``limit`` in bytes where it said so."""
 
-    def __init__(self, public: str, *, limit: int | None = None) -> None:
+    def __init__(self, public: object, *, limit: int | None = None) -> None:
         super().__init__(public)
         self.limit = limit

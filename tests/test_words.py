@@ -156,5 +156,8 @@ def test_a_sentence_is_kept_and_handed_on_as_what_it_is():
 @pytest.mark.parametrize("text", ["plain", "", '{"$say": "keys/empty-label"}', '{"$say"'])
 def test_somebodys_own_words_stay_his_own(text):
     kept = codec.words(text)
+    assert len(codec.words(text, most=3)) <= 4
     assert isinstance(codec.worded(kept), str)
     assert str(codec.worded(kept)).strip() == text
+    # As an older spool has it.
+    assert str(codec.worded('{"$say"')) == '{"$say"'

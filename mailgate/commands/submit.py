@@ -17,6 +17,7 @@ from mailgate.model import (
     Staged,
     Unclear,
 )
+from mailgate.saying import words_of
 from mailgate.services import Service
 from mailgate.spool import jobs, quotas, watching
 from mailgate.spool.database import Tx
@@ -84,7 +85,7 @@ def _job(tx: Tx, call: Call, request: Request) -> Answer | JobId:
     except OverQuota as over:
         facts = {
             "service": call.service.name,
-            "sentence": over.public,
+            "sentence": words_of(over.public),
             "again": True,
             "name": request.label or call.subject,
         }

@@ -14,6 +14,7 @@ from mailgate.deliver.source import blocks
 from mailgate.deliver.stuffing import stuffed
 from mailgate.errors import OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
+from mailgate.saying import Saying
 
 T = TypeVar("T")
 
@@ -110,25 +111,20 @@ class Line:
         limit = int(announced) if announced.isdecimal() else 0
         # RFC 1870, 4: 0 means that there is no fixed limit.
         if 0 < limit < letter.size:
-            message = (
-                f"the relay {self._where} takes mails of {limit} bytes, and this has {letter.size}"
-            )
+            size = letter.size
+            message = Saying("mailing/too-big", relay=self._where, most=limit, size=size)
             raise OverSize(message, limit=limit)
 
     def _envelope(self, letter: Letter) -> tuple[bytes, ...]:
         addresses = (letter.sender, letter.recipient)
         for address in (letter.sender or letter.recipient, letter.recipient):
             if not _ADDRESS.fullmatch(address):
-                message = f"no mail can be sent to or from {address!r}: it is no address"
-                raise Permanent(message)
+                raise Permanent(Saying("mailing/no-address", address=repr(address)))
         options = [b"SIZE=%d" % letter.size] if self._client.supports_extension("size") else []
         if not all(map(str.isascii, addresses)):
             if not self._client.supports_extension("smtputf8"):
-                message = (
-                    f"the relay {self._where} cannot be told the address {letter.recipient}: "
-                    "it does not offer SMTPUTF8"
-                )
-                raise Permanent(message)
+                address = letter.recipient
+                raise Permanent(Saying("mailing/no-smtputf8", relay=self._where, address=address))
             options.append(b"SMTPUTF8")
         return letter.sender.encode(), letter.recipient.encode(), *options
 

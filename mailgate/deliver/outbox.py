@@ -12,6 +12,7 @@ from mailgate.config import Deliver
 from mailgate.deliver.caps import Caps
 from mailgate.errors import LetterGone, MailgateError, OverSize, Permanent, Transient, Unreachable
 from mailgate.model import Letter
+from mailgate.saying import Saying, Words, words_of
 from mailgate.spool import letters
 from mailgate.spool.database import Tx
 from mailgate.spool.due import due, left, next_due, urgent
@@ -240,7 +241,7 @@ class Outbox:
             log.event("lost", letter=letter.id, to=letter.recipient, reason=words)
             return has_left
         except Permanent as error:
-            await self._hold(letter, str(error))
+            await self._hold(letter, words_of(error.public))
         else:
             has_left = True
             crash.point("deliver:sent")
@@ -297,7 +298,8 @@ class Outbox:
         pause = next_try(self._deliver.retry, letter.refusals + 1)
         waited = letter.waited + pause
         if letter.waited >= self._deliver.give_up:
-            await self._hold(letter, f"refused for {_span(letter.waited)}: {error}")
+            words = Saying("mailing/refused-for", span=letter.waited, words=words_of(error.public))
+            await self._hold(letter, words)
             return
         until = datetime.now(UTC) + pause
         await self._noted(
@@ -311,34 +313,26 @@ class Outbox:
     async def _too_big(self, letter: Letter, error: OverSize) -> None:
         """Have it composed again, smaller; held if that was done and it is no smaller."""
         limit = error.limit or smaller(letter.size)
-        words = str(error)
+        reason = str(error)
         if (
             limit is None
             or limit >= letter.size
             or not await self._noted(
-                lambda tx: letters.too_big(tx, letter.id, limit=limit, words=words)
+                lambda tx: letters.too_big(tx, letter.id, limit=limit, words=reason)
             )
         ):
-            await self._hold(letter, words)
+            await self._hold(letter, words_of(error.public))
             return
-        log.event("shortened", letter=letter.id, to=letter.recipient, limit=limit, reason=words)
+        log.event("shortened", letter=letter.id, to=letter.recipient, limit=limit, reason=reason)
 
-    async def _hold(self, letter: Letter, words: str) -> None:
+    async def _hold(self, letter: Letter, words: Words) -> None:
         if await self._noted(lambda tx: letters.set_aside(tx, letter.id, words)):
-            log.event("held", letter=letter.id, to=letter.recipient, reason=words)
+            log.event("held", letter=letter.id, to=letter.recipient, reason=str(words))
 
 
 def _tell(error: Exception) -> None:
     detail = error.detail if isinstance(error, MailgateError) else repr(error)
     log.event("delayed", what="deliver", reason=str(error), detail=detail or None)
-
-
-def _span(time: timedelta) -> str:
-    """Return a span in its greatest whole unit."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if time.total_seconds() >= 2 * size:
-            return f"{time.total_seconds() / size:.0f} {unit}"
-    return f"{time.total_seconds():.0f} seconds"
 
 
 def _forget(letter: Letter) -> None:

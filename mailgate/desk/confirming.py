@@ -7,6 +7,7 @@ from datetime import timedelta
 from mailgate.config import Config
 from mailgate.errors import OverQuota
 from mailgate.model import Exit, Identity, JobId, Reason
+from mailgate.saying import Saying, words_of
 from mailgate.services import Service
 from mailgate.spool import attempts, confirmations, jobs, quotas, watching
 from mailgate.spool.database import Tx
@@ -59,7 +60,7 @@ def _count(tx: Tx, by: Confirming, job: JobId, service: str) -> None:
     try:
         quotas.check_jobs(tx, rules, now=tx.now, besides=1)
     except OverQuota as over:
-        end = Exit(reason=Reason.CANCELLED, words=f"{over}.")
+        end = Exit(reason=Reason.CANCELLED, words=Saying("quotas/ended", why=words_of(over.public)))
         attempts.given_up(tx, job, end, keep_mail=timedelta())
     else:
         quotas.count_job(tx, rules, by.identity.how)

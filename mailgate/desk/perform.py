@@ -24,7 +24,7 @@ from mailgate.model import (
     Reading,
     Script,
 )
-from mailgate.saying import Saying
+from mailgate.saying import Saying, Words, words_of
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest
 from mailgate.settings.quotas import Quota
@@ -194,7 +194,7 @@ def _refused(reading: Reading, name: str, **facts: object) -> Answer:
     return Answer(kind=LetterKind.REFUSED, facts={"service": name, "name": known, **facts})
 
 
-def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> object:
+def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> Words | None:
     """Count a mail's bytes for the service that it asks for, or say why they are too many.
 
     At the gateway's own address the door could not know which that would be.
@@ -203,7 +203,7 @@ def _over(tx: Tx, waiting: mail.Waiting, service: Service) -> object:
     try:
         quotas.check_mail(tx, rules, waiting.size, now=tx.now)
     except OverQuota as over:
-        return over.public
+        return words_of(over.public)
     quotas.count_mail(tx, quotas.counted_mail(rules), waiting.identity.how, waiting.size)
     return None
 

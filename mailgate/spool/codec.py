@@ -71,17 +71,22 @@ def untagged(value: object) -> object:
 _AT, _SPAN, _SAY = "$at", "$span", "$say"
 
 
-def words(told: Words) -> str:
-    """Return words as one column of text keeps them."""
+def words(told: Words, *, most: int | None = None) -> str:
+    """Return words as one column of text keeps them; of somebody's own ``most`` characters."""
     if isinstance(told, Saying):
         return json.dumps(tagged(told), ensure_ascii=False)
     # Nobody's own words may be taken for a sentence of ours.
-    return f" {told}" if told.startswith(_SAID) else told
+    return f" {told[:most]}" if told.startswith(_SAID) else told[:most]
 
 
 def worded(text: str) -> Words:
     """Return what ``words`` wrote; a text of an older spool is as it was."""
-    found = untagged(json.loads(text)) if text.startswith(_SAID) else text
+    if not text.startswith(_SAID):
+        return text
+    try:
+        found = untagged(json.loads(text))
+    except ValueError:
+        return text
     return found if isinstance(found, Saying) else text
 
 

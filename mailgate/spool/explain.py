@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mailgate.log import without_keys
+from mailgate.spool import codec
 from mailgate.spool.database import Row, View, moment
 
 Decision = tuple[datetime, str]
@@ -115,5 +116,6 @@ def _letter(view: View, letter: Row, key: str) -> Iterator[Decision]:
         at = (last and last["at"]) or letter["composed"] or letter["planned"]
         yield (
             moment(at),
-            f"{name} {letter['state']} after {letter['tries']} tries: {letter['last_words']}",
+            f"{name} {letter['state']} after {letter['tries']} tries:"
+            f" {codec.worded(letter['last_words'])}",
         )

@@ -7,12 +7,17 @@ from datetime import datetime, timedelta
 
 from mailgate.model import How, Job, JobId, Letter, LetterKind, LetterState
 from mailgate.phases import Phase
+from mailgate.saying import Words
 from mailgate.spool import codec, watchers
 from mailgate.spool.database import Row, Tx, View, moment
 
 _EARLIER = (
     "kind IN ('receipt', 'started', 'progress', 'news') AND state IN ('PLANNED', 'WAITING', 'HELD')"
 )
+
+
+MOST = 500
+"""Of what is told of a letter's last try so many characters are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +208,7 @@ def unwritten(tx: Tx, letter: int, *, until: datetime, words: str) -> None:
         "UPDATE letter SET next_try = ?, tries = tries + 1, last_words = ?"
         " WHERE id = ? AND state = 'PLANNED'",
         until.timestamp(),
-        words[:500],
+        codec.words(words, most=MOST),
         letter,
     )
 
@@ -234,7 +239,7 @@ def sent(tx: Tx, letter: int, words: str) -> None:
         "UPDATE letter SET state = 'SENT', sent = ?, next_try = NULL, tries = tries + 1,"
         " last_words = ? WHERE id = ? AND state = 'WAITING'",
         tx.at,
-        words[:500],
+        codec.words(words, most=MOST),
         letter,
     )
     tx.execute("DELETE FROM letter_body WHERE letter = ?", letter)
@@ -250,14 +255,14 @@ def put_off(
         until.timestamp(),
         int(refused),
         waited.total_seconds(),
-        words[:500],
+        codec.words(words, most=MOST),
         letter.id,
     )
     if hit and refused:
         tx.note("deferred", **cause_of(tx, letter.id), detail=f"letter={letter.id} {words}")
 
 
-def set_aside(tx: Tx, letter: int, words: str) -> bool:
+def set_aside(tx: Tx, letter: int, words: Words) -> bool:
     """Give up trying: the letter is HELD with the server's words, for the operator.
 
     False if it does not wait any more: the result of its job has overtaken it.
@@ -265,7 +270,7 @@ def set_aside(tx: Tx, letter: int, words: str) -> bool:
     hit = tx.execute(
         "UPDATE letter SET state = 'HELD', next_try = NULL, tries = tries + 1, last_words = ?"
         " WHERE id = ? AND state = 'WAITING'",
-        words[:500],
+        codec.words(words, most=MOST),
         letter,
     )
     if hit:
@@ -284,7 +289,7 @@ def too_big(tx: Tx, letter: int, *, limit: int, words: str) -> bool:
         " next_try = NULL, tries = tries + 1, last_words = ? WHERE id = ? AND state = 'WAITING'"
         ' AND ("limit" IS NULL OR "limit" > ?)',
         limit,
-        words[:500],
+        codec.words(words, most=MOST),
         letter,
         limit,
     )
@@ -376,7 +381,7 @@ def _queued(rows: Sequence[Row]) -> list[Queued]:
             message_id=row["message_id"],
             tries=row["tries"],
             next_try=moment(row["next_try"]) if row["next_try"] is not None else None,
-            last_words=row["last_words"],
+            last_words=str(codec.worded(row["last_words"])),
         )
         for row in rows
     ]

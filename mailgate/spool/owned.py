@@ -6,7 +6,8 @@ from datetime import datetime
 
 from mailgate.model import How, Identity, Job, JobId
 from mailgate.phases import ACTIVE, Phase
-from mailgate.spool import jobs, watchers
+from mailgate.saying import Words
+from mailgate.spool import codec, jobs, watchers
 from mailgate.spool.database import View, moment
 from mailgate.spool.keep import NOT_ENDED
 
@@ -125,10 +126,10 @@ def in_phase_since(view: View, job: JobId) -> datetime | None:
     return moment(row["at"]) if row else None
 
 
-def undelivered(view: View, job: JobId, who: str) -> str | None:
-    """Return why a mail with the result is not with ``who``, in a server's words; None if all are.
+def undelivered(view: View, job: JobId, who: str) -> Words | None:
+    """Return why a mail with the result is not with ``who``; None if all are.
 
-    One that was mailed again later counts no more.
+    The words are a server's, or ours. One that was mailed again later counts no more.
     """
     row = view.one(
         "SELECT MAX(id), last_words FROM letter WHERE job = ? AND lower(recipient) = ?"
@@ -139,7 +140,8 @@ def undelivered(view: View, job: JobId, who: str) -> str | None:
         job,
         who,
     )
-    return row["last_words"] if row else None
+    found = row["last_words"] if row else None
+    return None if found is None else codec.worded(found)
 
 
 def ahead(view: View, job: JobId) -> int:

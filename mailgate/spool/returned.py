@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from mailgate.model import JobId, LetterState
 from mailgate.phases import ENDED, Phase
+from mailgate.spool import codec, letters
 from mailgate.spool.database import Tx, View
 
 KEPT = 1 << 20
@@ -107,7 +108,7 @@ def again(tx: Tx, letter: Returned, *, pause: timedelta, words: str) -> None:
         "UPDATE letter SET state = 'WAITING', next_try = ?, bounces = bounces + 1, file = NULL,"
         " last_words = ? WHERE id = ? AND state = 'SENT' AND size IS NOT NULL",
         tx.at + pause.total_seconds(),
-        words[:500],
+        codec.words(words, most=letters.MOST),
         letter.id,
     )
     if hit:
@@ -125,7 +126,7 @@ def too_big(tx: Tx, letter: Returned, *, limit: int, words: str) -> bool:
         " next_try = NULL, bounces = bounces + 1, last_words = ? WHERE id = ? AND state = 'SENT'"
         ' AND ("limit" IS NULL OR "limit" > ?)',
         limit,
-        words[:500],
+        codec.words(words, most=letters.MOST),
         letter.id,
         limit,
     )
@@ -141,7 +142,7 @@ def failed(tx: Tx, letter: Returned, *, words: str) -> None:
     hit = tx.execute(
         "UPDATE letter SET state = 'BOUNCED', file = NULL, last_words = ? WHERE id = ?"
         " AND state = 'SENT'",
-        words[:500],
+        codec.words(words, most=letters.MOST),
         letter.id,
     )
     if hit:

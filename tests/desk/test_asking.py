@@ -6,7 +6,8 @@ import pytest
 
 from mailgate.model import How, Identity, JobId, Notify
 from mailgate.phases import Event, Phase
-from mailgate.spool import jobs
+from mailgate.saying import Saying
+from mailgate.spool import codec, jobs
 from tests.desk.test_moments import Place, place, with_a_file  # noqa: F401 - a fixture
 from tests.spool.made import ADA, a_job, ended
 
@@ -107,6 +108,11 @@ def test_a_result_that_came_back_is_told_to_whom_it_went_until_it_is_mailed_agai
         tx.execute("UPDATE letter SET state = 'BOUNCED', last_words = ?", words)
     told = place.told(f"status {job}")[0]
     assert "A mail with its result did not reach you: 5.1.1 no such user" in told
+    with place.spool.transaction() as tx:
+        ours = Saying("mailing/refused-for", span=timedelta(days=5), words="452 over quota")
+        tx.execute("UPDATE letter SET state = 'HELD', last_words = ?", codec.words(ours))
+    told = place.told(f"status {job}")[0]
+    assert "did not reach you: refused for 5 days: 452" in told
     with place.spool.transaction() as tx:
         tx.execute("UPDATE letter SET last_words = ''")
     told = place.told(f"status {job}")[0]
