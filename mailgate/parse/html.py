@@ -1,6 +1,8 @@
-"""HTML to text: block structure becomes lines; what mail programs mark as quoted is left out."""
+"""HTML to text: block structure becomes lines; what mail programs mark as quoted stands apart."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -8,10 +10,12 @@ MAX_HTML = 2 * 1024 * 1024
 """Characters of HTML that are read."""
 
 _MAX_NODES = 300_000
+# Of what is quoted so many are looked at: nothing in it counts.
+_MAX_QUOTED = 30_000
 _TOO_LONG = "the HTML text is too long and was cut"
 _TANGLED = "the HTML text is nested too deeply to be read"
 
-_LEFT_OUT = frozenset({"script", "style", "head", "title", "template", "noscript", "blockquote"})
+_UNSEEN = frozenset({"script", "style", "head", "title", "template", "noscript", "-comment"})
 _PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "table"})
 _BLOCKS = _PARAGRAPHS | frozenset(
     """address article aside blockquote body center dd details dialog dir div dt fieldset figcaption
@@ -53,17 +57,29 @@ _OUTLOOK_LINE = re.compile(r"(?:^|\s)(?:x_)*Mso(?:Normal|PlainText|ListParagraph
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 
 
-def to_text(html: str) -> tuple[str, str | None]:
-    """Give the text of a page as lines joined by LF, and what is wrong with it (None: nothing).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """The text of a page as lines joined by LF; ``damage`` is what is wrong with it.
 
-    Tables become a line for each row, lists a line for each item; ``pre`` stays as it is. Quoted
-    and hidden parts are left out.
+    ``quoted``: lines of what is marked as quoted, or as a signature, as far as it was looked at.
+    """
+
+    text: str
+    quoted: tuple[str, ...] = ()
+    damage: str | None = None
+
+
+def to_text(html: str) -> Text:
+    """Read a page. Tables become a line for each row, lists a line for each item.
+
+    ``pre`` stays as it is. Hidden parts are left out.
     """
     if _is_tangled(html[:MAX_HTML]):
-        return "", _TANGLED
-    page = _Page()
-    complete = page.read(LexborHTMLParser(html[:MAX_HTML]))
-    return page.text(), None if complete and len(html) <= MAX_HTML else _TOO_LONG
+        return Text(text="", damage=_TANGLED)
+    page = _Page(_MAX_NODES)
+    complete = page.read(LexborHTMLParser(html[:MAX_HTML]).root) and len(html) <= MAX_HTML
+    damage = None if complete else _TOO_LONG
+    return Text(text=page.text(), quoted=tuple(page.quoted), damage=damage)
 
 
 # --- what would take the parser too long ----------------------------------------------------------
@@ -101,37 +117,51 @@ def _is_tangled(html: str) -> bool:
 
 
 class _Page:
-    def __init__(self) -> None:
+    """A page that is read; with ``whole`` also what is marked as quoted in it."""
+
+    def __init__(self, nodes: int, *, whole: bool = False) -> None:
+        self.quoted: list[str] = []
+        self._left = nodes
+        self._whole = whole
+        self._quotable = _MAX_QUOTED
         self._lines: list[str] = []
         self._current: list[str] = []
         self._blank_wanted = False
         self._pre = 0
         self._over = False
 
-    def read(self, parser: LexborHTMLParser) -> bool:
-        """Walk the tree without recursion; False if it has too many nodes."""
-        node = parser.root
-        left = _MAX_NODES
+    def read(self, first: LexborNode | None, *, within: bool = True) -> bool:
+        """Walk the tree from a node on, ``within`` it or to the document's end.
+
+        Without recursion; False if there are too many nodes.
+        """
+        node, end = first, first.mem_id if within and first is not None else None
         while node is not None and not self._over:
-            left -= 1
-            if not left:
+            self._left -= 1
+            if self._left <= 0:
                 return False
             below = node.first_child if self._enter(node) else None
-            if below is not None:
-                node = below
-                continue
-            node = self._onward(node)
+            node = below or self._onward(node, end)
         return True
+
+    def _quote(self, node: LexborNode) -> None:
+        """Take what is quoted: in the node, or from it on where all the rest is the original."""
+        page = _Page(self._quotable, whole=True)
+        page.read(node, within=not self._over)
+        self._quotable = page._left
+        self.quoted += page.text().split("\n")
 
     def text(self) -> str:
         self._flush()
         return "\n".join(self._lines)
 
-    def _onward(self, node: LexborNode) -> LexborNode | None:
-        """Leave ``node`` and every parent that ends with it; the next node in the document."""
+    def _onward(self, node: LexborNode, end: int | None) -> LexborNode | None:
+        """Leave ``node`` and every parent that ends with it; the next node before the ``end``."""
         here: LexborNode | None = node
         while here is not None:
             self._leave(here)
+            if here.mem_id == end:
+                return None
             following = here.next
             if following is not None:
                 return following
@@ -146,7 +176,11 @@ class _Page:
             return False
         if tag == "br":
             self._break()
-        if tag in _LEFT_OUT or tag == "-comment" or (tag in _MARKED and self._is_marked(node)):
+        attributes = node.attributes if tag in _MARKED else {}
+        if not self._whole and (tag == "blockquote" or self._is_marked(tag, attributes)):
+            self._quote(node)
+            return False
+        if tag in _UNSEEN or _is_hidden(attributes):
             return False
         if tag in _BLOCKS:
             self._flush()
@@ -163,16 +197,17 @@ class _Page:
                 self._blank_wanted = True
         elif tag in {"td", "th"}:
             self._current.append(" ")
-        self._pre -= tag == "pre"
+        if tag == "pre":
+            # Of one that was entered before what is quoted it is none.
+            self._pre = max(self._pre - 1, 0)
 
-    def _is_marked(self, node: LexborNode) -> bool:
-        """Whether a mail program marked it as quoted, as a signature, or as not to be seen."""
-        attributes = node.attributes
+    def _is_marked(self, tag: str | None, attributes: Mapping[str, str | None]) -> bool:
+        """Whether a mail program marked it as quoted, or as a signature."""
         name, style = attributes.get("id") or "", attributes.get("style") or ""
         if (
             _LAST_ID.fullmatch(name)
             or (style and _LINE_ABOVE.search(style))
-            or (node.tag == "hr" and _OWA_RULE.search(style))
+            or (tag == "hr" and _OWA_RULE.search(style))
         ):
             self._over = True
         return bool(
@@ -180,8 +215,7 @@ class _Page:
             or _QUOTE_ID.fullmatch(name)
             or _QUOTE_CLASS.search(attributes.get("class") or "")
             or attributes.get("name") in _QUOTE_NAME
-            or (style and (_HIDDEN.search(style) or _LINE_BESIDE.search(style)))
-            or "hidden" in attributes
+            or (style and _LINE_BESIDE.search(style))
         )
 
     @staticmethod
@@ -220,3 +254,9 @@ class _Page:
         self._blank_wanted = False
         self._lines.append(text.replace("\u00a0", " ").rstrip())
         return True
+
+
+def _is_hidden(attributes: Mapping[str, str | None]) -> bool:
+    """Whether nobody is to see it."""
+    style = attributes.get("style")
+    return "hidden" in attributes or bool(style and _HIDDEN.search(style))

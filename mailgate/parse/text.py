@@ -7,7 +7,7 @@ an attribution that no ``>`` follows, all the rest counts as the original. Every
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 from mailgate.parse.cut import Line, Own, own_lines
 from mailgate.parse.quotes import is_attribution_tail, is_groupwise, may_begin_quote
@@ -72,15 +72,16 @@ def from_html(text: str, *, reply: bool) -> Written:
     # Most mails have a plain part: the HTML parser is loaded for the first that has none.
     from mailgate.parse.html import to_text  # noqa: PLC0415
 
-    plain, damage = to_text(text)
-    lines = plain.split("\n")
-    cut = damage is not None or len(lines) > MAX_LINES
+    page = to_text(text)
+    lines = page.text.split("\n")
+    cut = page.damage is not None or len(lines) > MAX_LINES
     del lines[MAX_LINES:]
-    quoted = ">" in plain and not _is_fasta(lines, reply=reply).whole
+    quoted = ">" in page.text and not _is_fasta(lines, reply=reply).whole
     own = own_lines(_without_quotes(lines) if quoted else list[Line](lines))
     # In HTML a signature's mark has lost its blank: one without is as good.
     own = replace(own, dashed=0, signed=own.signed + own.dashed)
-    return _written(own, lines, cut=cut, defects=(damage,) if damage else ())
+    defects = (page.damage,) if page.damage else ()
+    return _written(own, lines, cut=cut, defects=defects, apart=page.quoted)
 
 
 _ARMOUR = "-----BEGIN PGP SIGNED MESSAGE-----"
@@ -98,8 +99,14 @@ def _without_armour(lines: list[str]) -> list[str]:
 
 
 def _written(
-    own: Own, given: Sequence[str], *, cut: bool, defects: tuple[Words, ...] = ()
+    own: Own,
+    given: Sequence[str],
+    *,
+    cut: bool,
+    defects: tuple[Words, ...] = (),
+    apart: Sequence[str] = (),
 ) -> Written:
+    """Put together what was found; ``apart`` are quoted lines that ``given`` does not have."""
     return Written(
         lines=tuple(own.lines),
         gaps=own.gaps,
@@ -108,7 +115,7 @@ def _written(
         quoted=own.quoted,
         dashed=own.dashed,
         signed=own.signed,
-        settings=settings_in(given[number] for number in own.others),
+        settings=settings_in(chain(apart, (given[number] for number in own.others))),
     )
 
 

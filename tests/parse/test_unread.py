@@ -64,6 +64,45 @@ def test_a_setting_in_quoted_text_does_not_count_and_is_told(blast: Service, tex
     assert unread(blast, text) == ["hits: 50 (it stands in quoted text)"]
 
 
+SETTING = "<div>Subject: BLAST</div><p>hits: 50</p>"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<blockquote>{SETTING}</blockquote>",
+        f'<div class="gmail_quote"><div>---------- Forwarded message ---------</div>{SETTING}</div>',
+        f'<div class="moz-forward-container"><table><tr><td>{SETTING}</td></tr></table></div>',
+        f'<div id="appendonsend" style="display:none"></div><hr><div>{SETTING}</div>',
+        f'<div id="divRplyFwdMsg"><b>From:</b> Bob</div><div><div>{SETTING}</div></div>',
+        f'<div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm">'
+        f"<p>From: Bob</p></div>{SETTING}",
+        "<blockquote><pre>\nhits: 50\n</pre></blockquote>",
+        f"<p>-----Original Message-----</p>{SETTING}",
+        "<p>&gt; hits: 50</p>",
+        f'<div class="gmail_quote"><blockquote><span>{SETTING}</span></blockquote></div>',
+    ],
+)
+@pytest.mark.parametrize("before", ["", "<p>please run this</p>"])
+def test_one_that_a_page_quotes_is_told_too(blast: Service, page: str, before: str) -> None:
+    html = "Subject: please\nContent-Type: text/html; charset=utf-8\n"
+    text = f"<html><body>{before}{page}</body></html>"
+    assert unread(blast, text, html) == ["hits: 50 (it stands in quoted text)"]
+
+
+def test_what_a_page_hides_is_not_told_and_what_is_behind_a_quote_still_counts(
+    blast: Service,
+) -> None:
+    html = "Subject: please\nContent-Type: text/html; charset=utf-8\n"
+    hidden = (
+        '<blockquote><div style="display:none">hits: 50</div><style>hits: 5</style></blockquote>'
+    )
+    assert unread(blast, hidden, html) == []
+    request = asked(blast, "<blockquote><p>hits: 50</p></blockquote><p>evalue: 2</p>", html)
+    assert isinstance(request, Request)
+    assert request.parameters == {"hits": "10", "evalue": "2"}
+
+
 def test_one_in_flowed_text_is_told_too(blast: Service) -> None:
     fields = 'Content-Type: text/plain; format="flowed"\n'
     assert unread(blast, "> hits: 50\n", fields) == ["hits: 50 (it stands in quoted text)"]
