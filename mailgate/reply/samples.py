@@ -41,6 +41,11 @@ from mailgate.saying import Saying
 _QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, most=2)
 _DENIED = Saying("access/denied", who="ada@example.org", service="align")
 _CREATED = datetime(2026, 11, 21, 13, 50, tzinfo=UTC)
+_MISTAKES = (
+    Mistake(at=_CREATED, reason=Reason.NODE_FAILURE, words="n17 is down"),
+    Mistake(at=_CREATED, reason=Reason.EXIT, words=Saying("ends/exit-code", code=3, words="")),
+)
+_LINK = Saying("outputs/left-out", name="link.txt", why=Saying("outputs/link"))
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _LINES = Excerpt(seen=Seen.LINES, lines=(">HBA_HUMAN", "", "-VLSPADKTNVKAAWGKVGAHAGEYG"), more=True)
 
@@ -300,8 +305,8 @@ def _job(phase: Phase) -> Job:
         ignored=("card.vcf",),
         started=_CREATED + timedelta(seconds=1),
         destruction=_CREATED + timedelta(days=14),
-        errors=(Mistake(at=_CREATED, reason=Reason.NODE_FAILURE, words="n17 is down"),),
-        left_out=("link.txt: a symbolic link",),
+        errors=_MISTAKES,
+        left_out=(_LINK,),
         attempts=2,
     )
 
