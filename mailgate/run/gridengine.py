@@ -23,6 +23,7 @@ from mailgate.run.scheduler import (
     UnreadableError,
     Verdict,
 )
+from mailgate.saying import Saying
 from mailgate.settings.schedulers import GridEngine as Site
 
 # One question after the other, for what knows a job depends on where it is: one that waits is in
@@ -93,7 +94,7 @@ class GridEngine:
             words += ["-P", site.project]
         if ask.cores > 1:
             if site.pe is None:
-                raise Permanent('Several cores need a "pe" (parallel environment) in [run.NAME].')
+                raise Permanent(Saying("ends/no-pe"))
             words += ["-pe", site.pe, str(ask.cores)]
         if requests := ",".join(self._requests(ask)):
             words += ["-l", requests]

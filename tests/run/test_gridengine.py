@@ -81,7 +81,7 @@ def test_the_jobs_own_queue_goes_before_the_sites() -> None:
 
 
 def test_several_cores_without_a_parallel_environment_are_refused() -> None:
-    with pytest.raises(Permanent, match="pe"):
+    with pytest.raises(Permanent, match=r"\[run.NAME\]"):
         GridEngine(Site()).submit(ask(cores=2))
 
 
