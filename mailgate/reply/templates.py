@@ -7,7 +7,7 @@ one-line ``{% block subject %}``; what follows is the text. ``laid_out`` wraps i
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import (
@@ -116,7 +116,7 @@ class Templates:
     def say(self, what: Say, indent: int = _INDENT) -> str:
         """Fill in the template of what came of a command, each line indented.
 
-        Where the operator's own fails the shipped one is used.
+        Where the operator's own fails, or what it includes, the shipped one is used.
 
         Raises
         ------
@@ -127,9 +127,9 @@ class Templates:
             return self.said(what, indent=indent)
         except BadTemplateError as error:
             log.event("fell-back", to="the shipped template", why=str(error))
-            return self.said(what, "shipped/say", indent=indent)
+            return _shipped().said(what, indent=indent)
 
-    def said(self, what: Say, where: str = "say", *, indent: int = _INDENT) -> str:
+    def said(self, what: Say, *, indent: int = _INDENT) -> str:
         """Fill in the template of what came of a command, each line indented.
 
         Raises
@@ -137,7 +137,7 @@ class Templates:
         BadTemplateError
             It is missing or broken, or asks for what is not there.
         """
-        name = f"{where}/{what.words}{SUFFIX}"
+        name = f"say/{what.words}{SUFFIX}"
         try:
             text = self._environment.get_template(name).render(**what.facts)
         except Exception as error:
@@ -207,3 +207,8 @@ class Templates:
     def _file(self, name: str) -> Path:
         own = self._folder / name if self._folder else None
         return own if own and own.exists() else share.path("templates", name)
+
+
+@cache
+def _shipped() -> Templates:
+    return Templates(None)

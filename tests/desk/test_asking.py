@@ -1,9 +1,11 @@
 """What `list` and `notify` do, word by word, on a real spool."""
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import pytest
 
+from mailgate.commands import registry
 from mailgate.model import How, Identity, JobId, Notify
 from mailgate.phases import Event, Phase
 from mailgate.saying import Saying
@@ -142,3 +144,47 @@ def test_a_beginning_names_the_one_job_of_the_askers_that_has_it(place: Place) -
     assert "aaaabbbbbbbb" in told[2]
     assert "aaaacccccccc" in told[2]
     assert not any("aaaddddddddd" in one for one in told)
+
+
+LINES = (
+    *("status", "cancel", "hold", "release", "wait", "destroy", "results", "rerun"),
+    *("extend", "extend soon", "extend 7d", "keep", "keep until soon", "keep 9999d", "keep 3d"),
+    *("limit", "limit 9999d", "limit 1h", "notify", "notify x", "notify every 1s", "notify start"),
+    *("watch", "watch x", "watch b@b.c", "watch jobs@gate.example.org", "unwatch", "unwatch x"),
+    *("results x", "results part 3", "results parts=1", "results link", "results head 5000"),
+    *("rerun x", "rerun x: y", "rerun keep: 9999d", "rerun notify: x", "rerun dry-run: yes"),
+)
+OF_NO_JOB = (
+    *("list", "list after x", "list last 900", "quota", "quota x", "services", "services x"),
+    *("help", "help hold", "help align", "help xyzzy", "confirm", "pause", "hello there"),
+)
+
+
+def texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from texts(item)
+        case tuple() | list():
+            for item in value:
+                yield from texts(item)
+
+
+def test_what_a_command_answers_holds_no_sentence_that_a_language_could_not_say(
+    place: Place,  # noqa: F811
+) -> None:
+    about = [a_job(place.spool), a_job(place.spool)]
+    ended(place.spool, about[1])
+    asked = [f"{line.replace(' ', f' {job} ', 1)}" if " " in line else f"{line} {job}"
+             for line in LINES for job in about]  # fmt: skip
+    summaries = {service.summary for service in place.desk.services.values()}
+    for line in (*asked, *OF_NO_JOB):
+        (answer,) = place.answers(line)
+        # By its name a language says it itself.
+        help_text = set(texts(answer.facts)) if answer.kind in {"help", "help-command"} else set()
+        usage = [line for one in registry.every() for line in one.usage]
+        for told in texts(answer.facts):
+            theirs = told in line or told in usage or told in summaries or told in help_text
+            assert theirs or len(told.split()) < 2, (line, told)

@@ -63,6 +63,17 @@ class Place:
         attachments: Mapping[str, bytes] | None = None,
     ) -> list[str]:
         """What each line of a mail gets; ``answers`` is its In-Reply-To."""
+        found = self.answers(body, answers=answers, attachments=attachments)
+        return [Templates(None).said(say_of(one)) for one in found]
+
+    def answers(
+        self,
+        body: str,
+        *,
+        answers: str | None = None,
+        attachments: Mapping[str, bytes] | None = None,
+    ) -> list[Answer]:
+        """The same, before it is said."""
         mail = request("x", body, attachments=attachments)
         message = read_message(io.BytesIO(mail.as_bytes()))
         script = read_commands(message, grammar())
@@ -81,8 +92,7 @@ class Place:
             ).perform(tx)
         entries = answer.facts["entries"]
         assert isinstance(entries, list)
-        said = [Answer(kind=one["say"], facts=untagged(one["facts"])) for one in entries]  # type: ignore[arg-type]
-        return [Templates(None).said(say_of(one)) for one in said]
+        return [Answer(kind=one["say"], facts=untagged(one["facts"])) for one in entries]  # type: ignore[arg-type]
 
 
 @pytest.fixture

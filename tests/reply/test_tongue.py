@@ -195,3 +195,9 @@ async def test_how_a_job_ended_is_said_in_the_letters_language(
     assert "The system's words: clustalo fehlt" in said
     assert "ein Verweis: tree.nwk" in said
     assert "crashed: Signal 9" in said
+
+
+def test_help_that_cannot_be_read_is_given_in_english(language: Path) -> None:
+    (language / "words" / "help.j2").write_text("{% set summaries = {'hold' %}")
+    facts = {"name": "hold", "usage": ["hold"], "text": ["Hold the job."]}
+    assert "Hold the job." in said(language, Answer(kind="help-command", facts=facts))
