@@ -4,7 +4,7 @@ A template holds words and no decisions beyond which sentence fits. It begins wi
 one-line ``{% block subject %}``; what follows is the text. ``laid_out`` wraps it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,6 +14,7 @@ from jinja2 import (
     ChoiceLoader,
     Environment,
     FileSystemLoader,
+    FunctionLoader,
     PrefixLoader,
     StrictUndefined,
     TemplateError,
@@ -71,11 +72,15 @@ def environment(folder: Path | None, *, escaping: bool) -> Environment:
 def load(environment: Environment) -> None:
     """Read every template there is: what is changed later is not mixed with what was said before.
 
-    One that is broken is left for when it is needed, and `mailgate check` tells it.
+    Each is compiled when it is needed: one that is broken fails then. `mailgate check` tells it.
     """
+    files = environment.loader
+    assert files is not None  # noqa: S101 - as `environment` made it
+    texts: dict[str, tuple[str, str | None, Callable[[], bool] | None]] = {}
     for name in environment.list_templates(extensions=["j2"]):
         with suppress(TemplateError, UnicodeError, OSError):
-            environment.get_template(name)
+            texts[name] = files.get_source(environment, name)
+    environment.loader = FunctionLoader(texts.get)
 
 
 class Templates:
