@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ rerun TRUE
 slots {slots}
 tmpdir /tmp
 shell /bin/sh
-prolog NONE
+prolog {prolog}
 epilog NONE
 shell_start_mode unix_behavior
 starter_method NONE
@@ -129,15 +130,18 @@ initial_state default
 )
 
 
+# The queues, the first goes first, and their slots. No job gets through the prolog of broken.q.
+QUEUES = {"main.q": 16, "small.q": 1, "broken.q": 1}
+
+
 @dataclass
 class GridEngine:
-    """A running Grid Engine: the queues ``main.q`` (``slots``) and ``small.q`` (one), the PE ``smp``.
+    """A running Grid Engine of one node, with ``QUEUES`` and the parallel environment ``smp``.
 
     ``gpu`` is a consumable, two of it on the node. ``environment`` is what its commands need.
     """
 
     folder: Path
-    slots: int = 16
     qmaster: int = field(default_factory=free_port)
     execd: int = field(default_factory=free_port)
     host: str = field(default_factory=lambda: socket.gethostname().partition(".")[0])
@@ -236,12 +240,25 @@ class GridEngine:
         self.run("qconf", "-as", self.host)
         self.settings("-Mc", self.run("qconf", "-sc") + "gpu gpu INT <= YES YES 0 0\n")
         self.settings("-Ae", HOST.format(host=self.host))
+        # It takes two seconds to say that it is up.
+        node = threading.Thread(target=self.start_node)
+        node.start()
         self.settings("-Ahgrp", HOSTS.format(host=self.host))
         self.settings("-Ap", PE)
         self.settings("-Msconf", _changed(self.run("qconf", "-ssconf"), SCHEDULER))
-        for place, (name, slots) in enumerate({"main.q": self.slots, "small.q": 1}.items()):
-            self.settings("-Aq", QUEUE.format(name=name, place=place, slots=slots))
-        self.start_node()
+        for place, (name, slots) in enumerate(QUEUES.items()):
+            prolog = self._broken() if name == "broken.q" else "NONE"
+            text = QUEUE.format(name=name, place=place, slots=slots, prolog=prolog)
+            self.settings("-Aq", text)
+        node.join()
+        eventually(self._is_up)
+
+    def _broken(self) -> Path:
+        """Make a prolog whose exit puts each job into the state of error."""
+        program = self.folder / "broken"
+        program.write_text("#!/bin/sh\nexit 100\n")
+        program.chmod(0o755)
+        return program
 
     def stop(self) -> None:
         """End its jobs, then its daemons."""
@@ -311,14 +328,14 @@ def _of_groups(groups: range) -> list[int]:
 
 
 @contextmanager
-def gridengine(**settings: int) -> Iterator[GridEngine]:
+def gridengine() -> Iterator[GridEngine]:
     """Run a Grid Engine of our own for as long as the block lasts."""
     for program in ("sge_qmaster", "sge_execd", "qsub", "qstat"):
         require(program)
     if os.geteuid() != 0:
         pytest.skip("not found: gridengine (which only root can start)")
     with folder_for_all("mailgate-gridengine-") as folder:
-        running = GridEngine(folder, **settings)
+        running = GridEngine(folder)
         try:
             running.start()
             yield running

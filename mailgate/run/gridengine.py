@@ -131,8 +131,8 @@ class GridEngine:
         return Verdict.UNKNOWN
 
     def poll(self) -> Command:
-        """Ask for what waits, runs, is suspended, or has ended (the last ``finished_jobs``)."""
-        return Command(argv=("qstat", "-xml", "-s", "prsz", "-u", _US))
+        """Ask for what waits, runs or is suspended: of what has ended there is no reason here."""
+        return Command(argv=("qstat", "-xml", "-s", "prs", "-u", _US))
 
     def parse_poll(self, text: str) -> Sequence[Seen]:
         """Read the jobs; why one waits or has failed is not among what is said here.
@@ -146,14 +146,13 @@ class GridEngine:
 
     def _seen(self, job: ET.Element) -> Seen:
         word = job.findtext("state", "")
-        in_error = "E" in word
         return Seen(
             token=Token(job.findtext("JB_name", "")),
             native=NativeId(job.findtext("JB_job_number", "")),
             state=self._state(word),
             word=word,
             node=(job.findtext("queue_name") or "").partition("@")[2],
-            end=Exit(reason=Reason.COULD_NOT_START) if in_error else None,
+            stays="E" in word,
         )
 
     def _state(self, word: str) -> State | None:
@@ -187,7 +186,7 @@ class GridEngine:
         for seen in self.parse_poll(text):
             if seen.token == job.token and seen.word == "z":
                 end = Exit(reason=Reason.CANCELLED)
-                return replace(seen, why="deleted before it started", end=end)
+                return replace(seen, word="deleted", end=end)
             if seen.token == job.token:
                 return seen
         return None
@@ -236,6 +235,7 @@ def _detailed(facts: Mapping[str, str], job: Given) -> Seen:
         word="Eqw" if error else "",
         why=_reason(error) or ("" if state is State.RUNNING else waits),
         end=Exit(reason=Reason.COULD_NOT_START) if error else None,
+        stays=bool(error),
     )
 
 

@@ -104,6 +104,7 @@ class Seen:
     is why it waits or how it ended, in the scheduler's own words too; ``starts`` an estimate of its
     start. ``end`` says how it ended, where the scheduler knows that; its words are left empty. An
     exit code is never believed before the job folder's own, so a plain end is no ``end``.
+    ``stays``: it has ended, and is there until somebody cancels it.
     """
 
     token: Token
@@ -114,6 +115,7 @@ class Seen:
     node: str = ""
     starts: datetime | None = None
     end: Exit | None = None
+    stays: bool = False
 
 
 class Scheduler(Protocol):

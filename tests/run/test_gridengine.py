@@ -1,7 +1,6 @@
 """What Grid Engine said when it was recorded, as the adapter reads it."""
 
 import re
-from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -161,10 +160,9 @@ def test_a_letter_that_nobody_knows_is_no_state() -> None:
     assert found == {"drX": None, "": None}
 
 
-def test_a_job_that_could_not_be_started_says_so_and_one_that_runs_says_where() -> None:
+def test_a_job_that_could_not_be_started_stays_and_one_that_runs_says_where() -> None:
     seen = ENGINE.parse_poll(recorded("poll.xml"))
-    ends = Counter(one.end.reason for one in seen if one.end)
-    assert ends == {Reason.COULD_NOT_START: 2}
+    assert [one.word for one in seen if one.stays] == ["Eqw", "Eqw"]
     assert {one.node for one in seen if one.state is State.RUNNING} == {"n1"}
 
 
@@ -196,10 +194,11 @@ def test_it_is_told_in_grid_engines_own_words() -> None:
     seen = why("acct-limit.out", "limit")
     assert seen is not None
     assert seen.why.startswith("qmaster enforced h_rt, h_cpu, or h_vmem limit (failed 37")
-    assert (seen.native, seen.node) == ("16", "n1")
+    assert (seen.native, seen.node, seen.stays) == ("16", "n1", False)
     seen = why("detail-error-folder.out", "errorwd")
     assert seen is not None
     assert seen.why == "can't chdir to /etc/passwd/x: Not a directory"
+    assert seen.stays
     seen = why("detail-error-messages.out", "errorout")
     assert seen is not None
     assert seen.why == 'can\'t stat() "/etc/passwd/m" as stdout_path: Not a directory'
@@ -243,6 +242,9 @@ def test_why_a_job_waits_is_told_in_one_line() -> None:
 
 
 def test_a_job_that_is_in_no_account_but_has_ended_was_deleted_before_it_ran() -> None:
+    seen = why("poll.xml", "delpend")
+    assert seen is not None
+    assert seen.word == "deleted"
     assert end("poll.xml", "delpend") == Exit(reason=Reason.CANCELLED)
     assert why("poll-empty.xml", "delpend") is None
 
