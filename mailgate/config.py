@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from mailgate.errors import BadConfig
 from mailgate.settings import mailboxes, secret, toml
+from mailgate.settings.engines import Local, Run, Sandbox
 from mailgate.settings.kinds import one_of, said
 from mailgate.settings.quotas import Quota
+from mailgate.settings.schedulers import CLUSTERS, Cluster
 from mailgate.settings.schema import Described, Sheet, describe_table
 from mailgate.settings.signing import Dkim
 from mailgate.settings.toml import Place
@@ -26,13 +28,10 @@ from mailgate.settings.tree import (
     ImapDoor,
     Keep,
     LmtpDoor,
-    Local,
     Maildir,
     PipeDoor,
     Read,
     Relay,
-    Run,
-    Sandbox,
     SmtpDoor,
     Tls,
     Trust,
@@ -41,6 +40,7 @@ from mailgate.settings.tree import (
 __all__ = [
     "ENGINES",
     "TABLES",
+    "Cluster",
     "Config",
     "Courier",
     "Deliver",
@@ -84,6 +84,8 @@ TABLES: Mapping[str, type] = {
     "read": Read,
     "run": Run,
     "run.local": Local,
+    "run.NAME": Cluster,
+    **{f"run.{name}": shape for name, shape in CLUSTERS.items()},
     "deliver": Deliver,
     "deliver.maildir": Maildir,
     "deliver.smtp": Relay,
@@ -93,13 +95,17 @@ TABLES: Mapping[str, type] = {
     "keep": Keep,
 }
 
-ENGINES = ("local",)
+ENGINES = ("local", *CLUSTERS)
 """The modules that a [run.NAME] table may name."""
 
 
 def describe() -> list[Described]:
     """List every key of every table, for the docs and the test that keeps them complete."""
-    return [row for table, shape in TABLES.items() for row in describe_table(table, shape)]
+    rows = [row for table, shape in TABLES.items() for row in describe_table(table, shape)]
+    # What all clusters have is told once.
+    common = {row.key for row in rows if row.table == "run.NAME"}
+    clusters = {f"run.{name}" for name in CLUSTERS}
+    return [row for row in rows if row.table not in clusters or row.key not in common]
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -204,13 +210,21 @@ def _run(sheet: Sheet, folder: Path) -> Run:
         what = f"there is no engine {said(chosen)} and no table [run.{chosen}]"
         sheet.wrong(("run", "engine"), what, f"{one_of(ENGINES)}, or the NAME of a [run.NAME]")
         chosen = "local"
-    engines = {name: _local(sheet, name) for name in dict.fromkeys((*tables, chosen))}
-    return sheet.table(("run",), Run, tables=tables, folder=folder, local=engines[chosen])
+    names = dict.fromkeys((*tables, chosen, *ENGINES))
+    return sheet.table(
+        ("run",),
+        Run,
+        tables=tables,
+        folder=folder,
+        engines={name: _engine(sheet, name) for name in names},
+    )
 
 
-def _local(sheet: Sheet, name: str) -> Local:
+def _engine(sheet: Sheet, name: str) -> Local | Cluster:
     place = ("run", name)
     module = sheet.word((*place, "engine"), name)
+    if module in CLUSTERS:
+        return sheet.table(place, CLUSTERS[module], engine=module)
     path_of_daemon = os.environ.get("PATH") or os.defpath
     if module not in ENGINES:
         at = (*place, "engine") if sheet.has((*place, "engine")) else place

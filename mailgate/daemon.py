@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mailgate import log
-from mailgate.config import Config, Courier
+from mailgate.config import Cluster, Config, Courier
 from mailgate.deliver import outbox
 from mailgate.desk import Counter, Desk
 from mailgate.errors import BadConfig, MailgateError, Permanent
@@ -29,6 +29,7 @@ from mailgate.reply.composer import Composer, Recollect
 from mailgate.reply.dkim import Signer
 from mailgate.run import sandbox
 from mailgate.run.collect import collect, open_stream
+from mailgate.run.engine import Engine, Engines
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.local import Local
 from mailgate.run.peek import printed
@@ -123,10 +124,10 @@ async def _served(
         one_hop=config.deliver.courier is Courier.SMTP,
     )
     hands = Hands(_HANDS)
-    engine = engine_of(config, services, spool.folder, hands)
+    engines = engines_of(config, services, spool.folder, hands)
     loops = _loops(config, desk, spool, post, place)
     turns = Turns(quota=config.quota, services=services, paused=config.run.paused)
-    loops["run"] = lambda: Runner(config, spool, engine, place, hands, turns).run()
+    loops["run"] = lambda: Runner(config, spool, engines, place, hands, turns).run()
     if under_way := attempts.open_attempts(spool.view):
         log.event("resumed", attempts=len(under_way))
     async with AsyncExitStack() as stack:
@@ -135,7 +136,7 @@ async def _served(
         stack.push_async_callback(hands.close)
         warming = asyncio.create_task(hands.warm())
         stack.callback(warming.cancel)
-        stack.push_async_callback(engine.close)
+        stack.push_async_callback(engines.close)
         tasks = [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
         stack.push_async_callback(_ended, tasks)
         doors = await receive.opened(config, counter)
@@ -223,18 +224,41 @@ def courier_of(config: Config) -> outbox.Courier:
             raise BadConfig(message)
 
 
-def engine_of(config: Config, services: Mapping[str, Service], folder: Folder, crew: Crew) -> Local:
-    """Return the configured engine; what keeps its jobs apart is said."""
-    local = config.run.local
+def engines_of(
+    config: Config, services: Mapping[str, Service], folder: Folder, crew: Crew
+) -> Engines:
+    """Return every engine that is in use; what keeps local jobs apart is said."""
+    named = {s.name: s.engine for s in services.values() if s.engine is not None}
+    used = dict.fromkeys((config.run.engine, *named.values()))
+    engines = {name: engine_of(config, name, services, folder, crew) for name in used}
+    return Engines(engines, default=config.run.engine, named=named)
+
+
+def engine_of(
+    config: Config, name: str, services: Mapping[str, Service], folder: Folder, crew: Crew
+) -> Engine:
+    """Return the engine of one [run.NAME] table."""
+    table = config.run.engines[name]
+    if isinstance(table, Cluster):
+        # Only what is configured is imported.
+        from mailgate.run import cluster  # noqa: PLC0415
+
+        return cluster.made(
+            table,
+            grace=config.run.grace,
+            crew=crew,
+            jobs=config.run.folder,
+            lock=folder.root / f"handover.{name}",
+        )
     box = sandbox.probe(
-        local.sandbox, path=local.path, hidden=_hidden(config, folder), shown=_shown(services)
+        table.sandbox, path=table.path, hidden=_hidden(config, folder), shown=_shown(services)
     )
     log.event("sandbox", holds=box.holds, note=box.sentence)
     return Local(
-        slots=local.slots,
+        slots=table.slots,
         crew=crew,
-        path=local.path,
-        kill_after=local.kill_after,
+        path=table.path,
+        kill_after=table.kill_after,
         confinement=box,
     )
 

@@ -34,11 +34,10 @@ from mailgate.model import (
 )
 from mailgate.reply.compose import Draft
 from mailgate.run import jobdir
-from mailgate.run.engine import Ended, Gone, NotStarted, Sight
+from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Sight
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.jobdir import Start
-from mailgate.run.local import Local
 from mailgate.services import Service
 from mailgate.spool.store import Folder
 
@@ -155,7 +154,8 @@ async def _job(config: Config, services: Mapping[str, Service]) -> Tried:
     hands = Hands(1)
     try:
         with _place(config.run.folder) as jobs:
-            engine = engine_of(config, services, Folder(config.gateway.spool), hands)
+            spool = Folder(config.gateway.spool)
+            engine = engine_of(config, config.run.engine, services, spool, hands)
             end = await _ended(engine, jobs)
     except MailgateError as error:
         return _failed(what, error)
@@ -191,7 +191,7 @@ def _place(folder: Path) -> Iterator[Path]:
                 made.rmdir()
 
 
-async def _ended(engine: Local, jobs: Path) -> Exit:
+async def _ended(engine: Engine, jobs: Path) -> Exit:
     """Run the command as one attempt; raises Transient where it has no end in time."""
     folder = JobFolder(jobs, JobId("a" * 12))
     start = Start(
@@ -222,7 +222,7 @@ async def _ended(engine: Local, jobs: Path) -> Exit:
         await engine.close()
 
 
-async def _seen(engine: Local, folder: JobFolder, attempt: Attempt) -> Sight:
+async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt) -> Sight:
     """Wait until it is over."""
     while True:
         sight = (await engine.sights([(folder, attempt)])).get(attempt.token)

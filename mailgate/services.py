@@ -50,7 +50,7 @@ class Retry:
 
     times: int = key(integer(0, 100), 0, doc="how often, at most")
     on: tuple[Reason, ...] = key(
-        listed(word(Reason, besides=(Reason.CANCELLED,))),
+        listed(word(Reason, besides=(Reason.CANCELLED, Reason.OUTSIDE))),
         ["lost", "node-failure"],
         doc="the reasons to try again; the engine local tells no memory, node-failure or preempted",
     )
@@ -91,6 +91,7 @@ class Service:
         doc="the queue or partition that the scheduler puts it into; the engine local has none",
         shown="the engine's",
     )
+    engine: str | None = key(text("a name"), None, doc="its [run.NAME] table", shown="run.engine")
     inputs: Mapping[str, InputRule]
     parameters: Mapping[str, Parameter]
     output: Output

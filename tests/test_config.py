@@ -172,7 +172,7 @@ def test_the_shipped_configuration_mentions_every_key_with_its_default(checkout:
         table = shipped
         for part in row.table.split("."):
             table = table[part]
-        if row.key == "engine" and row.table == "run.local":
+        if row.key == "engine" and row.table.startswith("run."):
             continue
         assert row.key in table, row
         if row.default[0] in '"0123456789[' and row.key not in {"spool", "services"}:

@@ -14,6 +14,7 @@ from mailgate.config import Config, load
 from mailgate.errors import BadConfig
 from mailgate.log import escaped
 from mailgate.services import Service, load_all
+from mailgate.settings.kinds import one_of
 
 USAGE = 64
 """The exit status of a slip in the command line (sysexits(3): EX_USAGE)."""
@@ -100,6 +101,11 @@ def services_of(config: Config) -> Mapping[str, Service]:
     if own in services:
         what = f'the service "{own}" has the gateway\'s own address'
         raise BadConfig(f"{services[own].file}:1: {what}; expected another name for either")
+    strange = [s for s in services.values() if (s.engine or "local") not in config.run.engines]
+    if strange:
+        known = one_of(config.run.engines)
+        lines = (f'{s.file}:1: engine: there is no "{s.engine}"; expected {known}' for s in strange)
+        raise BadConfig(escaped("\n".join(lines)))
     return services
 
 

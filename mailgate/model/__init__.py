@@ -23,6 +23,7 @@ from mailgate.model.job import (
     Stream,
     StreamRole,
     Token,
+    Wait,
     Wish,
 )
 from mailgate.model.letter import (
@@ -114,6 +115,7 @@ __all__ = [
     "Understood",
     "User",
     "Vouched",
+    "Wait",
     "Wanted",
     "Wish",
 ]

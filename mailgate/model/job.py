@@ -22,7 +22,7 @@ NativeId = NewType("NativeId", str)
 
 
 class Reason(StrEnum):
-    """Why an attempt ended."""
+    """Why an attempt ended. OUTSIDE: cancelled at the cluster, not at the gateway's word."""
 
     EXIT = "exit"
     SIGNAL = "signal"
@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NODE_FAILURE = "node-failure"
     PREEMPTED = "preempted"
     CANCELLED = "cancelled"
+    OUTSIDE = "cancelled-outside"
     COULD_NOT_START = "could-not-start"
     LOST = "lost"
 
@@ -55,7 +56,9 @@ class Exit:
                 return Phase.COMPLETED if self.code == 0 else Phase.ERROR
             case Reason.SIGNAL | Reason.MEMORY | Reason.COULD_NOT_START | Reason.NODE_FAILURE:
                 return Phase.ERROR
-            case Reason.CANCELLED | Reason.WORK_LIMIT | Reason.PREEMPTED | Reason.LOST:
+            case Reason.CANCELLED | Reason.OUTSIDE | Reason.WORK_LIMIT:
+                return Phase.ABORTED
+            case Reason.PREEMPTED | Reason.LOST:
                 return Phase.ABORTED
 
     @property
@@ -92,8 +95,19 @@ class AttemptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Why a job waits at a cluster, in the scheduler's own words, and its estimate of the start."""
+
+    why: str = ""
+    starts: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One submission of a job to an engine."""
+    """One submission of a job to an engine; ``queued`` is what a cluster last said of its wait.
+
+    ``held``: somebody holds it there.
+    """
 
     token: Token
     job: JobId
@@ -103,6 +117,8 @@ class Attempt:
     native: NativeId | None = None
     limit: timedelta | None = None
     started: datetime | None = None
+    queued: Wait = Wait()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

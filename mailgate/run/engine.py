@@ -1,24 +1,40 @@
 """What the runner asks of an engine, local or a cluster's."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from signal import Signals
 from typing import Protocol
 
+from mailgate import log
+from mailgate.errors import MailgateError, Transient
 from mailgate.model import Attempt, NativeId, Token
 from mailgate.run.jobdir import Folder, Start
-from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight
+from mailgate.run.sight import Denied, Ended, Gone, NotStarted, Running, Sight, Waiting
+from mailgate.spool.turns import Among
 
-__all__ = ["Ended", "Engine", "Gone", "NotStarted", "Running", "Sight"]
+__all__ = [
+    "Denied",
+    "Ended",
+    "Engine",
+    "Engines",
+    "Gone",
+    "NotStarted",
+    "Running",
+    "Sight",
+    "Waiting",
+]
 
 
 class Engine(Protocol):
     """Starts attempts, sees them, ends them. It remembers nothing that a restart may lose."""
 
     @property
-    def slots(self) -> int | None:
-        """How many attempts it runs at once; None where its own queue sees to that."""
+    def gate(self) -> asyncio.Semaphore | None:
+        """What is held while an attempt is submitted; None for the room's own."""
+
+    def room(self, taken: int) -> int:
+        """Return how many more attempts it can be given now, with ``taken`` already its."""
 
     @property
     def changed(self) -> asyncio.Event:
@@ -42,6 +58,8 @@ class Engine(Protocol):
     async def sights(self, attempts: Sequence[tuple[Folder, Attempt]]) -> Mapping[Token, Sight]:
         """Say what is seen of these attempts. One that is missing from the answer is unknown.
 
+        Or nothing is new of it: that it waits is said once, as far as an attempt has it noted.
+
         An attempt that is Gone or was ended has left no process behind. NotStarted is said only
         of one that is not on its way either.
 
@@ -62,8 +80,17 @@ class Engine(Protocol):
             Not now.
         """
 
+    def dropped(self, attempt: Attempt) -> None:
+        """Know that an attempt is over before it began: its claim is the gateway's."""
+
     async def sweep(self, over: Callable[[Collection[Token]], Collection[Token]]) -> None:
-        """Leave no process of attempts that are over; ``over`` says which of some tokens are."""
+        """Begin to watch; leave nothing of attempts that are over.
+
+        ``over`` says which of some tokens are. It is called first, again after a failure.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; jobs live on."""
 
     async def cancel(
         self, folder: Folder, attempt: Attempt, why: Signals = Signals.SIGTERM
@@ -77,3 +104,61 @@ class Engine(Protocol):
         Transient
             Not now.
         """
+
+
+class Engines:
+    """Every engine in use, by the name of its [run.NAME] table; an attempt's says whose it is.
+
+    ``default`` has the jobs of services that name none; ``named`` maps the others to theirs.
+    """
+
+    def __init__(
+        self, engines: Mapping[str, Engine], *, default: str, named: Mapping[str, str]
+    ) -> None:
+        self._engines = engines
+        self._default = default
+        self._named = named
+        self._missing: set[str] = set()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._engines)
+
+    def __getitem__(self, name: str) -> Engine:
+        """Return an engine.
+
+        Raises
+        ------
+        Transient
+            It is not in use: the operator took its table away while a job was under way.
+        """
+        try:
+            return self._engines[name]
+        except KeyError:
+            message = f"The engine {name}, which has jobs under way, is not configured any more."
+            raise Transient(message) from None
+
+    def jobs_of(self, name: str) -> Among:
+        """Return which services' jobs go there."""
+        if name == self._default:
+            return Among(services=frozenset(self._named), inside=False)
+        return Among(services=frozenset(s for s, e in self._named.items() if e == name))
+
+    async def sights(self, attempts: Sequence[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
+        """Ask each engine for its own; one that cannot be asked says nothing of them."""
+        seen: dict[Token, Sight] = {}
+        shares: dict[str, list[tuple[Folder, Attempt]]] = {}
+        for one in attempts:
+            shares.setdefault(one[1].engine, []).append(one)
+        for name, share in shares.items():
+            try:
+                seen.update(await self[name].sights(share))
+            except MailgateError as error:
+                # Unknown is not ended.
+                detail = error.detail or None
+                log.event("unseen", attempts=len(share), reason=str(error), detail=detail)
+        return seen
+
+    async def close(self) -> None:
+        """Let go of everything; jobs live on."""
+        for engine in self._engines.values():
+            await engine.close()

@@ -13,6 +13,8 @@
                    gateway; the script's time of change is the start
         progress   $MAILGATE_PROGRESS
         limit      the work's limit in seconds, where it was changed while the attempt ran
+        told       why a cluster's script is told TERM, where it is not to end the job
+        messages   what a cluster's scheduler said, and the script there
         exit       how it ended; its time of change is the end
         box        bwrap's account of the sandbox, where there is one
 
@@ -31,6 +33,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from signal import Signals
 from typing import TypeVar
 
 from mailgate.errors import Permanent
@@ -240,6 +243,18 @@ def write_limit(folder: Folder, number: int, limit: timedelta) -> None:
     seconds = math.ceil(limit.total_seconds())
     with writing():
         write_whole(folder.attempt(number) / "limit", b"%d\n" % seconds, mode=0o400)
+
+
+def write_word(folder: Folder, number: int, why: Signals) -> None:
+    """Write down why a script is told TERM: a scheduler may send it nothing else.
+
+    Raises
+    ------
+    Transient
+        The folder cannot be written.
+    """
+    with writing():
+        write_whole(folder.attempt(number) / "told", f"{why.name}\n".encode(), mode=0o400)
 
 
 # --- what can be seen -----------------------------------------------------------------------------

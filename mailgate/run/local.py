@@ -93,10 +93,14 @@ class Local:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sweeping: set[asyncio.Task[None]] = set()
 
-    @property
-    def slots(self) -> int:
-        """How many attempts it runs at once."""
-        return self._slots
+    gate = None
+
+    def room(self, taken: int) -> int:
+        """Return how many more attempts it can be given now, with ``taken`` already its."""
+        return self._slots - taken
+
+    def dropped(self, attempt: Attempt) -> None:
+        """Do nothing: what has not begun is nowhere but in the spool."""
 
     @property
     def changed(self) -> asyncio.Event:

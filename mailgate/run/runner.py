@@ -1,4 +1,4 @@
-"""The loop that owns the engine: starts what is queued, watches what runs, ends what has ended."""
+"""The loop that owns the engines: starts what is queued, watches what runs, ends what has ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from signal import Signals
 
 from mailgate import crash, log
 from mailgate.config import Config
-from mailgate.errors import MailgateError, NoSpace, Permanent, Transient
+from mailgate.errors import NoSpace, Permanent, Transient
 from mailgate.hands import Crew
 from mailgate.model import (
     Attempt,
@@ -19,17 +19,27 @@ from mailgate.model import (
     NativeId,
     Plan,
     Reason,
-    Staged,
 )
 from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected
-from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Running, Sight
+from mailgate.run.engine import (
+    Denied,
+    Ended,
+    Engine,
+    Engines,
+    Gone,
+    NotStarted,
+    Running,
+    Sight,
+    Waiting,
+)
 from mailgate.run.excess import clear, is_over
-from mailgate.run.jobdir import Start
+from mailgate.run.handing import Handing
 from mailgate.run.news import News, tell_end, tell_start, tell_submission
 from mailgate.run.place import Place
-from mailgate.run.steps import collected, laid_out
+from mailgate.run.steps import collected
+from mailgate.run.there import There
 from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
 from mailgate.saying import Saying, Words, words_of
@@ -49,14 +59,12 @@ _STRANGE, _HOPELESS = 3, 100
 _LONGEST_REST = 60.0
 # A step that failed is tried again after this.
 _AGAIN = 5.0
-# An engine without slots of its own gets so many at a time.
-_HANDFUL = 32
 
 Step = Callable[[], Awaitable[None]]
 
 
 class Runner:
-    """One engine's jobs, by way of their attempts.
+    """All jobs, by way of their attempts.
 
     ``_working`` holds the jobs on which a step is being taken right now: one step at a time for
     each job. ``_rests``: until when (loop time) jobs are not started whose attempts never began, or
@@ -64,20 +72,24 @@ class Runner:
     """
 
     def __init__(
-        self, config: Config, spool: Spool, engine: Engine, place: Place, crew: Crew, turns: Turns
+        self, config: Config, spool: Spool, engines: Engines, place: Place, crew: Crew, turns: Turns
     ) -> None:
         self._turns = turns
         self._config = config
         self._place = place
         self._crew = crew
         self._spool = spool
-        self._engine = engine
-        self._under_way = UnderWay(config, spool, engine)
+        self._engines = engines
+        self._under_way = UnderWay(config, spool, engines)
         self._working: set[JobId] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._news = News(spool, turns)
         self._weights = Weights(spool)
         self._rest_until = 0.0
+        self._there = There(spool, self._under_way)
+        self._handing = Handing(spool, engines, place, self._under_way)
+        # The engines to which jobs are just being given.
+        self._starting: dict[JobId, str] = {}
         self._rests: dict[JobId, float] = {}
 
     async def run(self) -> None:
@@ -85,11 +97,14 @@ class Runner:
         self._under_way.load()
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
-        await self._engine.sweep(lambda tokens: attempts.over(self._spool.view, tokens))
+        self._there.load()
+        for name in self._engines:
+            await self._engines[name].sweep(lambda tokens: attempts.over(self._spool.view, tokens))
         # The jobs that ended while nobody looked: of these the result is told, and nothing else.
         behind: set[JobId] | None = None
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
+            for name in self._engines:
+                group.create_task(self._listen(self._engines[name]))
             while True:
                 if await self._place.settle():
                     self._grant_wishes(group)
@@ -100,24 +115,30 @@ class Runner:
                 busy = self._under_way.open or self._working
                 await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
 
-    async def _listen(self) -> None:
-        """Pass the engine's hints on: something may have ended."""
+    async def _listen(self, engine: Engine) -> None:
+        """Pass an engine's hints on: something may have ended."""
         while True:
-            await self._engine.changed.wait()
-            self._engine.changed.clear()
+            await engine.changed.wait()
+            engine.changed.clear()
             self._spool.ring("run")
 
     # --- steps ------------------------------------------------------------------------------------
 
-    def _take(self, group: asyncio.TaskGroup, job: JobId, step: Step) -> None:
-        """Take a step for a job; nothing else is done for it meanwhile."""
-        self._working.add(job)
-        group.create_task(self._taken(job, step))
+    def _take(
+        self, group: asyncio.TaskGroup, job: JobId, step: Step, engine: Engine | None = None
+    ) -> None:
+        """Take a step for a job; nothing else is done for it meanwhile.
 
-    async def _taken(self, job: JobId, step: Step) -> None:
+        ``engine``: it is given the job, and may let fewer or more pass at a time.
+        """
+        self._working.add(job)
+        gate = engine.gate if engine is not None else None
+        group.create_task(self._taken(job, step, gate or self._gate))
+
+    async def _taken(self, job: JobId, step: Step, gate: asyncio.Semaphore) -> None:
         """Take a step, at the top of the room's loop: what goes wrong stays with that job."""
         try:
-            async with self._gate:
+            async with gate:
                 await step()
         except Transient as error:
             log.delayed("run", job=job, reason=str(error), detail=error.detail)
@@ -144,25 +165,31 @@ class Runner:
         if self._config.run.paused or self._place.tight or now < self._rest_until:
             return
         self._rests = {job: until for job, until in self._rests.items() if until > now}
-        running = {attempt.job for attempt in self._under_way.open.values()}
-        taken = (self._working - self._rests.keys()) | running
-        slots = self._engine.slots
-        free = _HANDFUL if slots is None else slots - len(taken)
-        if free > 0:
-            besides = taken | self._working | self._rests.keys()
-            starting = self._working - self._rests.keys()
+        starting = {j: name for j, name in self._starting.items() if j in self._working}
+        starting = {j: name for j, name in starting.items() if j not in self._rests}
+        busy = self._working | self._rests.keys() | {a.job for a in self._under_way.open.values()}
+        for name in self._engines:
+            engine = self._engines[name]
+            taken = {a.job for a in self._under_way.open.values() if a.engine == name}
+            taken |= {job for job, where in starting.items() if where == name}
+            free = engine.room(len(taken))
+            if free <= 0:
+                continue
+            among = self._engines.jobs_of(name)
             for job in self._turns.next(
-                self._spool.view, limit=free, besides=besides, starting=starting
+                self._spool.view, limit=free, besides=busy, starting=starting, among=among
             ):
-                self._take(group, job, self._step(self._submit, job))
+                starting[job] = name
+                busy.add(job)
+                self._take(group, job, self._step(self._submit, job, name), engine)
+        self._starting = starting
 
     @staticmethod
     def _step(method: Callable[..., Awaitable[None]], *values: object) -> Step:
         return lambda: method(*values)
 
-    async def _submit(self, job: JobId) -> None:
+    async def _submit(self, job: JobId, engine: str) -> None:
         """Intent first: the attempt is committed before anything starts under its token."""
-        engine = self._config.run.engine
         attempt = await self._spool.write(lambda tx: attempts.intend(tx, job, engine=engine))
         if attempt is None:
             return
@@ -170,7 +197,7 @@ class Runner:
         self._under_way.open[attempt.token] = attempt
         crash.point("run:intended")
         try:
-            native, borrowed = await self._handed_over(attempt)
+            native, borrowed = await self._handing.over(attempt)
         except Permanent as error:
             end = Exit(reason=Reason.COULD_NOT_START, words=words_of(error.public))
             await self._end(attempt, end, datetime.now(UTC), started=None)
@@ -183,34 +210,6 @@ class Runner:
         self._under_way.open[attempt.token] = known
         tell_submission(known)
 
-    async def _handed_over(self, attempt: Attempt) -> tuple[NativeId, bool]:
-        """Lay the job's folder out and give the attempt to the engine.
-
-        Returns the engine's name for it, and whether an input was copied from another job.
-        """
-        folder = self._under_way.folder(attempt.job)
-        plan, _ = jobs.plan_of(self._spool.view, attempt.job)
-        staged = [self._located(item) for item in jobs.inputs(self._spool.view, attempt.job)]
-        start = Start(
-            job=attempt.job,
-            token=attempt.token,
-            number=attempt.number,
-            plan=jobdir.located(plan, folder),
-            limit=attempt.limit,
-        )
-        lay_out = partial(laid_out, self._place.mark, folder, start, staged)
-        borrowed = any(one.source is not None for one in staged)
-        if attempt.number > 1 or borrowed or any(one.path is not None for one in staged):
-            # Much to remove, or perhaps to copy: in a thread it keeps nobody else waiting.
-            await asyncio.to_thread(lay_out)
-            return await self._engine.submit(folder, start), borrowed
-        return await self._engine.submit(folder, start, lay_out), borrowed
-
-    def _located(self, item: Staged) -> Staged:
-        if item.path is None:
-            return item
-        return replace(item, path=str(self._spool.folder.staged / item.path))
-
     # --- watching ---------------------------------------------------------------------------------
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
@@ -218,12 +217,7 @@ class Runner:
         asked = [a for a in self._under_way.open.values() if a.job not in self._working]
         if not asked:
             return
-        try:
-            sights = await self._engine.sights([(self._under_way.folder(a.job), a) for a in asked])
-        except MailgateError as error:
-            # Unknown is not ended.
-            log.event("unseen", attempts=len(asked), reason=str(error), detail=error.detail or None)
-            return
+        sights = await self._engines.sights([(self._under_way.folder(a.job), a) for a in asked])
         missed = any(isinstance(sight, Gone | NotStarted) for sight in sights.values())
         # What is not there says nothing where the folder itself is away.
         if missed and not await self._place.settle(anew=True):
@@ -234,23 +228,29 @@ class Runner:
         for attempt in alive:
             if attempt.token in self._weights.over - self._under_way.told:
                 self._take(group, attempt.job, self._step(self._stop_writing, attempt))
-        for attempt in asked:
-            if attempt.job in self._working:
+        await self._there.note(sights, besides=self._working)
+        for token, sight in sights.items():
+            known = self._under_way.open.get(token)
+            if known is None or known.job in self._working:
                 continue
-            sight = sights.get(attempt.token)
-            step = self._answer(attempt, sight) if sight is not None else None
+            step = self._answer(known, sight)
             if step is not None:
-                self._take(group, attempt.job, step)
+                self._take(group, known.job, step)
         started = [a for a in asked if a.state is AttemptState.STARTED]
         await self._news.read_progress([(self._under_way.folder(a.job), a) for a in started])
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
         """Return what is to be done about what was seen of an attempt."""
         match sight:
-            case Running(started=started):
-                if attempt.state is AttemptState.STARTED:
-                    return None
-                return self._step(self._begun, attempt, started)
+            case Waiting():
+                return None
+            case Running(suspended=suspended) if attempt.state is AttemptState.STARTED:
+                news = self._there.is_news(attempt, suspended=suspended)
+                return self._step(self._there.suspend, attempt, suspended) if news else None
+            case Running(started=started, native=native):
+                return self._step(self._begun, attempt, started, native)
+            case Denied(exit=end):
+                return self._step(self._denied, attempt, end)
             case Ended(exit=end, ended=ended, started=started):
                 return self._step(self._ended, attempt, end, ended, started)
             case Gone(started=started):
@@ -261,17 +261,29 @@ class Runner:
             case NotStarted():
                 return self._step(self._again, attempt)
 
-    async def _begun(self, attempt: Attempt, started: datetime) -> None:
-        if await self._spool.write(lambda tx: attempts.begun(tx, attempt, started)):
-            tell_start(attempt)
+    async def _begun(self, attempt: Attempt, started: datetime, native: NativeId | None) -> None:
+        begun = replace(attempt, native=attempt.native or native)
+        if await self._spool.write(lambda tx: attempts.begun(tx, begun, started)):
+            tell_start(begun)
         self._under_way.open[attempt.token] = replace(
-            attempt, state=AttemptState.STARTED, started=started
+            begun, state=AttemptState.STARTED, started=started
         )
 
-    async def _ended(self, attempt: Attempt, end: Exit, ended: datetime, started: datetime) -> None:
-        if end.reason is Reason.CANCELLED and not self._under_way.is_ended(attempt.job):
+    async def _denied(self, attempt: Attempt, end: Exit) -> None:
+        """End what a cluster has ended before it began: first its claim, then nothing can begin."""
+        folder = self._under_way.folder(attempt.job)
+        if await asyncio.to_thread(jobdir.claim, folder, attempt.number):
+            await self._ended(attempt, end, datetime.now(UTC), None)
+
+    async def _ended(
+        self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None
+    ) -> None:
+        wished = self._under_way.is_ended(attempt.job)
+        if end.reason is Reason.CANCELLED and not wished:
             # Not at our word: a machine that shuts down, or somebody's kill.
             end = replace(end, reason=Reason.LOST)
+        elif end.reason is Reason.OUTSIDE and wished:
+            end = Exit(reason=Reason.CANCELLED)
         await self._end(attempt, end, ended, started=started)
 
     async def _end(
@@ -329,8 +341,7 @@ class Runner:
             return await asyncio.to_thread(work)
 
     async def _stop_writing(self, attempt: Attempt) -> None:
-        await self._engine.cancel(self._under_way.folder(attempt.job), attempt, Signals.SIGXFSZ)
-        self._under_way.told.add(attempt.token)
+        await self._under_way.tell(attempt, Signals.SIGXFSZ)
 
     async def _lost(self, attempt: Attempt, started: datetime, words: Words = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
@@ -341,7 +352,7 @@ class Runner:
     async def _vanished(self, attempt: Attempt) -> None:
         """End what began and then removed the record of that."""
         # What still runs of it holds no lock any more.
-        await self._engine.cancel(self._under_way.folder(attempt.job), attempt)
+        await self._under_way.tell(attempt, Signals.SIGTERM)
         words = Saying("ends/record-removed")
         await self._lost(attempt, attempt.started or datetime.now(UTC), words)
 

@@ -34,11 +34,13 @@ def write_attempt(
     sandbox: Sequence[str],
     kill_after: timedelta = KILL_AFTER,
     default_signals: str = "",
+    bell: str = "",
 ) -> None:
     """Write all that attempt ``start.number`` needs; again does no harm, but not while it runs.
 
     ``sandbox`` is the argv before the command's own; ``path`` the command's PATH.
-    ``default_signals`` are words for env(1) on the machine that runs it.
+    ``default_signals`` are words for env(1) on the machine that runs it. ``bell`` is the folder in
+    which the script of a cluster's job makes a file of its token when it begins and when it ends.
 
     Raises
     ------
@@ -49,6 +51,10 @@ def write_attempt(
     """
     settings = _settings(folder, start, path=path, kill_after=kill_after)
     settings |= {"boxed": "yes" if sandbox else "", "default_signals": default_signals}
+    settings |= {"bell": f"{bell}/{start.token}" if bell else ""}
+    if bell:
+        # There the scheduler bounds memory: that of the whole job, and not its address space.
+        settings["memory"] = ""
     words = (*_environment(folder, start, path), *sandbox, *_command(start.plan, bare=not sandbox))
     text = render(settings, words)
     attempt = folder.attempt(start.number)

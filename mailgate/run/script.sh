@@ -1,7 +1,7 @@
 # --- from here on the script is the same for every attempt and every engine -----------------------
 #
 # Above stand one attempt's settings: folder number program path limit grace memory disk input boxed
-# default_signals shown, and as "$@" the words after "env -i": the environment, the sandbox if there
+# default_signals shown bell, and as "$@" the words after "env -i": the environment, the sandbox if there
 # is one, and the command. They are the only words that are not fixed here.
 #
 # POSIX sh (dash, bash, busybox); builtins first, for forks are what a short job costs. At most five
@@ -13,7 +13,19 @@
 set -f
 umask 077
 export LC_ALL=C
-cd "$folder/run/$number" || exit 75
+tries=
+[ -z "$bell" ] || export PATH="/usr/bin:/bin:/usr/local/bin:$PATH"
+# On a cluster the scheduler brings the script itself, and the folder may be seen there a little later.
+until cd "$folder/run/$number" 2>/dev/null; do
+    [ -n "$bell" ] && [ "${#tries}" -lt 60 ] || exit 75
+    tries=x$tries
+    sleep 1
+done
+
+# ring: have the gateway look. A hint: it also looks by itself.
+ring() {
+    [ -z "$bell" ] || true 2>/dev/null >"$bell"
+}
 
 # after SECONDS SIGNAL: send this shell SIGNAL then, unless it is gone (its number may be another's).
 # A TERM takes the watch away, with its sleep.
@@ -97,6 +109,13 @@ ask() {
     end_at_once
 }
 
+# A scheduler may have nothing but TERM to tell it.
+asked() {
+    word=
+    [ -z "$bell" ] || ! plain told || read -r word <told
+    case $word in SIGXFSZ) ask disk ;; *) ask "asked $1" ;; esac
+}
+
 # A namespace's first process has its group before it has a child, and would pass the TERM by.
 has_begun() {
     [ -n "$boxed" ] && [ -r "/proc/$group/task/$group/children" ] || return 0
@@ -176,6 +195,7 @@ measure() {
 record() {
     printf '%s\n' "$@" end 1<>exit
     recorded=yes
+    ring
 }
 
 could_not_start() {
@@ -231,15 +251,13 @@ read -r began _ </proc/uptime
 if [ -n "$limit" ]; then
     trap '' USR1
     watch_limit
-    trap - USR1
-else
-    trap relimit USR1
 fi
+trap relimit USR1
 # A watch that has spoken is no more.
 trap 'watches= ; ask limit' ALRM
 trap 'watches= ; end_at_once' VTALRM
 for name in TERM INT HUP XCPU USR2; do
-    trap "ask 'asked $name'" "$name"
+    trap "asked $name" "$name"
 done
 # The engine's word for a command that has written too much.
 trap 'ask disk' XFSZ
@@ -251,6 +269,10 @@ true 2>/dev/null >claim || { [ -e claim ] && finish || finish 75; }
 set +C
 claimed=yes
 printf '%s\n' "pid $$" "watch $watch" end 1<>claim
+ring
+# A node may have another env than the gateway.
+[ -z "$bell" ] || [ -z "$default_signals" ] || env $default_signals true 2>/dev/null ||
+    default_signals=
 
 true >../../out/stdout && true >../../out/stderr || could_not_start no-output
 [ -d ../../work ] || could_not_start no-folder

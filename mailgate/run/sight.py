@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailgate.model import Exit, Reason
+from mailgate.model import Exit, NativeId, Reason, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +12,24 @@ class NotStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A cluster has it, and it has not begun. ``queued`` says why; ``held``: by somebody there."""
+
+    native: NativeId
+    queued: Wait
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """It has begun (aware UTC) and is alive."""
+    """It has begun (aware UTC) and is alive; ``suspended``: a cluster has stopped it for a while.
+
+    ``native`` is a cluster's name for it, where it is known by now.
+    """
 
     started: datetime
+    suspended: bool = False
+    native: NativeId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +48,14 @@ class Gone:
     started: datetime
 
 
-Sight = NotStarted | Running | Ended | Gone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A cluster has ended it for good, and it has not begun, as far as can be seen."""
+
+    exit: Exit
+
+
+Sight = NotStarted | Waiting | Running | Ended | Gone | Denied
 
 
 def is_wiped(sight: Sight) -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
+from pathlib import Path
 
 from mailgate import crash
 from mailgate.errors import Transient
@@ -85,6 +86,67 @@ def launched(
                 default_signals=how.default_signals,
             )
             return start_script(attempt, lock=lock, token=start.token, files=how.files), True
+
+
+def written(
+    folder: Folder,
+    start: Start,
+    lay_out: Callable[[], None] | None,
+    *,
+    path: str,
+    kill_after: timedelta,
+    default_signals: str,
+    bell: str,
+) -> None:
+    """Lay out what a cluster's attempt needs, and write its script.
+
+    Raises
+    ------
+    Transient, Permanent
+        It cannot be written now, or ever.
+    """
+    if lay_out is not None:
+        lay_out()
+    with writing():
+        make_folder(folder.attempt(start.number))
+        make_folder(Path(bell))
+    write_attempt(
+        folder,
+        start,
+        path=path,
+        sandbox=(),
+        kill_after=kill_after,
+        default_signals=default_signals,
+        bell=bell,
+    )
+
+
+def seen_in(attempts: Sequence[tuple[Folder, Attempt]]) -> tuple[dict[Token, Sight], list[str]]:
+    """Look into the folders of attempts whose engine is a cluster; nothing there says "alive".
+
+    Returns what is seen, and what cannot be read: of that nothing is known.
+    """
+    seen: dict[Token, Sight] = {}
+    unread = []
+    for folder, attempt in attempts:
+        try:
+            look = partial(jobdir.look, folder, attempt.number, alive=True)
+            seen[attempt.token] = jobdir.in_spite(look, folder, attempt.number)
+        except OSError as error:
+            unread.append(f"{attempt.job}: {error}")
+    return seen, unread
+
+
+def rung(bell: Path) -> set[Token]:
+    """Return for which attempts the bell was rung, once each."""
+    try:
+        names = os.listdir(bell)  # noqa: PTH208 - as many as there are
+    except FileNotFoundError:
+        return set()
+    for name in names:
+        with suppress(OSError):
+            (bell / name).unlink()
+    return {Token(name) for name in names}
 
 
 @lru_cache(1)

@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from signal import Signals
 
 from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
 from mailgate.run import jobdir
-from mailgate.run.engine import Engine
+from mailgate.run.engine import Engines
 from mailgate.run.jobdir import Folder
 from mailgate.spool import attempts, wishes
 from mailgate.spool.database import Tx
@@ -18,10 +19,10 @@ from mailgate.spool.wishes import Limit
 class UnderWay:
     """``open`` holds the attempts that have not ended, ``told`` those that were told to end."""
 
-    def __init__(self, config: Config, spool: Spool, engine: Engine) -> None:
+    def __init__(self, config: Config, spool: Spool, engines: Engines) -> None:
         self._config = config
         self._spool = spool
-        self._engine = engine
+        self._engines = engines
         self.open: dict[Token, Attempt] = {}
         self.told: set[Token] = set()
 
@@ -42,6 +43,11 @@ class UnderWay:
         wish = dict(wishes.left(self._spool.view)).get(job)
         return wish is not None and wish.ends
 
+    async def tell(self, attempt: Attempt, why: Signals) -> None:
+        """Have its engine end an attempt; sights tell when it has."""
+        await self._engines[attempt.engine].cancel(self.folder(attempt.job), attempt, why)
+        self.told.add(attempt.token)
+
     async def drop(self, attempt: Attempt) -> None:
         """Note that an attempt never began and never will: its claim is ours."""
         await self._spool.write(lambda tx: attempts.dropped(tx, attempt))
@@ -49,6 +55,7 @@ class UnderWay:
 
     def _dropped(self, attempt: Attempt) -> None:
         self.open.pop(attempt.token, None)
+        self._engines[attempt.engine].dropped(attempt)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
 
     async def _claimed(self, attempt: Attempt) -> bool:
@@ -69,8 +76,7 @@ class UnderWay:
             if await self._claimed(attempt):
                 await self.drop(attempt)
             else:
-                await self._engine.cancel(self.folder(job), attempt)
-                self.told.add(attempt.token)
+                await self.tell(attempt, Signals.SIGTERM)
                 return
         keep = self._config.keep.mail
         if await self._spool.write(lambda tx: attempts.cancelled(tx, job, keep_mail=keep)):
@@ -96,7 +102,8 @@ class UnderWay:
 
     async def limit(self, attempt: Attempt, told: Limit) -> None:
         """Tell an attempt that runs how long it may."""
-        known = await self._engine.limit(self.folder(attempt.job), attempt, told.limit)
+        engine = self._engines[attempt.engine]
+        known = await engine.limit(self.folder(attempt.job), attempt, told.limit)
         crash.point("run:limited")
         await self._spool.write(lambda tx: wishes.limited(tx, told))
         if attempt.token in self.open:

@@ -1,6 +1,5 @@
 """Every table and key of the configuration; a key is a line with default, range and meaning."""
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,6 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from mailgate.settings.engines import Run
 from mailgate.settings.kinds import (
     boolean,
     duration,
@@ -33,16 +33,8 @@ _ADDRESS = re.compile(
 _TAKEN = frozenset({"postmaster", "mailer-daemon"})
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]{0,252}")
 _PORT = 65535
-# A daemon with more of either is a slip of the finger.
-_MOST_SLOTS, _MOST_WORKERS = 10_000, 64
-
-
-class Sandbox(StrEnum):
-    """What keeps local jobs apart; ``auto`` is bubblewrap where it works, else nothing."""
-
-    AUTO = "auto"
-    BWRAP = "bwrap"
-    NONE = "none"
+# A daemon with more is a slip of the finger.
+_MOST_WORKERS = 64
 
 
 class Courier(StrEnum):
@@ -218,51 +210,6 @@ class Read:
         duration(), "20s", doc="for one mail; one that takes longer twice goes to hold"
     )
     memory: int = key(size("128 MiB"), "1 GiB", doc="the most address space a worker may take")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Local:
-    """[run.local]: jobs run on the gateway's own machine."""
-
-    engine: str = key(
-        text("an engine's name"), "local", doc="the module; default: the table's name"
-    )
-    slots: int = key(integer(1, _MOST_SLOTS), 2, doc="how many jobs run at once")
-    sandbox: Sandbox = key(
-        word(Sandbox), "auto", doc="auto: bwrap where it works; the choice is said at start"
-    )
-    path: str = key(
-        text("folders joined by colons"),
-        os.defpath,
-        doc="the jobs' PATH",
-        shown="the daemon's own PATH",
-    )
-    kill_after: timedelta = key(
-        duration("0s", "1h"), "10s", doc="the time from TERM to KILL when a job's time is over"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """[run]: where and whether jobs run."""
-
-    engine: str = key(
-        text("the name of a [run.NAME] table"),
-        "local",
-        doc="the [run.NAME] table that is used; its module is its own `engine` key, or NAME",
-    )
-    folder: Path = key(
-        path(),
-        "jobs",
-        doc="the folder of job folders; may lie on a file system that the nodes share",
-        shown="<spool>/jobs",
-    )
-    paused: bool = key(
-        boolean(),
-        default=False,
-        doc="true: mail is taken and waits; nothing is read or started; letters still leave",
-    )
-    local: Local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from mailgate.model import (
     Reason,
     Stream,
     Token,
+    Wait,
     Wish,
 )
 from mailgate.phases import ACTIVE, Event, Phase, step
@@ -34,11 +35,23 @@ def new_token() -> Token:
     return Token("m" + base32(secrets.randbits(60), 12))
 
 
-def queued(view: View, *, limit: int, besides: Iterable[JobId]) -> list[JobId]:
-    """Return the jobs that wait longest for an engine, without those that the caller works on."""
+def queued(
+    view: View,
+    *,
+    limit: int,
+    besides: Iterable[JobId],
+    where: str = "",
+    values: Sequence[str] = (),
+) -> list[JobId]:
+    """Return the jobs that wait longest for an engine, without those that the caller works on.
+
+    ``where``: a further condition of SQL, with ``values``.
+    """
     busy = frozenset(besides)
     rows = view.all(
-        "SELECT id FROM job WHERE phase = 'QUEUED' ORDER BY queued LIMIT ?", limit + len(busy)
+        f"SELECT id FROM job WHERE phase = 'QUEUED'{where} ORDER BY queued LIMIT ?",
+        *values,
+        limit + len(busy),
     )
     return [JobId(row["id"]) for row in rows if row["id"] not in busy][:limit]
 
@@ -90,8 +103,45 @@ def submitted(tx: Tx, attempt: Attempt, native: NativeId, *, borrowed: bool = Fa
     )
 
 
+def waits(tx: Tx, seen: Iterable[Attempt]) -> None:
+    """Note that a cluster has these, and why they wait there, unless they run by now."""
+    for attempt in seen:
+        if attempt.native is not None and attempt.state is AttemptState.INTENDED:
+            # Laid out it was, whatever became of the daemon after that.
+            submitted(tx, attempt, attempt.native, borrowed=True)
+        starts = attempt.queued.starts
+        tx.execute(
+            "UPDATE attempt SET why = ?, starts = ?, held = ? WHERE token = ?"
+            " AND state IN ('INTENDED', 'SUBMITTED')",
+            attempt.queued.why,
+            None if starts is None else starts.timestamp(),
+            int(attempt.held),
+            attempt.token,
+        )
+
+
+def suspended(tx: Tx, attempt: Attempt, is_suspended: bool) -> bool:  # noqa: FBT001 - a fact
+    """Note that a cluster has stopped an attempt for a while, or lets it go on; False if known."""
+    before = Phase.EXECUTING if is_suspended else Phase.SUSPENDED
+    if phase_of(tx, attempt.job) is not before:
+        return False
+    advance(tx, attempt.job, Event.SUSPEND if is_suspended else Event.RESUME, before=before)
+    return True
+
+
+def stopped(view: View) -> set[Token]:
+    """Return the attempts that a cluster has stopped for a while."""
+    rows = view.all(
+        "SELECT token FROM attempt JOIN job ON job.id = attempt.job WHERE state = 'STARTED'"
+        " AND phase = 'SUSPENDED'"
+    )
+    return {Token(row["token"]) for row in rows}
+
+
 def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     """Note that the attempt's command runs since ``at``; False if that was known."""
+    if attempt.native is not None and attempt.state is AttemptState.INTENDED:
+        submitted(tx, attempt, attempt.native, borrowed=True)
     hit = tx.execute(
         "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
         " AND state IN ('INTENDED', 'SUBMITTED')",
@@ -284,4 +334,10 @@ def _attempt(row: Row) -> Attempt:
         native=NativeId(row["native"]) if row["native"] is not None else None,
         limit=timedelta(seconds=row["work_limit"]) if row["work_limit"] else None,
         started=moment(row["started"]) if row["started"] else None,
+        queued=_queued(row),
+        held=bool(row["held"]),
     )
+
+
+def _queued(row: Row) -> Wait:
+    return Wait(why=row["why"], starts=moment(row["starts"]) if row["starts"] else None)

@@ -1,12 +1,11 @@
 """What the spool tells of a job's prospects: why it waits with an engine, and what others took."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
-from mailgate.model import Job, JobId, Token
+from mailgate.model import Job, JobId
 from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
-from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.database import View, moment
 
 # So many of the newest jobs that ended well tell how long those of a service take; fewer than that
 # tell nothing.
@@ -19,18 +18,6 @@ _STEPS = (
     (600, 60),
     (60, 10),
 )
-
-
-def waits(tx: Tx, news: Mapping[Token, Queued]) -> None:
-    """Note what a scheduler says of attempts that have not begun; of others nothing is noted."""
-    for token, queued in news.items():
-        tx.execute(
-            "UPDATE attempt SET why = ?, starts = ? WHERE token = ?"
-            " AND state IN ('INTENDED', 'SUBMITTED')",
-            queued.why,
-            queued.starts.timestamp() if queued.starts else None,
-            token,
-        )
 
 
 def outlook(view: View, job: Job) -> Outlook:

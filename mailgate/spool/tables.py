@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 6
+VERSION = 7
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -236,7 +236,8 @@ class MistakeRow(Model):
 class AttemptRow(Model):
     """One submission of a job to an engine; ``wanted`` is a new limit, not yet known to it.
 
-    ``why`` it waits in the engine's own queue is in the scheduler's words, ``starts`` its estimate.
+    ``why`` it waits in the engine's own queue is in the scheduler's words, ``starts`` its estimate;
+    ``held``: by somebody there.
     """
 
     token = CharField(primary_key=True)
@@ -249,6 +250,7 @@ class AttemptRow(Model):
     wanted = FloatField(null=True)
     why = TextField(constraints=[SQL("DEFAULT ''")])
     starts = FloatField(null=True)
+    held = IntegerField(constraints=[SQL("DEFAULT 0")])
     intended = FloatField()
     submitted = FloatField(null=True)
     started = FloatField(null=True)

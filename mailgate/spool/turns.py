@@ -21,6 +21,25 @@ _OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Among:
+    """Which jobs are meant: those of some services, or (not ``inside``) of all others."""
+
+    services: frozenset[str] = frozenset()
+    inside: bool = True
+
+    @property
+    def where(self) -> str:
+        """A condition of SQL, with a place for each service's name."""
+        if not self.services and not self.inside:
+            return ""
+        places = ", ".join("?" * len(self.services))
+        return f" AND service {'' if self.inside else 'NOT '}IN ({places})"
+
+
+EVERYBODY = Among(inside=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
     """Whose turn it is: the job that waits longest of those whose quota lets one more run.
 
@@ -32,16 +51,23 @@ class Turns:
     paused: bool = False
 
     def next(
-        self, view: View, *, limit: int, besides: Collection[JobId], starting: Iterable[JobId] = ()
+        self,
+        view: View,
+        *,
+        limit: int,
+        besides: Collection[JobId],
+        starting: Iterable[JobId] = (),
+        among: Among = EVERYBODY,
     ) -> list[JobId]:
         """Return at most ``limit`` jobs, without ``besides``; ``starting`` count as if they ran."""
         if not self._bounds():
-            return attempts.queued(view, limit=limit, besides=besides)
+            where, names = among.where, sorted(among.services)
+            return attempts.queued(view, limit=limit, besides=besides, where=where, values=names)
         running = self.running(view, starting)
         busy, picked = frozenset(besides), list[JobId]()
         while True:
             full = {name for name, count in running.items() if count >= self._most(name)}
-            rows = _queued(view, full, limit + len(busy) + len(picked))
+            rows = _queued(view, full, limit + len(busy) + len(picked), among)
             news = False
             for row in rows:
                 job = JobId(row["id"])
@@ -114,7 +140,7 @@ class Turns:
         return count
 
 
-def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
+def _queued(view: View, full: Collection[str], limit: int, among: Among) -> list[Row]:
     """Return queued jobs, the oldest first, without those of a share that is full."""
     person = f"({_WHO}) || ' ' || how"
     columns = {1: "service", 2: person, 3: f"service || ' ' || {person}"}
@@ -129,8 +155,9 @@ def _queued(view: View, full: Collection[str], limit: int) -> list[Row]:
     )
     return view.all(
         f"SELECT id, service, {_WHO} AS who, how FROM job WHERE phase = 'QUEUED'{wheres}"
-        " ORDER BY queued LIMIT ?",
+        f"{among.where} ORDER BY queued LIMIT ?",
         *(name for names in kinds.values() for name in names),
+        *sorted(among.services),
         limit,
     )
 

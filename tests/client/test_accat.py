@@ -92,6 +92,7 @@ def test_a_shell_pipe_takes_the_output_on(saved) -> None:
         ("memory", "ERROR", None, None, 137),
         ("work-limit", "ABORTED", None, 15, 124),
         ("cancelled", "ABORTED", None, 15, 125),
+        ("cancelled-outside", "ABORTED", None, None, 125),
         ("lost", "ABORTED", None, None, 125),
         ("preempted", "ABORTED", None, None, 125),
         ("node-failure", "ERROR", None, None, 125),

@@ -80,11 +80,18 @@ def gridengine(jobs: Sequence[Listed]) -> str:
     )
 
 
+def slurm(jobs: Sequence[Listed]) -> str:
+    """``squeue --Format``, each field with its end, and a last line."""
+    lines = [f"{job.number}|{job.word}|0|N/A|n1|{job.name}|{job.why or 'None'}|\n" for job in jobs]
+    return "".join([*lines, "squeue is done\n"])
+
+
 POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {
+    "slurm": slurm,
+    "gridengine": gridengine,
     "pbs": pbs,
     "lsf": lsf,
     "htcondor": htcondor,
-    "gridengine": gridengine,
 }
 
 WHY_OF = {"htcondor": "HELD"}

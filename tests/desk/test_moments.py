@@ -25,8 +25,8 @@ from mailgate.model import (
     Staged,
     Stream,
     StreamRole,
+    Wait,
 )
-from mailgate.model.outlook import Queued
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.phases import Phase
@@ -38,7 +38,6 @@ from mailgate.services import load_all
 from mailgate.spool import attempts, jobs, letters, shipments
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
-from mailgate.spool.outlook import waits
 from mailgate.spool.store import Folder, direct
 from tests.daemon import request, shell
 from tests.desk.made import CONFIG
@@ -199,7 +198,7 @@ def test_who_asks_hears_why_a_job_still_stands_in_a_clusters_queue(place: Place)
     ):
         starts = datetime.now(UTC) + timedelta(days=400)
         with place.spool.transaction() as tx:
-            waits(tx, {attempt.token: Queued(engine="slurm", why=why, starts=starts)})
+            attempts.waits(tx, [replace(attempt, queued=Wait(why=why, starts=starts))])
         shown = told_of(place, job)
         assert said in shown
         assert f"Slurm expects to start it on {moment(starts)}." in shown

@@ -203,6 +203,9 @@ def _ends() -> dict[str, Written]:
         "failed-node": _failed(Reason.NODE_FAILURE, "NODE_FAIL on n17 (job 48211)"),
         "failed-preempted": _failed(Reason.PREEMPTED, "PREEMPTED on n17 (job 48211)"),
         "failed-cancelled": _failed(Reason.CANCELLED, "by the operator"),
+        "failed-outside": _failed(
+            Reason.OUTSIDE, "Slurm called it CANCELLED on node n17 (job 48211)."
+        ),
         "failed-start": result(
             Exit(reason=Reason.COULD_NOT_START, words="align: command not found"), started=None
         ),

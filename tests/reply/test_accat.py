@@ -17,6 +17,7 @@ RESULTS = [name for name, made in LETTERS.items() if made.draft.kind is LetterKi
 STATUS = {
     Reason.WORK_LIMIT: 124,
     Reason.CANCELLED: 125,
+    Reason.OUTSIDE: 125,
     Reason.LOST: 125,
     Reason.PREEMPTED: 125,
     Reason.NODE_FAILURE: 125,

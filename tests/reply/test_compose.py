@@ -328,6 +328,7 @@ def test_the_first_line_of_a_failure_says_why(reason):
         Reason.NODE_FAILURE: "machine broke down",
         Reason.PREEMPTED: "needed for other work",
         Reason.CANCELLED: "cancelled",
+        Reason.OUTSIDE: "cancelled at the cluster",
         Reason.COULD_NOT_START: "could not be started",
         Reason.LOST: "lost",
     }

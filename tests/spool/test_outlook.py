@@ -1,14 +1,15 @@
 """What may be expected of a job: what the spool knows of others, and what a scheduler said of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailgate.model import Exit, JobId, NativeId, Reason
+from mailgate.model import Exit, JobId, NativeId, Reason, Wait
 from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.spool import attempts, jobs
 from mailgate.spool.database import Connection
-from mailgate.spool.outlook import outlook, waits
+from mailgate.spool.outlook import outlook
 from tests.spool.made import DONE, a_job, ended
 
 MINUTE = timedelta(minutes=1)
@@ -89,7 +90,7 @@ def test_what_a_scheduler_says_of_a_job_is_told_until_it_runs(spool: Connection)
         assert outlook(tx, jobs.fetch(tx, job)).queued == Queued(engine="slurm")
         attempts.submitted(tx, attempt, NativeId("48211"))
         starts = tx.now + timedelta(hours=3)
-        waits(tx, {attempt.token: Queued(engine="slurm", why="Priority", starts=starts)})
+        attempts.waits(tx, [replace(attempt, queued=Wait(why="Priority", starts=starts))])
         queued = outlook(tx, jobs.fetch(tx, job)).queued
         assert queued == Queued(engine="slurm", since=tx.now, why="Priority", starts=starts)
         attempts.begun(tx, attempt, tx.now)

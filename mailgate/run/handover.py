@@ -1,0 +1,171 @@
+"""Jobs handed to a scheduler: each under a lock, a few at once, and none while it takes none.
+
+A daemon that is killed leaves submissions under way: whoever comes after it must know that the last
+of them is over before he asks by name which were taken. So each holds a lock that its programs
+inherit, and recovery waits for all of them. The programs are timeout(1), which waits for the
+scheduler's own: that one may close what it inherits, and nobody else ends it if it hangs.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from mailgate import log
+from mailgate.errors import Permanent, Transient
+from mailgate.log import escaped
+from mailgate.model import NativeId
+from mailgate.run import programs
+from mailgate.run.scheduler import Ask, Command, Said, Scheduler, UnreadableError, Verdict
+from mailgate.saying import Saying
+from mailgate.settings.schedulers import Cluster
+
+# From TERM to KILL of a submission that hangs, and what it may take beyond that (seconds).
+_KILL, _SPARE = 5, 10
+# timeout(1): the time was over; the program cannot be executed, is not there.
+_TIMED_OUT, _NOT_EXECUTED, _NOT_FOUND = 124, 126, 127
+# The waits after "not now" (seconds), the last repeats.
+_PAUSES = (2.0, 5.0, 15.0, 60.0, 300.0)
+# So often it is looked whether a lock is free (seconds), and after so long that is told.
+_LOOK, _PATIENCE = 0.1, 2.0
+_SHOWN = 500
+
+
+class Handover:
+    """Hands jobs to one scheduler. ``lock`` is a file on a local disk.
+
+    ``gate``: who holds it may hand one over. Nothing is handed over before `recover`.
+    """
+
+    def __init__(self, scheduler: Scheduler, site: Cluster, lock: Path) -> None:
+        self._scheduler = scheduler
+        self._limit = site.timeout
+        self._lock = lock
+        self.gate = asyncio.Semaphore(site.at_once)
+        self._ready = False
+        self._failures = 0
+        self._under_way = 0
+        self._rests_until = 0.0
+        self._asked = True
+
+    # --- when -------------------------------------------------------------------------------------
+
+    def room(self, wanted: int) -> int:
+        """Return how many jobs may be given to `hand` now, of so many.
+
+        After "not now" none, until the wait is over and the scheduler has answered something; then
+        one, and the others once that was taken.
+        """
+        if not self._ready or not self._asked or _now() < self._rests_until:
+            return 0
+        return wanted if not self._failures else min(wanted, 1 - self._under_way)
+
+    @property
+    def rests(self) -> bool:
+        """Whether the scheduler has to answer something before it is given more."""
+        return not self._asked
+
+    def answered(self) -> None:
+        """Know that the scheduler has answered a question."""
+        self._asked = True
+
+    # --- recovery ---------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Wait until no submission is under way that somebody before us began."""
+        self._ready = False
+        told, began = False, _now()
+        while not self._is_free():
+            if not told and _now() > began + _PATIENCE:
+                log.event("delayed", what="run", reason="a submission of before is still under way")
+                told = True
+            await asyncio.sleep(_LOOK)
+        self._ready = True
+
+    def _is_free(self) -> bool:
+        with self._opened() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(self._lock, flags, 0o600)
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
+    # --- handing over -----------------------------------------------------------------------------
+
+    async def hand(self, ask: Ask) -> NativeId:
+        """Give the scheduler one job, and return its number there.
+
+        Raises
+        ------
+        Transient
+            Not now; whether it was taken, only the scheduler knows.
+        Permanent
+            It was refused for good, in the scheduler's words.
+        """
+        self._under_way += 1
+        try:
+            native = await self._handed(ask)
+        except Transient:
+            self._rest()
+            raise
+        finally:
+            self._under_way -= 1
+        self._failures = 0
+        return native
+
+    async def _handed(self, ask: Ask) -> NativeId:
+        said = await self._run(self._scheduler.submit(ask))
+        if said.status == 0:
+            try:
+                return self._scheduler.parse_submit(said.stdout)
+            except UnreadableError as error:
+                raise Transient(_PERHAPS, detail=str(error)) from error
+        words = " ".join((said.stderr or said.stdout).split())[:_SHOWN]
+        if said.status in {_NOT_EXECUTED, _NOT_FOUND}:
+            raise Transient(_NOT_NOW, detail=words)
+        match self._scheduler.verdict(said):
+            case Verdict.NEVER:
+                title = self._scheduler.title
+                raise Permanent(Saying("ends/refused", title=title, words=escaped(words)))
+            case Verdict.LATER:
+                raise Transient(_NOT_NOW, detail=words)
+            case Verdict.UNKNOWN:
+                raise Transient(_PERHAPS, detail=f"status {said.status}: {words}")
+
+    async def _run(self, command: Command) -> Said:
+        seconds = self._limit.total_seconds()
+        words = ("timeout", "-k", f"{_KILL}", f"{seconds:g}", *command.argv)
+        limit = timedelta(seconds=seconds + _KILL + _SPARE)
+        with self._opened() as lock:
+            # Nobody holds it alone once we are ready.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return await programs.run(replace(command, argv=words), limit=limit, lock=lock)
+
+    def _rest(self) -> None:
+        if _now() < self._rests_until:
+            # Several that were under way together fail together.
+            return
+        self._rests_until = _now() + _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._failures += 1
+        self._asked = False
+
+
+_NOT_NOW = "The scheduler takes no job now."
+_PERHAPS = "The scheduler was given the job, and did not say clearly whether it took it."
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

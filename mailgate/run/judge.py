@@ -1,0 +1,158 @@
+"""What an attempt's folder and its scheduler come to together: a sight of it.
+
+The folder is the truth about whether it began and how it ended. The scheduler's word decides where
+there is no record, and only after the grace time of good polls; it explains an end that came from
+outside.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mailgate import log
+from mailgate.errors import Transient
+from mailgate.model import Attempt, Exit, NativeId, Wait
+from mailgate.run import ends
+from mailgate.run.jobdir import Folder
+from mailgate.run.polls import Known, Polls
+from mailgate.run.scheduler import Command, Given, Said, Scheduler, Seen, State, UnreadableError
+from mailgate.run.sight import Denied, Ended, Gone, NotStarted, Running, Sight, Waiting
+
+# What became of a job is asked so often where the answer cannot be read.
+_TRIES = 5
+# An estimate of the start that moves by less (seconds) is the same one.
+_SAME = 300.0
+
+
+@dataclass(slots=True)
+class Case:
+    """An attempt as the runner last asked after it, and what was found of it.
+
+    ``doubt``: since when its end waits for the scheduler's word about it. ``tries``: how often that
+    was asked for.
+    """
+
+    folder: Folder
+    attempt: Attempt
+    asked: float
+    sight: Sight | None = None
+    doubt: float | None = None
+    tries: int = 0
+    settled: bool = False
+
+
+Run = Callable[[Command], Awaitable[Said]]
+
+
+class Judge:
+    """Judges one scheduler's attempts. ``run`` runs a command of its; ``grace`` in seconds."""
+
+    def __init__(self, scheduler: Scheduler, polls: Polls, run: Run, *, grace: float) -> None:
+        self._scheduler = scheduler
+        self._polls = polls
+        self._run = run
+        self._grace = grace
+
+    async def judged(self, case: Case, found: Sight) -> Sight | None:
+        """Return what the find in its folder comes to, which never says "gone"; None: unknown."""
+        token = case.attempt.token
+        known = self._polls.known[token]
+        gone = self._polls.is_gone(token)
+        match found:
+            case Ended():
+                return await self._end(case, known, found)
+            case Running(started=started) if not gone:
+                suspended = known.seen is not None and known.seen.state is State.SUSPENDED
+                native = known.seen.native if known.seen else None
+                return Running(started=started, suspended=suspended, native=native)
+            case Running(started=started):
+                seen = await self._why(case, known)
+                if not case.settled:
+                    return case.sight
+                end = ends.without_record(seen, self._scheduler.title)
+                if end is None:
+                    return Gone(started=started)
+                return Ended(exit=end, started=started, ended=max(started, datetime.now(UTC)))
+            case _:
+                return await self._not_begun(case, known, gone=gone)
+
+    async def _not_begun(self, case: Case, known: Known, *, gone: bool) -> Sight | None:
+        seen = known.seen
+        if known.ended and not known.missed and (end := self._denied(seen)) is not None:
+            # Nothing is lost by haste: the runner takes its claim first.
+            return Denied(exit=end)
+        if case.attempt.native is None and seen is None:
+            return NotStarted() if known.missed else None
+        if not gone:
+            alive = seen is not None and not known.ended
+            return self.waiting(case, seen) if alive and seen and waits(seen) else None
+        seen = await self._why(case, known)
+        if not case.settled:
+            return None
+        end = self._denied(seen)
+        return NotStarted() if end is None else Denied(exit=end)
+
+    def _denied(self, seen: Seen | None) -> Exit | None:
+        return ends.before_start(seen, self._scheduler.title)
+
+    async def _end(self, case: Case, known: Known, found: Ended) -> Sight:
+        """Return an end, with the scheduler's word where that may know better why."""
+        if not ends.is_doubtful(found.exit):
+            return found
+        now = _now()
+        case.doubt = case.doubt or now
+        gone = self._polls.is_gone(case.attempt.token)
+        if not known.ended and not gone and now < case.doubt + 2 * self._grace:
+            self._polls.hurry()
+            return Running(started=found.started)
+        seen = known.seen if known.ended else await self._why(case, known)
+        end = ends.merged(found.exit, seen, self._scheduler.title)
+        return Ended(exit=end, started=found.started, ended=found.ended)
+
+    async def _why(self, case: Case, known: Known) -> Seen | None:
+        """Return what the scheduler says of the end; ``settled`` once nothing more is to come."""
+        if known.ended or case.settled:
+            case.settled = True
+            return known.seen
+        given = self.given(case.attempt)
+        command = self._scheduler.why(given)
+        seen = None
+        if command is not None and case.tries < _TRIES:
+            case.tries += 1
+            try:
+                seen = self._scheduler.parse_why(await self._run(command), given)
+            except (Transient, UnreadableError) as error:
+                log.delayed("run", reason="What became of a job is unknown.", detail=str(error))
+                return None
+        if seen is not None and seen.state not in {State.ENDED, None}:
+            # It is there after all.
+            known.seen, known.gone = seen, None
+            return None
+        known.seen = seen or known.seen
+        case.settled = True
+        return seen
+
+    def given(self, attempt: Attempt) -> Given:
+        """Return what the scheduler knows an attempt by."""
+        known = self._polls.known.get(attempt.token)
+        native = known.seen.native if known and known.seen else attempt.native
+        return Given(token=attempt.token, native=native or NativeId(""))
+
+    @staticmethod
+    def waiting(case: Case, seen: Seen) -> Waiting:
+        """Return that an attempt waits there, and why."""
+        starts, before = seen.starts, case.attempt.queued.starts
+        if starts and before and abs((starts - before).total_seconds()) < _SAME:
+            starts = before
+        held = seen.state is State.HELD
+        return Waiting(native=seen.native, queued=Wait(why=seen.why, starts=starts), held=held)
+
+
+def waits(seen: Seen) -> bool:
+    """Whether the scheduler has a job that has not begun."""
+    return seen.state in {State.WAITING, State.HELD}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

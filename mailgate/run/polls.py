@@ -1,0 +1,112 @@
+"""What a scheduler's good polls have said of the attempts: pure, the time is given.
+
+A poll that fails or hangs says nothing. An attempt is missed only by a good poll that began after
+it was handed over, and given up only after a grace time of those.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailgate.model import Token
+from mailgate.run.scheduler import Seen, State
+
+# Of several jobs by one name (a controller that lost its newest state may start one again) the one
+# that can still do something counts.
+_LIVELY = (State.ENDED, State.WAITING, State.HELD, None, State.SUSPENDED, State.RUNNING)
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of one attempt. Times are the event loop's, in seconds.
+
+    Polls that began at ``since`` or later count; None while it is being handed over. ``gone`` is
+    when the first of the good polls began that did not have it any more, or had it as ended.
+    """
+
+    since: float | None
+    seen: Seen | None = None
+    gone: float | None = None
+    missed: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the scheduler itself says that it has ended."""
+        return self.seen is not None and self.seen.state is State.ENDED
+
+
+class Polls:
+    """Keeps count of one scheduler's polls. ``last`` is when the last good one began."""
+
+    def __init__(self, grace: timedelta, least: timedelta, most: timedelta) -> None:
+        self._grace = grace.total_seconds()
+        self._least = least.total_seconds()
+        self._most = most.total_seconds()
+        self._pause = self._least
+        self.known: dict[Token, Known] = {}
+        self.last: float | None = None
+        self.strangers: dict[Token, Seen] = {}
+
+    def came(self, seen: Iterable[Seen], began: float) -> list[Token]:
+        """Take in a good poll; return the attempts of which it says something new."""
+        found: dict[Token, Seen] = {}
+        for one in seen:
+            other = found.get(one.token)
+            if other is None or _LIVELY.index(one.state) >= _LIVELY.index(other.state):
+                found[one.token] = one
+        news = [t for t, known in self.known.items() if _changed(known, found.get(t), began)]
+        self.last = began
+        self.strangers = {token: one for token, one in found.items() if token not in self.known}
+        calm = not news and not self.waited_for
+        self._pause = min(self._pause * 1.5, self._most) if calm else self._least
+        return news
+
+    def failed(self) -> None:
+        """Know that a poll failed: the next one need not come sooner than usual."""
+        self._pause = min(self._pause * 1.5, self._most)
+
+    def hurry(self) -> None:
+        """Have the next polls come soon: something is about to change."""
+        self._pause = self._least
+
+    @property
+    def pause(self) -> float:
+        """The seconds from one poll to the next."""
+        return self._pause
+
+    @property
+    def waited_for(self) -> Sequence[Token]:
+        """The attempts of which a poll is still to say that they are gone for good, or back."""
+        return [t for t, known in self.known.items() if known.gone is not None]
+
+    def is_gone(self, token: Token) -> bool:
+        """Whether good polls have missed it, or called it ended, for the grace time."""
+        gone = self.known[token].gone
+        return gone is not None and self.last is not None and self.last - gone >= self._grace
+
+    def is_missed(self, token: Token) -> bool:
+        """Whether a good poll did not have it that would have, had it been taken."""
+        return self.known[token].missed
+
+
+def _changed(known: Known, seen: Seen | None, began: float) -> bool:
+    """Note what a poll said of one attempt; tell whether that is new."""
+    if known.since is None or began < known.since:
+        return False
+    before = known.seen
+    if seen is None:
+        known.missed = True
+    else:
+        known.missed = False
+        if seen.state is None:
+            # Whatever the word means, it is there.
+            known.gone = None
+            return False
+        known.seen = seen
+    if seen is None or seen.state is State.ENDED:
+        known.gone = began if known.gone is None else known.gone
+        return True
+    known.gone = None
+    return before is None or (before.state, before.why, before.native, before.starts) != (
+        (seen.state, seen.why, seen.native, seen.starts)
+    )

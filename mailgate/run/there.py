@@ -1,0 +1,50 @@
+"""What clusters say of the attempts that they have, kept where people can be told of it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from mailgate import log
+from mailgate.model import Attempt, AttemptState, JobId, Token
+from mailgate.phases import Phase
+from mailgate.run.sight import Sight, Waiting
+from mailgate.run.underway import UnderWay
+from mailgate.spool import attempts
+from mailgate.spool.store import Spool
+
+
+class There:
+    """``_stopped``: the attempts that a cluster has stopped for a while, as far as it is noted."""
+
+    def __init__(self, spool: Spool, under_way: UnderWay) -> None:
+        self._spool = spool
+        self._under_way = under_way
+        self._stopped: set[Token] = set()
+
+    def load(self) -> None:
+        """Take up what the spool knows of."""
+        self._stopped = attempts.stopped(self._spool.view)
+
+    async def note(self, sights: Mapping[Token, Sight], *, besides: Collection[JobId]) -> None:
+        """Note why attempts wait at a cluster: all that is new in one transaction."""
+        news = []
+        for token, sight in sights.items():
+            attempt = self._under_way.open.get(token)
+            if isinstance(sight, Waiting) and attempt and attempt.job not in besides:
+                told = replace(attempt, native=sight.native, queued=sight.queued, held=sight.held)
+                news.append(told)
+        if news:
+            await self._spool.write(lambda tx: attempts.waits(tx, news))
+            for attempt in news:
+                known = replace(attempt, state=AttemptState.SUBMITTED)
+                self._under_way.open[attempt.token] = known
+
+    def is_news(self, attempt: Attempt, *, suspended: bool) -> bool:
+        """Whether it is not noted yet that a running attempt is suspended, or goes on."""
+        return suspended != (attempt.token in self._stopped)
+
+    async def suspend(self, attempt: Attempt, suspended: bool) -> None:  # noqa: FBT001 - a step's
+        """Note that a cluster has stopped an attempt for a while, or lets it go on."""
+        if await self._spool.write(lambda tx: attempts.suspended(tx, attempt, suspended)):
+            to = Phase.SUSPENDED if suspended else Phase.EXECUTING
+            log.event("advanced", job=attempt.job, to=to)
+        (self._stopped.add if suspended else self._stopped.discard)(attempt.token)

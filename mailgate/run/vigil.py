@@ -1,0 +1,291 @@
+"""Watching a cluster's attempts: its polls, the bell, the folders, and what they come to together.
+
+Whoever runs a cluster asks here what is seen; nobody waits for a disk or a scheduler that hangs.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from mailgate import log
+from mailgate.errors import MailgateError, Transient
+from mailgate.hands import Crew
+from mailgate.model import Attempt, Token
+from mailgate.run import programs
+from mailgate.run.handover import Handover
+from mailgate.run.jobdir import Folder
+from mailgate.run.judge import Case, Judge, waits
+from mailgate.run.polls import Known, Polls
+from mailgate.run.scheduler import Command, Given, Said, Scheduler, Seen, State, UnreadableError
+from mailgate.run.sight import Ended, Running, Sight, Waiting
+from mailgate.run.steps import rung, seen_in
+from mailgate.settings.schedulers import Cluster as Site
+
+# The bell is listened for so often (seconds), and of the folders of running jobs so many are looked
+# into each time, in turn: a shared file system may show a bell late.
+_LISTEN, _IN_TURN = 0.5, 25
+# So many folders are looked into at a time.
+_AT_A_TIME = 200
+# An attempt that nobody asks after (seconds) is the runner's no more.
+_FORGOTTEN = 60.0
+# A stranger of ours is cancelled again after this (seconds).
+_CANCEL_AGAIN = 60.0
+
+
+Over = Callable[[Collection[Token]], Collection[Token]]
+
+
+class Vigil:
+    """What is seen of one scheduler's attempts; in one event loop.
+
+    ``changed`` is set when something new was seen.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        site: Site,
+        handover: Handover,
+        *,
+        grace: timedelta,
+        crew: Crew,
+        bell: Path,
+    ) -> None:
+        self._scheduler = scheduler
+        self._site = site
+        self._handover = handover
+        self._crew = crew
+        self._bell = bell
+        self._polls = Polls(grace, site.poll_min, site.poll_max)
+        self._judge = Judge(scheduler, self._polls, self.run, grace=grace.total_seconds())
+        self._cases: dict[Token, Case] = {}
+        self._due: set[Token] = set()
+        self._turn: list[Token] = []
+        self._soon = asyncio.Event()
+        self._over: Over = lambda _: ()
+        self._cancelled: dict[Token, float] = {}
+        self._strange: set[str] = set()
+        self._blind = ""
+        self.changed = asyncio.Event()
+
+    # --- what the engine says and asks ------------------------------------------------------------
+
+    def handing(self, token: Token) -> None:
+        """Know that an attempt is being handed over: no poll says anything of it yet."""
+        self._polls.known[token] = Known(since=None)
+
+    def handed(self, token: Token) -> None:
+        """Know that this is over, however it went."""
+        self._polls.known[token].since = _now()
+        self.hurry()
+
+    def sight(self, folder: Folder, attempt: Attempt) -> Sight | None:
+        """Return what is seen of an attempt; None where that is nothing, or known to its caller."""
+        now, token = _now(), attempt.token
+        case = self._cases.get(token)
+        if case is None:
+            case = self._cases[token] = Case(folder, attempt, now)
+            self._due.add(token)
+            # From a daemon before us, or just handed over.
+            self._polls.known.setdefault(token, Known(since=now))
+        case.attempt, case.asked = attempt, now
+        if case.sight is None or _is_noted(case.sight, attempt):
+            return None
+        if not isinstance(case.sight, Running | Waiting):
+            # What is done about it may change it.
+            self._due.add(token)
+        return case.sight
+
+    def given(self, attempt: Attempt) -> Given:
+        """Return what the scheduler knows an attempt by."""
+        return self._judge.given(attempt)
+
+    def is_missed(self, token: Token) -> bool:
+        """Whether the scheduler did not have it when it was last asked."""
+        known = self._polls.known.get(token)
+        return known is not None and known.missed
+
+    def forget(self, token: Token) -> None:
+        """Let go of an attempt that is over: if a poll still has it, it is cancelled there."""
+        self._cases.pop(token, None)
+        self._polls.known.pop(token, None)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have the scheduler asked soon."""
+        self._polls.hurry()
+        self._soon.set()
+
+    async def keep(self, over: Over) -> None:
+        """Watch until cancelled; ``over`` says which of some tokens are attempts that are over."""
+        # Afresh: also what somebody else may have done meanwhile.
+        self._over = over
+        self._cases.clear()
+        self._polls.known.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll())
+            group.create_task(self._look())
+
+    async def run(self, command: Command) -> Said:
+        """Run one of the scheduler's commands; raises Transient where it does not end in time."""
+        return await programs.run(command, limit=self._site.timeout)
+
+    # --- polling ----------------------------------------------------------------------------------
+
+    async def _poll(self) -> None:
+        # What was being submitted before is there by the first poll, or never.
+        await self._handover.recover()
+        first = True
+        while True:
+            if first or self._cases or self._handover.rests:
+                await self._polled()
+                first = False
+            self._soon.clear()
+            try:
+                async with asyncio.timeout(self._polls.pause):
+                    await self._soon.wait()
+                # Several changes that come together need one poll.
+                await asyncio.sleep(self._site.poll_min.total_seconds())
+            except TimeoutError:
+                continue
+
+    async def _polled(self) -> None:
+        """Ask once; what goes wrong is told once, and nothing is concluded from it."""
+        began = _now()
+        try:
+            seen = await self._seen_there()
+        except (Transient, UnreadableError) as error:
+            self._tell_blind(f"{error} {getattr(error, 'detail', '')}".strip())
+            self._polls.failed()
+            return
+        self._tell_blind("")
+        self._handover.answered()
+        self._tell_strange(seen)
+        for token in self._polls.came(seen, began):
+            self._news(token)
+        # Of these the next poll may say that the time is over.
+        self._due.update(self._polls.waited_for)
+        await self._cancel_strangers()
+        self.changed.set()
+
+    async def _seen_there(self) -> Sequence[Seen]:
+        said = await self.run(self._scheduler.poll())
+        if said.status:
+            message = f"it exits {said.status}"
+            raise Transient(message, detail=_short(said.stderr))
+        # Ten thousand lines take a while.
+        return await asyncio.to_thread(self._scheduler.parse_poll, said.stdout)
+
+    def _news(self, token: Token) -> None:
+        case, seen = self._cases.get(token), self._polls.known[token].seen
+        if case is None:
+            return
+        if seen and waits(seen) and (case.sight is None or isinstance(case.sight, Waiting)):
+            # No need to look into its folder: its bell tells when it begins.
+            case.sight = self._judge.waiting(case, seen)
+        else:
+            self._due.add(token)
+
+    def _tell_blind(self, why: str) -> None:
+        if why and not self._blind:
+            log.event("unseen", engine=self._scheduler.title, reason=why)
+        if self._blind and not why:
+            log.event("resumed", engine=self._scheduler.title)
+        self._blind = why
+
+    def _tell_strange(self, seen: Iterable[Seen]) -> None:
+        words = {one.word for one in seen if one.state is None} - self._strange
+        for word in sorted(words):
+            log.event("unseen", engine=self._scheduler.title, reason=f'"{word[:100]}" is no state')
+        self._strange |= words
+
+    async def _cancel_strangers(self) -> None:
+        """Cancel what is there of attempts that are over: they were claimed, or given up."""
+        now = _now()
+        self._cancelled = {t: at for t, at in self._cancelled.items() if now < at + _CANCEL_AGAIN}
+        there = {
+            token: seen
+            for token, seen in self._polls.strangers.items()
+            if seen.state is not State.ENDED and token not in self._cancelled
+        }
+        for token in self._over(there) if there else ():
+            self._cancelled[token] = now
+            given = Given(token=token, native=there[token].native)
+            try:
+                await self.run(self._scheduler.cancel(given))
+            except Transient as error:
+                log.delayed("run", reason=str(error), detail=error.detail)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LISTEN)
+            if not self._cases:
+                continue
+            # Lists a folder, on a disk that may be slow.
+            bells = await asyncio.to_thread(self._rung)
+            due = [t for t in self._due | bells if t in self._cases] + self._next_in_turn()
+            self._due.clear()
+            for first in range(0, len(due), _AT_A_TIME):
+                await self._looked(due[first : first + _AT_A_TIME])
+            self._forget()
+
+    def _rung(self) -> set[Token]:
+        try:
+            return rung(self._bell)
+        except OSError:
+            return set()
+
+    def _next_in_turn(self) -> list[Token]:
+        if not self._turn:
+            self._turn = [t for t, c in self._cases.items() if isinstance(c.sight, Running)]
+        taken, self._turn = self._turn[:_IN_TURN], self._turn[_IN_TURN:]
+        return [token for token in taken if token in self._cases]
+
+    def _forget(self) -> None:
+        now = _now()
+        for token in [t for t, c in self._cases.items() if now > c.asked + _FORGOTTEN]:
+            del self._cases[token]
+            self._polls.known.pop(token, None)
+
+    async def _looked(self, tokens: Sequence[Token]) -> None:
+        """Look into these folders, and say what that means with what the scheduler says."""
+        asked = [(self._cases[token].folder, self._cases[token].attempt) for token in tokens]
+        try:
+            found, unread = await self._crew.do(seen_in, asked)
+        except MailgateError as error:
+            self._due.update(tokens)
+            log.delayed("run", reason=str(error), detail=error.detail)
+            return
+        for detail in unread:
+            log.delayed("run", reason="A job folder cannot be read now.", detail=detail)
+        for token, sight in found.items():
+            case = self._cases.get(token)
+            if case is None:
+                continue
+            before, case.sight = case.sight, await self._judge.judged(case, sight)
+            if case.sight != before:
+                self.changed.set()
+            if isinstance(sight, Ended) and not isinstance(case.sight, Ended):
+                # Its end waits for the scheduler's word.
+                self._due.add(token)
+                self._soon.set()
+
+
+def _is_noted(sight: Sight, attempt: Attempt) -> bool:
+    """Whether the runner knows what it is told."""
+    match sight:
+        case Waiting(native=native, queued=queued, held=held):
+            return (native, queued, held) == (attempt.native, attempt.queued, attempt.held)
+        case _:
+            return False
+
+
+def _short(words: str) -> str:
+    return " ".join(words.split())[:500]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,56 @@
+"""Jobs by mail, through a real Slurm of one node."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import ECHO, Gateway, request, running, shell, text_of
+from tests.slurm import Slurm, slurm
+
+RUN = """
+[run.slurm]
+poll_min = "1s"
+kill_after = "1s"
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    with slurm() as made:
+        yield made
+
+
+def on(cluster: Slurm, gateway: Gateway, *, grace: str = "2s") -> Gateway:
+    """Have a gateway's jobs run on a cluster."""
+    gateway.environment = dict(cluster.environment)
+    told = f'[run]\nengine = "slurm"\ngrace = "{grace}"\n'
+    gateway.config.write_text(gateway.config.read_text().replace("[run]\n", told) + RUN)
+    return gateway
+
+
+@pytest.fixture
+def gateway(cluster: Slurm, tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path) as made:
+        yield on(cluster, made)
+
+
+def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
+    cluster: Slurm, gateway: Gateway
+) -> None:
+    gateway.service("echo", ECHO)
+    gateway.service("seven", shell('echo "$SLURM_JOB_ID$SECRET"; echo oh >&2; exit 7'))
+    gateway.start(SECRET="what is the gateway's own")
+    gateway.send(request("echo", attachments={"data": b"hello\n"}))
+    gateway.send(request("seven"))
+    done, failed = sorted(gateway.await_results(2), key=lambda mail: str(mail["Subject"]))[::1]
+    if "seven" in str(done["Subject"]):
+        done, failed = failed, done
+    assert done["Mailgate-Exit"] == "0"
+    assert "hello" in text_of(done)
+    assert failed["Mailgate-Exit"] == "7"
+    assert "oh" in text_of(failed)
+    tokens = {
+        line.split("token=")[1].split()[0] for line in gateway.logged("submitted").split("\n")
+    }
+    assert tokens <= cluster.states().keys()
