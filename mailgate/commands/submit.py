@@ -23,8 +23,6 @@ from mailgate.spool import jobs, quotas, watching
 from mailgate.spool.database import Tx
 from mailgate.spool.quotas import Rule
 
-usage = "a mail to SERVICE@..., its request at the top, its inputs attached"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
