@@ -22,7 +22,12 @@ from mailgate.parse.general import shown
 from mailgate.parse.inputs import by_a_person
 from mailgate.parse.keys import key_line
 from mailgate.parse.prose import is_closing, is_greeting
-from mailgate.parse.quotes import header_field, is_short_attribution, may_begin_quote
+from mailgate.parse.quotes import (
+    header_field,
+    is_short_attribution,
+    may_begin_quote,
+    names_an_original,
+)
 from mailgate.settings.kinds import mistyped
 
 MOST_UNKNOWN = 5
@@ -95,7 +100,7 @@ def read_commands(message: Message, grammar: Grammar) -> Script:
     reading, at = _Reading(), ""
     left = len(own)
     for number, line in enumerate(own):
-        found = _end(line, reading, grammar)
+        found = _end(line, own[number + 1 : number + 2], reading, grammar)
         if found is not None:
             stop, at, left = found, shown(line), number
             break
@@ -151,9 +156,12 @@ def _said(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def _end(line: str, reading: _Reading, grammar: Grammar) -> Stop | None:
-    """Tell why reading ends before this line, if it does."""
+def _end(line: str, below: Sequence[str], reading: _Reading, grammar: Grammar) -> Stop | None:
+    """Tell why reading ends before this line, if it does; ``below``: the next one, if there is."""
     if _OWN_WORDS.search(line[:LONGEST]) or _begins_quote(line, reading, grammar):
+        return Stop.QUOTE
+    # What introduces a quote may be wrapped.
+    if any(_names_an_original(line, other, grammar) for other in below):
         return Stop.QUOTE
     if reading.lines and is_closing(line):
         return Stop.SIGNATURE
@@ -175,6 +183,11 @@ def _begins_quote(line: str, reading: _Reading, grammar: Grammar) -> bool:
     if _command(line, grammar) is not None:
         return False
     return may_begin_quote(text)
+
+
+def _names_an_original(line: str, below: str, grammar: Grammar) -> bool:
+    commands = _command(line, grammar) or _command(below, grammar)
+    return commands is None and names_an_original(f"{line.strip()} {below.strip()}"[:LONGEST])
 
 
 def _may_head(line: str) -> bool:

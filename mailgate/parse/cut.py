@@ -79,8 +79,10 @@ class _End(Enum):
 
 
 _CLOSINGS = frozenset(":：-")
-_INVISIBLE = " \t\u200e\u200f\u202a\u202b\u202c\u2069"
-_LAST = _CLOSINGS | frozenset(_INVISIBLE)
+INVISIBLE = " \t\u200e\u200f\u202a\u202b\u202c\u2069"
+"""What stands at the ends of lines unseen: blanks, and the marks of directions."""
+
+_LAST = _CLOSINGS | frozenset(INVISIBLE)
 _RULES = frozenset("-_=*—–‐|")
 _DIGITS = frozenset("0123456789")
 _FIRST = _RULES | _DIGITS
@@ -173,7 +175,7 @@ class _Cutter:
         if text[0] in _DIGITS and is_dated_line(text):
             self.own.pop()
             return not self._quote_follows(number)
-        if text.rstrip(_INVISIBLE)[-1:] not in _CLOSINGS:
+        if text.rstrip(INVISIBLE)[-1:] not in _CLOSINGS:
             return False
         before_quote = self._quote_follows(number)
         return self._drop_attribution(before_quote=before_quote) and not before_quote

@@ -6,7 +6,6 @@ looked for in short texts only, so they take no time on any input.
 
 import re
 import unicodedata
-from collections.abc import Sequence
 
 # --- "On Monday, ... wrote:" ----------------------------------------------------------------------
 
@@ -18,10 +17,12 @@ _VERBS = frozenset(
     parašė napisał napisała napsal napsala napísal napísala napisao napisala napisal írta
     написал написала написав писал писала пишет пише написа пишува
     yazdı yazdi έγραψε scris escriure escrigué escriví escribiu idatzi menulis viết shkroi
+    напиша напісаў написао geskryf aliandika sumulat scríobh
     """.split()
 )
 _VERBS_IN_A_ROW = re.compile(
-    "写道|寫道|写到|來信|来信|書きました|書き込みました|のメール|작성|쓴 글|เขียน|כתב|كتب|نوشت"
+    "লিখেছেন|लिखा|எழுதியது|დაწერა|գրել է"
+    "|写道|寫道|写到|來信|来信|書きました|書き込みました|のメール|작성|쓴 글|เขียน|כתב|كتب|نوشت"
 )
 _WORD = re.compile(r"\w+")
 _OPENINGS = """
@@ -282,16 +283,17 @@ def may_begin_quote(line: str) -> bool:
     if _is_closed(text) and _PLEASE.isdisjoint(words):
         return True
     named = _HEADING.match(text)
-    if (named and not named[0][0].islower()) or "above this line" in text or is_separator(text):
+    if (named and not named[0][0].islower()) or is_separator(text):
         return True
     told = not _VERBS.isdisjoint(words) and text.split(None, 1)[0] not in _SELF
-    return len(words) <= _FEW and (told or _mentions_original(words))
+    return (told and len(words) <= _FEW) or names_an_original(text)
 
 
-def _mentions_original(words: Sequence[str]) -> bool:
-    """Whether a few words name an original or forwarded mail: ``Start of forwarded message``."""
-    folded = _folded(" ".join(words))
-    return any(title in folded for title in _ORIGINAL + _BEGIN_FORWARD)
+def names_an_original(text: str) -> bool:
+    """Whether a few words do: ``Start of forwarded message``, ``Reply above this line``."""
+    words = _WORD.findall(text.casefold())
+    folded = _folded(" ".join(words)) if len(words) <= _FEW else ""
+    return "above this line" in text or any(one in folded for one in _ORIGINAL + _BEGIN_FORWARD)
 
 
 # --- "From: ... Sent: ... To: ... Subject: ..." ---------------------------------------------------

@@ -9,8 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
 
-from mailgate.parse.cut import Line, Own, own_lines
-from mailgate.parse.quotes import is_attribution_tail, is_groupwise, may_begin_quote
+from mailgate.parse.cut import INVISIBLE, Line, Own, own_lines
+from mailgate.parse.quotes import (
+    header_field,
+    is_attribution,
+    is_attribution_tail,
+    is_groupwise,
+    is_header_block,
+    is_separator,
+    is_short_attribution,
+    may_begin_quote,
+    may_hold_attribution,
+    names_an_original,
+)
 from mailgate.parse.unread import settings_in
 from mailgate.saying import Words
 
@@ -50,7 +61,7 @@ def from_plain(text: str, *, flowed: bool, delsp: bool, reply: bool) -> Written:
         start = _unmarked_from(physical)
         texts, lines = _unflowed(physical[:start], delsp=delsp)
         original = [] if start is None else physical[start:]
-        own = own_lines([*lines, *(None for _ in original)])
+        own = own_lines([*_below_marked(texts, lines), *(None for _ in original)])
         return _written(own, [*texts, *original], cut=cut)
     defects: tuple[Words, ...] = ()
     lines = list[Line](physical)
@@ -168,11 +179,14 @@ def _without_quotes(lines: Sequence[str]) -> list[Line]:
         if between and _goes_on(lines[number - 1].rstrip(), lines[number].strip()):
             own[number] = None
     start = _unmarked_from(lines)
-    return own if start is None else own[:start] + [None] * (len(own) - start)
+    if start is not None:
+        own[start:] = [None] * (len(own) - start)
+    return _below_marked(lines, own)
 
 
 _HEAD_LINES = 3
 _HEADS = 20  # that are looked at
+_LOOKS = 200  # at lines that may be attributions
 
 
 def _unmarked_from(lines: Sequence[str]) -> int | None:
@@ -187,12 +201,61 @@ def _unmarked_from(lines: Sequence[str]) -> int | None:
             (line for line in reversed(lines[max(number - 5, 0) : number]) if line.strip()), ""
         )
         near = lines[number : number + _HEAD_LINES + 1]
+        if _is_wrapped_groupwise(near):
+            return number
         head = list(takewhile(lambda line: line[:1] == ">", near))
         text = _ADDRESS.sub(" @ ", " ".join(head).replace(">>>", " "))
         whole = len(head) <= _HEAD_LINES and ">" not in text
         if whole and not _is_quoted(above) and may_begin_quote(text):
             return number
     return None
+
+
+def _is_wrapped_groupwise(near: Sequence[str]) -> bool:
+    """Whether GroupWise's head begins here and ends some lines below, with its second ``>>>``."""
+    joined = (" ".join(map(str.strip, near[:count])) for count in range(1, len(near) + 1))
+    return any(is_groupwise(text) and may_hold_attribution(text) for text in joined)
+
+
+def _below_marked(texts: Sequence[str], lines: list[Line]) -> list[Line]:
+    """Take for quoted what follows, without marks, a line by which marked ones introduce it.
+
+    Nobody writes his answer there, and some programs mark an attribution, but not what it
+    introduces. ``texts`` are the same lines, all as they came.
+    """
+    marked = [number for number, line in enumerate(lines) if line is None]
+    tails = (n for n in marked if _is_last(texts, lines, n))
+    start = next((n for n in islice(tails, _LOOKS) if _introduces(texts, n)), None)
+    return lines if start is None else lines[:start] + [None] * (len(lines) - start)
+
+
+def _is_last(texts: Sequence[str], lines: Sequence[Line], number: int) -> bool:
+    """Whether a marked line with words is followed by one without a mark."""
+    if not texts[number].strip("> "):
+        return False
+    rest = range(number + 1, len(lines))
+    below = next((n for n in rest if lines[n] is None or texts[n].strip()), None)
+    return below is not None and lines[below] is not None
+
+
+_INTRODUCTION = 6  # lines
+
+
+def _introduces(texts: Sequence[str], number: int) -> bool:
+    """Whether lines that end with this one are an attribution, a header, or name an original."""
+    near = takewhile(str.strip, reversed(texts[max(number - _INTRODUCTION, 0) : number + 1]))
+    bare = [line.lstrip("> ").rstrip(INVISIBLE) for line in near]
+    if names_an_original(bare[0]) or any(line and is_separator(line) for line in bare):
+        return True
+    fields = dict(filter(None, map(header_field, bare)))
+    if is_header_block(fields) or "@" in fields.get("from", ""):
+        return True
+    joined = (" ".join(reversed(bare[:count])) for count in range(1, len(bare) + 1))
+    closed = bare[0][-1] in ":：-"
+    return closed and (
+        is_short_attribution(bare[0])
+        or any(is_attribution(text, before_quote=True) for text in joined if text)
+    )
 
 
 def _goes_on(quoted: str, line: str) -> bool:
