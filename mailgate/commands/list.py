@@ -46,7 +46,10 @@ def execute(tx: Tx, call: Call) -> Answer:
         wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
     found = owned.listed(tx, call.who, wanted)
     rows = [_row(job) for job in found[: wanted.limit]]
-    return Answer(kind="list", facts={"jobs": rows, "more": len(found) > wanted.limit})
+    return Answer(
+        kind="list",
+        facts={"jobs": rows, "more": len(found) > wanted.limit, "narrowed": bool(call.words)},
+    )
 
 
 def _wanted(words: tuple[str, ...]) -> owned.Wanted | Words:
@@ -101,6 +104,10 @@ _SAMPLE = {
     "created": datetime(2026, 11, 21, 13, 50, tzinfo=UTC),
 }
 samples = (
-    Answer(kind="list", facts={"jobs": [], "more": False}),
-    Answer(kind="list", facts={"jobs": [_SAMPLE, {**_SAMPLE, "label": None}], "more": True}),
+    Answer(kind="list", facts={"jobs": [], "more": False, "narrowed": False}),
+    Answer(kind="list", facts={"jobs": [], "more": False, "narrowed": True}),
+    Answer(
+        kind="list",
+        facts={"jobs": [_SAMPLE, {**_SAMPLE, "label": None}], "more": True, "narrowed": True},
+    ),
 )

@@ -37,10 +37,14 @@ _FEW = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A line or attachment as it was read; ``mend`` continues "Send it again with ..."."""
+    """A line or attachment as it was read; ``mend`` continues "Send it again with ...".
+
+    ``meant``: the parameter and the value that a wrong one may mean, to show and never to run.
+    """
 
     told: Understood
     mend: Saying | None = None
+    meant: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +132,12 @@ def read_keys(lines: Iterable[str], service: Service) -> Asked:
     return asked
 
 
-def wrong(quoted: Words, meaning: Saying, mend: Saying | None) -> Finding:
+def wrong(
+    quoted: Words, meaning: Saying, mend: Saying | None, *, meant: tuple[str, str] | None = None
+) -> Finding:
     """Make a finding for which nothing is run."""
-    return Finding(told=Understood(quoted=_quoted(quoted), meaning=meaning, wrong=True), mend=mend)
+    told = Understood(quoted=_quoted(quoted), meaning=meaning, wrong=True)
+    return Finding(told=told, mend=mend, meant=meant)
 
 
 def lacking(meaning: Saying, mend: Saying) -> Finding:
@@ -197,7 +204,8 @@ def _unknown(line: str, found: KeyLine, service: Service) -> Finding:
     meaning = Saying("keys/unknown", key=shown(found.written), meant=meant)
     if meant is not None:
         right = shown(f"{meant}: {found.value}")
-        return wrong(line, meaning, Saying("keys/instead", right=right, given=shown(line)))
+        mend = Saying("keys/instead", right=right, given=shown(line))
+        return wrong(line, meaning, mend, meant=(meant, found.value))
     if service.body_input is not None:
         mend = Saying("keys/left-out-or-text", line=shown(line), service=service.name)
         return wrong(line, meaning, mend)
@@ -210,7 +218,10 @@ def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Paramete
     if fault:
         key, expected = parameter.name, parameter.expected
         meaning = Saying("keys/unfit", key=key, fault=fault, expected=expected)
-        return wrong(line, meaning, Saying("keys/another", key=key, expected=expected))
+        mend = Saying("keys/another", key=key, expected=expected)
+        choices = parameter.choices if isinstance(parameter, Choice) else ()
+        near = nearest(value, choices)
+        return wrong(line, meaning, mend, meant=(key, near) if near else None)
     asked.parameters[parameter.name] = value
     return fine(line, Saying("keys/parameter", name=parameter.name))
 

@@ -214,7 +214,8 @@ def _holds_key(line: str, service: Service) -> Finding | None:
             value = _value_in("", line[found.end() :], name, service)
             right = shown(f"{name}: {value}") if value else name
             own_line = Saying("prose/own-line", right=right)
-            return wrong(line, Saying("prose/inside", name=name), own_line)
+            meant = (name, value) if value else None
+            return wrong(line, Saying("prose/inside", name=name), own_line, meant=meant)
     return None
 
 

@@ -34,6 +34,7 @@ from mailgate.parse.keys import (
     suits_nearly,
     wrong,
 )
+from mailgate.parse.mends import example, mended
 from mailgate.parse.message import MAX_TEXT
 from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
 from mailgate.parse.unread import unread_settings
@@ -46,8 +47,8 @@ from mailgate.settings.rules import folded
 MOST_LINES = 200
 """Lines of a request above its first blank line; more get one answer for all of them."""
 
-# So many lines beside the request are told one by one; and so many mends fit in a sentence.
-_TOLD, _MENDS = 5, 3
+# So many lines beside the request are told one by one.
+_TOLD = 5
 # Whoever misplaces a key does so near the top; a text may have a million lines.
 _LOOKED_AT = 1000
 # So many sentences are looked at for settings that they may mean.
@@ -349,31 +350,13 @@ def _unclear(
     return Unclear(
         service=service.name,
         lines=(*(finding.told for finding in findings), *ignored, *unread, *rest),
-        example=_example(asked, service, naming),
+        example=example(asked, service, naming, findings),
         attach=attach,
-        mend=_mend(findings),
+        mend=mended(findings),
         summary=service.summary,
         takes=takes(service),
         label=asked.general.label,
     )
-
-
-def _mend(findings: Sequence[Finding]) -> Saying:
-    mends = tuple(dict.fromkeys(finding.mend for finding in findings if finding.mend))
-    if not 0 < len(mends) <= _MENDS:
-        return Saying("request/again-all")
-    return Saying("request/again", mends=mends)
-
-
-def _example(asked: Asked, service: Service, naming: Sequence[str]) -> tuple[Words, ...]:
-    """Write a request that would work: what was right in this one, and a value for the rest."""
-    values = {name: parameter.sample() for name, parameter in service.parameters.items()}
-    values |= asked.parameters
-    lines = [*asked.right, *(f"{name}: {value}" for name, value in values.items()), *naming]
-    if service.body_input is None:
-        return tuple(lines) or (f"service: {service.name}",)
-    text = Saying("request/text-for", name=service.body_input.name)
-    return (*(lines or [f"service: {service.name}"]), "", text)
 
 
 def _too_long(count: int, service: Service) -> Unclear:
@@ -386,9 +369,9 @@ def _too_long(count: int, service: Service) -> Unclear:
     return Unclear(
         service=service.name,
         lines=(finding.told,),
-        example=_example(Asked(), service, naming),
+        example=example(Asked(), service, naming),
         attach=attach,
-        mend=_mend([finding]),
+        mend=mended([finding]),
         summary=service.summary,
         takes=takes(service),
     )

@@ -302,7 +302,17 @@ def test_every_line_is_accounted_for_and_what_was_right_is_in_the_example(align:
     assert str(answer.lines[1].meaning) == 'there is no parameter "tre"; did you mean "tree"?'
     assert str(answer.lines[3].meaning) == '10 bytes as "sequences"'
     assert str(answer.mend) == 'Send it again with "tree: upgma" instead of "tre: upgma".'
-    assert answer.example == ("service: align", "label: x", "tree: sl")
+    assert answer.example == ("service: align", "label: x", "tree: upgma")
+
+
+@pytest.mark.parametrize(
+    "line", ["tre: upgma", "tree: upgna", "tree: UPGMA", "please take tree=upgma for these"]
+)
+def test_the_example_has_the_value_that_was_nearly_given(align: Service, line: str) -> None:
+    assert unclear(align, line, files=(FA,)).example == ("tree: upgma",)
+    # One that cannot be is no example, nor is one that was given rightly beside it overruled.
+    assert unclear(align, "tre: nj", files=(FA,)).example == ("tree: sl",)
+    assert unclear(align, "tree: sl", "tre: upgma", files=(FA,)).example == ("tree: sl",)
 
 
 def test_a_key_that_is_given_twice_is_wrong(align: Service) -> None:
