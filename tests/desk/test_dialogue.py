@@ -218,6 +218,13 @@ def test_whoever_names_a_watcher_after_the_end_hears_what_comes_of_it(
     assert "and gets the result on agreeing" in said(house, f"watch eve@elsewhere.test {job}")[1]
 
 
+def test_who_has_no_job_is_told_so_and_who_looks_for_some_that_there_are_none_such(
+    house: tuple[Desk, Connection],
+) -> None:
+    assert said(house, "list") == ("list", "There is no job of yours here.")
+    assert said(house, "list queued") == ("list", "There is no such job of yours.")
+
+
 def test_a_job_whose_service_is_gone_wants_its_people_known_as_when_it_was_made(
     tmp_path: Path,
 ) -> None:

@@ -241,6 +241,9 @@ def _on_the_way() -> dict[str, Written]:
         ),
         "started": Written(draft=draft(LetterKind.STARTED, running, inputs=_INPUTS)),
         "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
+        "destroyed-watcher": Written(
+            draft=draft(LetterKind.DESTROYED, running, recipient="bob@example.org")
+        ),
         "progress": Written(draft=draft(LetterKind.PROGRESS, halfway)),
         **_by_the_clock(running),
     }
