@@ -328,7 +328,8 @@ class _Reader:
 def _entity(header: Header, start: int, default: str) -> _Entity:
     content = _content_type(header, default)
     disposition = parameters(header.first("content-disposition") or "")
-    name = disposition.parameters.get("filename") or content.parameters.get("name") or None
+    names = (disposition.parameters.get("filename"), content.parameters.get("name"))
+    name = next((one for one in names if one and not one.isspace()), None)
     boundary = ""
     if content.main.startswith("multipart/"):
         boundary = content.parameters.get("boundary", "").rstrip()

@@ -1,8 +1,15 @@
 """Every public mail that is at hand is read, and none of the automatic ones passes for a person's."""
 
+import email
+import hashlib
 import io
 import json
 import re
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator
+from email.header import decode_header, make_header
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -10,6 +17,7 @@ import pytest
 from mailgate.cli.read import line
 from mailgate.parse.header import Header
 from mailgate.parse.message import decoded, read_message
+from mailgate.parse.mime import read_map
 from mailgate.parse.text import from_plain
 
 
@@ -39,6 +47,44 @@ def test_every_attachment_is_what_its_hash_says(folder):
             content = b"".join(decoded(source, attachment.slice))
             assert len(content) == attachment.size
             assert attachment.slice.end <= len(raw)
+
+
+def leaves_by_the_standard_library(part: Message) -> Iterator[tuple[str | None, str]]:
+    if part.is_multipart() and part.get_content_maintype() == "multipart":
+        for below in part.get_payload():
+            yield from leaves_by_the_standard_library(below)
+    elif not part.is_multipart():
+        name = part.get_filename()
+        try:
+            name = str(make_header(decode_header(name))) if name else None
+        except (LookupError, ValueError):
+            name = None
+        yield name, content(part.get_payload(decode=True) or b"")
+
+
+def content(raw: bytes) -> str:
+    return hashlib.sha256(raw.replace(b"\r\n", b"\n").rstrip(b"\n")).hexdigest()
+
+
+def test_98_of_100_leaves_have_the_name_and_bytes_that_the_standard_library_finds(corpora):
+    paths = [p for name in ("rubymail", "imaptools", "bounceparser") for p in mails(corpora / name)]
+    # The library's own tests' mails, where they are installed.
+    paths += sorted(
+        (Path(sysconfig.get_path("stdlib")) / "test" / "test_email" / "data").glob("msg_*.txt")
+    )
+    same = count = 0
+    for path in paths:
+        raw = path.read_bytes()
+        source = io.BytesIO(raw)
+        ours = Counter(
+            (leaf.name, content(b"".join(decoded(source, leaf.slice))))
+            for leaf in read_map(source).leaves
+        )
+        theirs = Counter(leaves_by_the_standard_library(email.message_from_bytes(raw)))
+        count += theirs.total()
+        same += (ours & theirs).total()
+    assert count > 400
+    assert same >= 0.98 * count
 
 
 def test_every_mail_cut_anywhere_is_read(folder):

@@ -77,6 +77,11 @@ def test_further_unnamed_inline_text_is_no_attachment(read):
     assert shape(read(HEAD + multipart(PLAIN, footer))) == ("tree: upgma", [])
 
 
+def test_a_name_of_blanks_is_no_name(read):
+    mail = read('From: a@b.c\nContent-Type: text/plain; name=" "\n\nservice: align\n')
+    assert (mail.lines, mail.attachments) == (("service: align",), ())
+
+
 def test_a_named_part_is_an_attachment_even_inline(read):
     inline = part("x", "Content-Type: text/plain", 'Content-Disposition: inline; filename="a.fa"')
     assert shape(read(HEAD + multipart(PLAIN, inline))) == (
