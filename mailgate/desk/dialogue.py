@@ -179,8 +179,7 @@ class Dialogue:
             return Answer(kind="several", facts=several, wrong=True)
         job = named.jobs[0] if named.jobs else None if named.word else self.found.job
         if job is None and not named.word:
-            facts = {"command": line.name, "word": _like_an_id(command, named.words)}
-            return Answer(kind="which-job", facts=facts, wrong=True)
+            return _which_job(command, named.words)
         if job is None or not self._may_act(tx, job):
             # The same words, whether there is one or not.
             return Answer(kind="no-job", facts={"word": named.word or str(job)}, wrong=True)
@@ -247,9 +246,21 @@ class Dialogue:
         return {"quoted": [line.quoted, *line.lines], "state": state, **said(answer)}
 
 
+def _which_job(command: registry.Command, words: Sequence[str]) -> Answer:
+    """Ask for the job, with a line that has all the rest of what was written."""
+    word = _like_an_id(command, words)
+    rest = [one for one in words if one != word] if _takes_words(command) else []
+    facts = {"command": command.name, "word": word, "words": " ".join(rest)}
+    return Answer(kind="which-job", facts=facts, wrong=True)
+
+
+def _takes_words(command: registry.Command) -> bool:
+    return any(" " in usage for usage in command.usage)
+
+
 def _like_an_id(command: registry.Command, words: Sequence[str]) -> str:
     """Return the first word that may have been meant for a job's id, "" if none is like one."""
-    bare = not any(" " in usage for usage in command.usage)
+    bare = not _takes_words(command)
     alike = (word for word in words if _ID.fullmatch(word))
     return next((word for word in alike if bare or not word.isalpha()), "")
 
@@ -296,8 +307,8 @@ _SAMPLES = (
             "require": How.SMTP_AUTH.words,
         },
     ),
-    Answer(kind="which-job", facts={"command": "status", "word": ""}),
-    Answer(kind="which-job", facts={"command": "status", "word": "k7q2"}),
+    Answer(kind="which-job", facts={"command": "status", "word": "", "words": ""}),
+    Answer(kind="which-job", facts={"command": "extend", "word": "k7q2", "words": "7d"}),
     Answer(kind="no-job", facts={"word": _JOB}),
     *(
         Answer(

@@ -179,6 +179,33 @@ def test_what_is_nearly_a_command_does_nothing_and_what_it_may_mean_can_be_sent_
     assert said(house, meant, about=job)[0] in {meant.split(maxsplit=1)[0], "keep", "not keep-over"}
 
 
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("extend 2 d", "extend ID 2 d"),
+        ("keep until 2099-01-31", "keep ID until 2099-01-31"),
+        ("watch bob@example.org", "watch ID bob@example.org"),
+        ("results part 3", "results ID part 3"),
+        ("notify every week", "notify ID every week"),
+        ("limit 1h", "limit ID 1h"),
+        ("cancel this job", "cancel ID"),
+        ("status", "status ID"),
+    ],
+)
+def test_who_names_no_job_is_asked_for_it_with_a_line_that_works(
+    house: tuple[Desk, Connection], line: str, asked: str
+) -> None:
+    became, words = said(house, line)
+    assert (became, words.endswith(f"write its id: {asked}")) == ("not which-job", True), words
+    answered = said(house, asked.replace("ID", a_job(house[1])))[0]
+    assert answered.removeprefix("not ") in {
+        line.split(maxsplit=1)[0],
+        "keep",
+        "keep-over",
+        "results-not",
+    }
+
+
 @pytest.mark.parametrize("line", ["{job} cancel", "please stop {job}", "abort job {job} now"])
 def test_what_is_nearly_a_command_with_an_id_is_asked_about_with_that(
     house: tuple[Desk, Connection], line: str
