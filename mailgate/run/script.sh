@@ -48,14 +48,14 @@ after() {
 watch_limit() {
     {
         exec 9>&- >/dev/null 2>&1
-        nap= news= left=$limit
+        nap= news= broken= left=$limit
         trap '[ -z "$nap" ] || kill -s KILL "$nap"; exit' TERM
         trap 'news=yes; [ -z "$nap" ] || kill -s KILL "$nap"' USR1
         read_limit
         while [ "$left" != 0 ]; do
             sleep "$left" &
-            nap=$!
-            [ -n "$news" ] || wait "$nap"
+            nap=$! broken=
+            [ -z "$news" ] && wait "$nap" || broken=yes
             [ -z "$news" ] || kill -s KILL "$nap"
             nap= news= left=0
             read_limit
@@ -66,9 +66,11 @@ watch_limit() {
     watches="$watches $watch"
 }
 
-# What is left then is a second more: neither time is more exact, and a limit is never early.
+# What is left then is a second more: neither time is more exact, and a limit is never early. A sleep
+# that was broken off is no end: schedulers send the whole group USR1 before they stop it.
 read_limit() {
     asked=
+    [ -z "$broken" ] || asked=${limit%.*}
     plain limit && read -r asked <limit
     case $asked in '' | *[!0-9]* | ???????????*) return ;; esac
     read -r now _ </proc/uptime

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -50,6 +52,25 @@ async def test_a_limit_that_is_raised_lets_the_work_go_on_and_is_lowered_again(b
     assert under(job.attempt.token) == []
 
 
+def test_a_warning_to_all_the_group_is_no_end_of_the_limit(bare: Yard) -> None:
+    # As Grid Engine warns of a stop; under a shell each, with whatever the watch is doing then.
+    started = [_under(bare, shell, 600, "sleep 1.2; echo still") for shell in SHELLS for _ in "12"]
+    for job, process in started:
+        until(lambda job=job: job.stdout, "the command never began")
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGUSR1)
+            time.sleep(0.01)
+    for job, process in started:
+        assert process.wait(20) == 0
+        assert (job.run / "exit").read_text().startswith("status 0\n"), job.run
+        assert job.stdout == "on\nstill\n"
+    job, process = _under(bare, SHELLS[0], 2)
+    until(lambda: job.stdout, "the command never began")
+    os.killpg(process.pid, signal.SIGUSR1)
+    assert process.wait(20) == 0
+    assert "why limit" in (job.run / "exit").read_text()
+
+
 async def test_a_limit_that_was_changed_hides_no_exit_code(bare: Yard) -> None:
     async def one(limit: int | None, code: int) -> tuple[int | None, int]:
         job = await begun(bare, f"until [ -e go ]; do sleep 0.02; done; exit {code}", limit=limit)
@@ -83,9 +104,11 @@ def test_the_limit_is_changed_under_any_shell(bare: Yard) -> None:
         until(lambda job=job: under(job.attempt.token) == [], f"{shell} {limit}: runs on")
 
 
-def _under(yard: Yard, shell: str, limit: int | None) -> tuple[Handle, subprocess.Popen[bytes]]:
+def _under(
+    yard: Yard, shell: str, limit: int | None, then: str = "exec sleep 600"
+) -> tuple[Handle, subprocess.Popen[bytes]]:
     """Start a script as the engine does, with its lock, under a shell of ours."""
-    job = yard.prepared("sh", "-c", "echo on; exec sleep 600", limit=limit)
+    job = yard.prepared("sh", "-c", f"echo on; {then}", limit=limit)
     grace = timedelta(seconds=1)
     write_attempt(
         job.folder,
