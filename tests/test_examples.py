@@ -221,6 +221,7 @@ def test_no_example_is_shipped_unproved() -> None:
     here = {"forward/.forward", "procmail/procmailrc", "systemd/mailgate.service"}
     here |= {f"dovecot/{name}" for name in ("README.md", "09-mailgate.conf")}
     here |= {f"postfix/{name}" for name in ("README.md", "main.cf", "master.cf", "transport")}
+    here |= {"examples/tree.toml", "examples/blastp.toml"}  # through a cluster, in tests/walk/
     by_the_readme = {"mailgate.toml", "services/align.toml"}
     by_the_readme |= {f"demo/{name}" for name in ("align.py", "demo.py", "globins.fa")}
     assert {name for name in shipped if "__pycache__" not in name} == here | by_the_readme

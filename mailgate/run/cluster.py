@@ -149,6 +149,7 @@ class Cluster:
         said = await self._vigil.run(self._scheduler.cancel(self._vigil.given(attempt)))
         if said.status and not self._vigil.is_missed(attempt.token):
             raise Transient("The scheduler did not cancel it.", detail=said.stderr[:500])
+        self._vigil.cancelled(attempt.token)
         self._vigil.hurry()
 
     async def limit(self, folder: Folder, attempt: Attempt, limit: timedelta) -> bool:

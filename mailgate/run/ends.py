@@ -24,9 +24,12 @@ def is_doubtful(end: Exit) -> bool:
 
 def merged(end: Exit, seen: Seen | None, title: str) -> Exit:
     """Return the job folder's doubtful ``end`` with what the scheduler says of it."""
-    said = None if seen is None else seen.end
-    if seen is None or said is None:
+    if seen is None:
         return end
+    if (said := seen.end) is None:
+        # What ended it came by way of the scheduler, which has no more to say of it.
+        outside = end.reason is Reason.CANCELLED
+        return replace(end, reason=Reason.OUTSIDE) if outside else end
     return _told(said, seen, title) if said.reason in _BETTER else end
 
 

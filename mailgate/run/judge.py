@@ -30,7 +30,7 @@ class Case:
     """An attempt as the runner last asked after it, and what was found of it.
 
     ``doubt``: since when its end waits for the scheduler's word about it. ``tries``: how often that
-    was asked for.
+    was asked for. ``cancelled``: by us, so that its end is no riddle.
     """
 
     folder: Folder
@@ -40,6 +40,7 @@ class Case:
     doubt: float | None = None
     tries: int = 0
     settled: bool = False
+    cancelled: bool = False
 
 
 Run = Callable[[Command], Awaitable[Said]]
@@ -91,14 +92,23 @@ class Judge:
         if not case.settled:
             return None
         end = self._denied(seen)
+        if seen is not None and seen.stays:
+            await self._clear(case.attempt)
         return NotStarted() if end is None else Denied(exit=end)
+
+    async def _clear(self, attempt: Attempt) -> None:
+        """Take away what has failed there and would stay for ever."""
+        try:
+            await self._run(self._scheduler.cancel(self.given(attempt)))
+        except Transient as error:
+            log.delayed("run", reason=str(error), detail=error.detail)
 
     def _denied(self, seen: Seen | None) -> Exit | None:
         return ends.before_start(seen, self._scheduler.title)
 
     async def _end(self, case: Case, known: Known, found: Ended) -> Sight:
         """Return an end, with the scheduler's word where that may know better why."""
-        if not ends.is_doubtful(found.exit):
+        if case.cancelled or not ends.is_doubtful(found.exit):
             return found
         now = _now()
         case.doubt = case.doubt or now
@@ -112,7 +122,7 @@ class Judge:
 
     async def _why(self, case: Case, known: Known) -> Seen | None:
         """Return what the scheduler says of the end; ``settled`` once nothing more is to come."""
-        if known.ended or case.settled:
+        if case.settled or (known.ended and known.seen and known.seen.end):
             case.settled = True
             return known.seen
         given = self.given(case.attempt)

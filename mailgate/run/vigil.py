@@ -101,6 +101,11 @@ class Vigil:
         """Return what the scheduler knows an attempt by."""
         return self._judge.given(attempt)
 
+    def cancelled(self, token: Token) -> None:
+        """Know that it was cancelled by us."""
+        if token in self._cases:
+            self._cases[token].cancelled = True
+
     def is_missed(self, token: Token) -> bool:
         """Whether the scheduler did not have it when it was last asked."""
         known = self._polls.known.get(token)

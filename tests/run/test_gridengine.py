@@ -204,11 +204,16 @@ def test_it_is_told_in_grid_engines_own_words() -> None:
     assert seen.why == 'can\'t stat() "/etc/passwd/m" as stdout_path: Not a directory'
 
 
-def test_a_limit_that_was_one_of_memory_is_told_as_one() -> None:
-    text = recorded("acct-limit.out").replace("-l h_rt=2", "-l h_vmem=50M")
-    for taken, reason in (("50.017MB", Reason.MEMORY), ("3.023MB", Reason.WORK_LIMIT)):
-        told = re.sub(r"maxvmem .*", f"maxvmem      {taken}", text)
-        seen = ENGINE.parse_why(Said(status=0, stdout=told, stderr=""), named("limit"))
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("processes", "mprocessesbbb"), ("notified", "mprocessesaaa"), ("slots", "mslotsaaaaaaa")],
+)
+def test_a_limit_that_was_one_of_memory_is_told_from_one_in_time(file: str, name: str) -> None:
+    job = Given(token=Token(name), native=NativeId("1"))
+    text = recorded(f"acct-{file}.out")
+    for taken, reason in (("", Reason.MEMORY), ("79.9MB", Reason.WORK_LIMIT)):
+        told = re.sub(r"maxvmem .*", f"maxvmem      {taken}", text) if taken else text
+        seen = ENGINE.parse_why(Said(status=0, stdout=told, stderr=""), job)
         assert seen is not None
         assert seen.end == Exit(reason=reason)
 
