@@ -212,7 +212,7 @@ class Vigil:
         there = {
             token: seen
             for token, seen in self._polls.strangers.items()
-            if seen.state is not State.ENDED and token not in self._cancelled
+            if (seen.state is not State.ENDED or seen.stays) and token not in self._cancelled
         }
         for token in self._over(there) if there else ():
             self._cancelled[token] = now
