@@ -1,13 +1,17 @@
 """Jobs by mail, through a real Slurm of one node."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import ECHO, Gateway, request, running, shell, text_of
+from tests.daemon import ECHO, Gateway, eventually, request, running, shell, text_of
 from tests.slurm import Slurm, slurm
 from tests.walk.slurms import on
+
+# Tells what it is told, and sleeps until then.
+WAITS = 'trap "echo told; exit 3" TERM; echo begun; sleep 100 & wait'
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +24,48 @@ def cluster() -> Iterator[Slurm]:
 def gateway(cluster: Slurm, tmp_path: Path) -> Iterator[Gateway]:
     with running(tmp_path) as made:
         yield on(cluster, made)
+    # What it has submitted is nobody's now.
+    cluster.run("scancel", "--me")
+
+
+def sent(gateway: Gateway, service: str, phase: str = "EXECUTING") -> str:
+    """Send a request; wait until its job is that far, and return its id."""
+    before = {job["id"] for job in gateway.jobs()}
+    gateway.send(request(service))
+    (job,) = eventually(
+        lambda: [
+            job["id"]
+            for job in gateway.jobs()
+            if job["id"] not in before and job["phase"] == phase and token(gateway, job["id"])
+        ],
+        30,
+        gateway.logged,
+    )
+    return str(job)
+
+
+def token(gateway: Gateway, job: object) -> str:
+    """The name of a job's newest attempt at Slurm; "" while it has none."""
+    found = re.findall(rf"^submitted job={job} token=(\w+)", gateway.logged(), re.MULTILINE)
+    return found[-1] if found else ""
+
+
+def phase(gateway: Gateway, job: str) -> str:
+    return next(str(one["phase"]) for one in gateway.jobs() if one["id"] == job)
+
+
+def until(gateway: Gateway, job: str, expected: str) -> None:
+    eventually(lambda: phase(gateway, job) == expected, 30, gateway.logged)
+
+
+def result(gateway: Gateway, job: str):
+    """The result of a job, once it has come."""
+    (found,) = eventually(
+        lambda: [mail for mail in gateway.results() if mail["Mailgate-Job"] == job],
+        60,
+        gateway.logged,
+    )
+    return found
 
 
 def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
@@ -35,7 +81,109 @@ def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
     assert "hello" in text_of(done)
     assert failed["Mailgate-Exit"] == "7"
     assert "oh" in text_of(failed)
-    tokens = {
-        line.split("token=")[1].split()[0] for line in gateway.logged("submitted").split("\n")
-    }
-    assert tokens <= cluster.states().keys()
+    assert "gateway's own" not in text_of(failed)
+    assert token(gateway, failed["Mailgate-Job"]) in cluster.states()
+
+
+def test_what_is_asked_of_a_job_is_done_at_slurm(cluster: Slurm, gateway: Gateway) -> None:
+    gateway.service("waits", shell(WAITS))
+    gateway.service("limited", shell(WAITS, '[limits]\nwork = "1h"'))
+    gateway.service("all", shell("echo at last", "[limits]\ncores = 16"))
+    gateway.start()
+    limited, cancelled, behind = (sent(gateway, name) for name in ("limited", "waits", "waits"))
+    waiting = sent(gateway, "all", "QUEUED")
+
+    # Why it waits is told, and it is taken back and given anew.
+    eventually(lambda: b"(Slurm:" in gateway.run("status", waiting).stdout, 30, gateway.logged)
+    first = token(gateway, waiting)
+    gateway.run("hold", waiting)
+    until(gateway, waiting, "HELD")
+    eventually(lambda: cluster.states().get(first) == "CANCELLED", 30, gateway.logged)
+
+    # Somebody at the cluster stops one for a while, and ends another.
+    number = cluster.said("squeue", "-h", "-n", token(gateway, limited), "-o", "%i")
+    assert cluster.run("scontrol", "suspend", number).returncode == 0
+    until(gateway, limited, "SUSPENDED")
+    assert cluster.run("scontrol", "resume", number).returncode == 0
+    until(gateway, limited, "EXECUTING")
+    cluster.run("scancel", "--me", "-n", token(gateway, behind))
+    gateway.run("cancel", cancelled)
+    gateway.run("limit", limited, "1s")
+    gateway.run("release", waiting)
+
+    assert result(gateway, behind)["Mailgate-Exit"] == "cancelled-outside"
+    assert "Slurm called it CANCELLED" in text_of(result(gateway, behind))
+    assert result(gateway, cancelled)["Mailgate-Exit"] == "cancelled"
+    assert "told" in text_of(result(gateway, cancelled))
+    assert result(gateway, limited)["Mailgate-Exit"] == "work-limit"
+    assert "at last" in text_of(result(gateway, waiting))
+    assert token(gateway, waiting) != first
+
+
+def test_what_slurm_refuses_for_good_is_told_in_its_words(gateway: Gateway) -> None:
+    gateway.service("echo", ECHO.replace("stdin", 'queue = "nowhere"\nstdin'))
+    gateway.start()
+    gateway.send(request("echo", attachments={"data": b"hello\n"}))
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "could-not-start"
+    assert "Invalid partition name specified" in " ".join(text_of(letter).split())
+
+
+def test_a_node_that_fails_is_told_and_tried_again_where_the_service_says_so(
+    cluster: Slurm, gateway: Gateway
+) -> None:
+    gateway.service("plain", shell(WAITS))
+    mark = gateway.folder / "once"
+    once = f"test -e {mark} || {{ touch {mark}; sleep 100; }}"
+    gateway.service("again", shell(once, '[retry]\ntimes = 1\non = ["node-failure"]'))
+    gateway.start()
+    plain, again = sent(gateway, "plain"), sent(gateway, "again")
+    eventually(mark.exists)
+    cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=down", "reason=test")
+    try:
+        failed = result(gateway, plain)
+    finally:
+        cluster.await_idle()
+    assert failed["Mailgate-Exit"] == "node-failure"
+    assert "NODE_FAIL" in text_of(failed)
+    assert result(gateway, again)["Mailgate-Exit"] == "0"
+
+
+def test_nothing_is_concluded_while_the_controller_is_down(
+    cluster: Slurm, gateway: Gateway
+) -> None:
+    gateway.service("echo", ECHO)
+    go = gateway.folder / "go"
+    gateway.service("runs", shell(f"while ! test -e {go}; do sleep 0.1; done"))
+    gateway.start()
+    runs = sent(gateway, "runs")
+    cluster.kill_controller()
+    try:
+        eventually(lambda: "unseen engine=Slurm" in gateway.logged(), 60)
+        gateway.send(request("echo", attachments={"data": b"hello\n"}))
+        eventually(lambda: gateway.logged("read").count("outcome=echo"), 30)
+        assert phase(gateway, runs) == "EXECUTING"
+        # What the folder says counts all the same.
+        go.touch()
+        assert result(gateway, runs)["Mailgate-Exit"] == "0"
+        assert len(gateway.results()) == 1
+    finally:
+        cluster.start_controller()
+        cluster.await_idle()
+    gateway.await_results(2)
+    assert "resumed engine=Slurm" in gateway.logged()
+
+
+@pytest.mark.parametrize("point", ["run:intended", "run:prepared", "run:submitted"])
+def test_a_daemon_that_is_killed_while_it_submits_has_one_job_at_slurm(
+    cluster: Slurm, gateway: Gateway, point: str
+) -> None:
+    ledger = gateway.folder / "ledger"
+    gateway.service("once", shell(f"echo begun >>{ledger}"))
+    gateway.start(MAILGATE_CRASH=point)
+    gateway.send(request("once"))
+    gateway.died()
+    gateway.start()
+    (letter,) = gateway.await_results(1)
+    assert letter["Mailgate-Exit"] == "0"
+    assert ledger.read_text() == "begun\n"
