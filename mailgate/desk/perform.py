@@ -160,8 +160,10 @@ def _errand(
     service = desk.services.get(name)
     refusal = _refusal(desk, waiting.identity, errand, name)
     if refusal is not None or service is None or name not in reading.requests:
-        beside = len(waiting.errands) > 1
-        return _refused(reading, name, sentence=refusal, beside=beside)
+        beside, theirs = len(waiting.errands) > 1, {}
+        if service is None and errand.kind is Errand.COMMANDS:
+            theirs = {"unknown": True, "meant": _meant(desk, waiting.identity, name)}
+        return _refused(reading, name, sentence=refusal, beside=beside, **theirs)
     over = _over(tx, waiting, service) if errand.kind is Errand.COMMANDS else None
     if over is not None:
         return _refused(reading, name, sentence=over, again=True)
@@ -216,11 +218,16 @@ def _refusal(desk: Desk, who: Identity, errand: _Errand, name: str) -> Saying | 
         # Whoever is allowed since then sends it again.
         return refusal or Saying("access/was-denied", who=who.address, service=name)
     if service is None and errand.kind is Errand.COMMANDS:
-        theirs = [known for known, other in desk.services.items() if not other.refusal(who)]
-        return Saying("access/no-service", name=name, meant=nearest(name, theirs))
+        return Saying("access/no-service", name=name, meant=_meant(desk, who, name))
     if service is None:
         return Saying("access/gone", name=name)
     return service.refusal(who) if errand.kind is Errand.COMMANDS else None
+
+
+def _meant(desk: Desk, who: Identity, name: str) -> str | None:
+    """Return the service that a name of none may mean: one of theirs."""
+    theirs = [known for known, other in desk.services.items() if not other.refusal(who)]
+    return nearest(name, theirs)
 
 
 def _call(desk: Desk, waiting: mail.Waiting, reading: Reading, service: Service) -> submit.Call:

@@ -40,6 +40,7 @@ class Draft:
     DRY_RUN   ``request``: Request, ``plan``: Plan [``work_limit``, ``keep``: timedelta,
               ``summary``: str, ``takes``: tuple[Taken, ...]]
     REFUSED   ``service``: str, ``sentence``: str [``again``: bool, it may be sent again later;
+              ``unknown``: bool, there is no such service; ``meant``: str, one that is near;
               ``beside``: bool, the mail asked for more; ``name``: str, as above]
     DUPLICATE ``of``: str, the Message-ID; ``job``: JobId or None [``signed``: bool, what they have
               in common is a DKIM signature]

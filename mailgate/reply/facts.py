@@ -336,6 +336,8 @@ def _refused(draft: Draft, given: Given) -> Facts:
         "address": _address(service, draft.gateway),
         "sentence": _sentence(given.words("sentence")),
         "again": bool(given.optional("again", bool)),
+        "unknown": bool(given.optional("unknown", bool)),
+        "meant": fact(given.optional("meant", str) or ""),
         "beside": bool(given.optional("beside", bool)),
     }
 

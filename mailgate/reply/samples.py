@@ -222,6 +222,13 @@ def _about_requests() -> Iterator[Sample]:
     bare = replace(_request(), inputs=(), ignored=(), label=None, parameters={})
     yield Sample(draft=_draft(LetterKind.DRY_RUN, request=bare, plan=Plan(argv=("true",))))
     refused = _draft(LetterKind.REFUSED, service="blast", sentence=_DENIED)
+    for meant in ("align", None):
+        why = Saying("access/no-service", name="algin", meant=meant)
+        yield Sample(
+            draft=_draft(
+                LetterKind.REFUSED, service="algin", sentence=why, unknown=True, meant=meant
+            )
+        )
     for fact in ("beside", "again", "neither"):
         shown = {"beside": fact == "beside", "again": fact == "again"}
         yield Sample(draft=replace(refused, facts={**refused.facts, **shown}))

@@ -295,6 +295,15 @@ def _answers() -> dict[str, Written]:
     two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
     over = {"service": "blast", "again": True, "sentence": _OVER, "name": "globins, second try"}
     gone = {"service": "blast", "sentence": Saying("access/gone", name="blast")}
+    unknown, near = (
+        {
+            "service": "algin",
+            "sentence": Saying("access/no-service", name="algin", meant=meant),
+            "unknown": True,
+            "meant": meant,
+        }
+        for meant in (None, "align")
+    )
     return {
         "unclear": Written(
             draft=draft(LetterKind.UNCLEAR, facts={"unclear": _unclear(), "name": "globins"})
@@ -304,6 +313,8 @@ def _answers() -> dict[str, Written]:
         "dry-run": Written(draft=draft(LetterKind.DRY_RUN, facts=_dry_run())),
         "refused": Written(draft=draft(LetterKind.REFUSED, facts=refusal)),
         "refused-quota": Written(draft=draft(LetterKind.REFUSED, facts=over)),
+        "refused-unknown": Written(draft=draft(LetterKind.REFUSED, facts=unknown)),
+        "refused-unknown-near": Written(draft=draft(LetterKind.REFUSED, facts=near)),
         "refused-gone": Written(draft=draft(LetterKind.REFUSED, facts=gone)),
         "duplicate-answered": Written(
             draft=draft(LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>"})

@@ -165,6 +165,7 @@ def test_what_a_mail_of_commands_comes_to(gateway: Gateway) -> None:
     assert 'may not use the service "secret"' in text_of(told)
     told = answer(gateway, write("service: tru\n"))
     assert 'there is no service "tru" (did you mean "true"?)' in text_of(told)
+    assert "with the line\n  service: true\n" in text_of(told)
     mail = write("service: true\nlabel: by the front door\n")
     gateway.send(mail, to=ADDRESS)
     eventually(lambda: len(gateway.jobs()) == 2)
