@@ -36,10 +36,15 @@ class News:
         # Of each job that runs: how many quarters of it the log has, and since when.
         self._told: dict[JobId, tuple[int, float]] = {}
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to read again what jobs say of their progress."""
+        return asyncio.get_running_loop().time() >= self._progress_at
+
     async def read_progress(self, running: Sequence[tuple[Folder, Attempt]]) -> None:
         """Note what jobs say of their progress, unless that was just done."""
         now = asyncio.get_running_loop().time()
-        if now < self._progress_at or not running:
+        if not running or not self.is_due:
             return
         self._progress_at = now + pause(len(running), self._every)
         # Reads a small file of each.

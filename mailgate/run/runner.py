@@ -22,6 +22,7 @@ from mailgate.model import (
 )
 from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
+from mailgate.run.attention import Attention, pause
 from mailgate.run.collect import Collected
 from mailgate.run.engine import (
     Denied,
@@ -48,9 +49,6 @@ from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 from mailgate.spool.turns import Turns
 
-# The runner looks by itself so often (seconds): while something runs, and while nothing does.
-_LOOK_BUSY = 1.0
-_LOOK_IDLE = 2.0
 # So many jobs are started or ended at the same time.
 _AT_ONCE = 8
 # An attempt that never begins is replaced at once; what happens so often (a full process table, a
@@ -85,6 +83,7 @@ class Runner:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._news = News(spool, turns)
         self._weights = Weights(spool)
+        self._attention = Attention()
         self._rest_until = 0.0
         self._there = There(spool, self._under_way)
         self._handing = Handing(spool, engines, place, self._under_way)
@@ -104,7 +103,7 @@ class Runner:
         behind: set[JobId] | None = None
         async with asyncio.TaskGroup() as group:
             for name in self._engines:
-                group.create_task(self._listen(self._engines[name]))
+                group.create_task(self._listen(name, self._engines[name]))
             while True:
                 if await self._place.settle():
                     self._grant_wishes(group)
@@ -112,14 +111,14 @@ class Runner:
                     behind = set(self._working) if behind is None else behind & self._working
                     self._start(group)
                 await self._news.tell_due(besides=behind or ())
-                busy = self._under_way.open or self._working
-                await self._spool.wait("run", longest=_LOOK_BUSY if busy else _LOOK_IDLE)
+                await self._spool.wait("run", longest=pause(len(self._under_way.open)))
 
-    async def _listen(self, engine: Engine) -> None:
+    async def _listen(self, name: str, engine: Engine) -> None:
         """Pass an engine's hints on: something may have ended."""
         while True:
             await engine.changed.wait()
             engine.changed.clear()
+            self._attention.hear(name)
             self._spool.ring("run")
 
     # --- steps ------------------------------------------------------------------------------------
@@ -150,6 +149,7 @@ class Runner:
             log.event("failed", what="run", job=job, reason=repr(error))
             await self._rest(job)
         self._working.discard(job)
+        self._attention.done(job)
         self._spool.ring("run")
 
     async def _rest(self, job: JobId) -> None:
@@ -214,30 +214,33 @@ class Runner:
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Compare what the engine still knows with what the spool says."""
-        asked = [a for a in self._under_way.open.values() if a.job not in self._working]
+        now, under_way = asyncio.get_running_loop().time(), self._under_way
+        asked = self._attention.asked(under_way.open, besides=self._working, now=now)
         if not asked:
             return
-        sights = await self._engines.sights([(self._under_way.folder(a.job), a) for a in asked])
+        sights = await self._engines.sights(under_way.placed(asked))
         missed = any(isinstance(sight, Gone | NotStarted) for sight in sights.values())
         # What is not there says nothing where the folder itself is away.
         if missed and not await self._place.settle(anew=True):
             return
-        alive = [a for a in asked if isinstance(sights.get(a.token), Running)]
-        self._weights.weigh(group, [(self._under_way.folder(a.job), a) for a in alive])
+        alive = under_way.alive(sights, asked=asked, besides=self._working)
+        if self._weights.is_due:
+            self._weights.weigh(group, under_way.placed(alive))
         # First: on a disk that it has filled nothing else can be noted of it.
         for attempt in alive:
-            if attempt.token in self._weights.over - self._under_way.told:
-                self._take(group, attempt.job, self._step(self._stop_writing, attempt))
+            if attempt.token in self._weights.over - under_way.told:
+                self._take(group, attempt.job, self._step(under_way.tell, attempt, Signals.SIGXFSZ))
         await self._there.note(sights, besides=self._working)
         for token, sight in sights.items():
-            known = self._under_way.open.get(token)
+            known = under_way.open.get(token)
             if known is None or known.job in self._working:
                 continue
             step = self._answer(known, sight)
             if step is not None:
                 self._take(group, known.job, step)
-        started = [a for a in asked if a.state is AttemptState.STARTED]
-        await self._news.read_progress([(self._under_way.folder(a.job), a) for a in started])
+        if self._news.is_due:
+            started = [a for a in under_way.open.values() if a.state is AttemptState.STARTED]
+            await self._news.read_progress(under_way.placed(started))
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
         """Return what is to be done about what was seen of an attempt."""
@@ -339,9 +342,6 @@ class Runner:
         except TimeoutError:
             # Much to read: in a thread it keeps nobody waiting.
             return await asyncio.to_thread(work)
-
-    async def _stop_writing(self, attempt: Attempt) -> None:
-        await self._under_way.tell(attempt, Signals.SIGXFSZ)
 
     async def _lost(self, attempt: Attempt, started: datetime, words: Words = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""

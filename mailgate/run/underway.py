@@ -1,6 +1,7 @@
 """The attempts that have not ended, and what is done to them because somebody asked for it."""
 
 import asyncio
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from signal import Signals
 
@@ -10,6 +11,7 @@ from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
 from mailgate.run import jobdir
 from mailgate.run.engine import Engines
 from mailgate.run.jobdir import Folder
+from mailgate.run.sight import Running, Sight
 from mailgate.spool import attempts, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
@@ -33,6 +35,25 @@ class UnderWay:
     def folder(self, job: JobId) -> Folder:
         """Return the job's folder."""
         return Folder(self._config.run.folder, job)
+
+    def placed(self, attempts: Iterable[Attempt]) -> list[tuple[Folder, Attempt]]:
+        """Return attempts with their jobs' folders."""
+        return [(self.folder(attempt.job), attempt) for attempt in attempts]
+
+    def alive(
+        self, sights: Mapping[Token, Sight], *, asked: Iterable[Attempt], besides: Collection[JobId]
+    ) -> list[Attempt]:
+        """Return the attempts that run: as is seen of those asked after, as was known of others."""
+        seen = {attempt.token for attempt in asked}
+        return [
+            one
+            for one in self.open.values()
+            if one.job not in besides
+            and (
+                isinstance(sights.get(one.token), Running)
+                or (one.state is AttemptState.STARTED and one.token not in seen)
+            )
+        ]
 
     def is_told(self, job: JobId) -> bool:
         """Whether an attempt at the job was told to end."""

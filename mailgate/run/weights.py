@@ -29,13 +29,18 @@ class Weights:
         self._weighing: asyncio.Task[None] | None = None
         self.over: frozenset[Token] = frozenset()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to weigh again."""
+        busy = self._weighing is not None and not self._weighing.done()
+        return not busy and time.monotonic() >= self._next
+
     def weigh(self, group: asyncio.TaskGroup, running: Sequence[tuple[Folder, Attempt]]) -> None:
         """Have these weighed, unless it is too soon: nobody waits while folders are walked.
 
         The runner is rung for when one is found to be over.
         """
-        busy = self._weighing is not None and not self._weighing.done()
-        if running and not busy and time.monotonic() >= self._next:
+        if running and self.is_due:
             self._weighing = group.create_task(self._weigh(running))
 
     async def _weigh(self, running: Sequence[tuple[Folder, Attempt]]) -> None:
