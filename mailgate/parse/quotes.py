@@ -98,7 +98,7 @@ def may_hold_attribution(text: str) -> bool:
 
 
 def _is_closed(text: str) -> bool:
-    return text[-1] in ":：" or text.endswith("--")
+    return text.endswith((":", "：", "--"))
 
 
 def _has_verb(text: str) -> bool:
@@ -135,7 +135,7 @@ def _is_name(text: str) -> bool:
 
 def is_short_attribution(text: str) -> bool:
     """Whether it is ``Bob wrote:``, which counts only right before quoted lines."""
-    if len(text) > 120 or text[-1] not in ":：":  # a name and a verb
+    if len(text) > 120 or not text.endswith((":", "：")):  # a name and a verb
         return False
     words = _WORD.findall(text.casefold())[-2:]
     return not _VERBS.isdisjoint(words) or _VERBS_IN_A_ROW.search(text) is not None

@@ -231,7 +231,7 @@ def _below_marked(texts: Sequence[str], lines: list[Line]) -> list[Line]:
 
 def _is_last(texts: Sequence[str], lines: Sequence[Line], number: int) -> bool:
     """Whether a marked line with words is followed by one without a mark."""
-    if not texts[number].strip("> "):
+    if not _bare(texts[number]):
         return False
     rest = range(number + 1, len(lines))
     below = next((n for n in rest if lines[n] is None or texts[n].strip()), None)
@@ -244,18 +244,23 @@ _INTRODUCTION = 6  # lines
 def _introduces(texts: Sequence[str], number: int) -> bool:
     """Whether lines that end with this one are an attribution, a header, or name an original."""
     near = takewhile(str.strip, reversed(texts[max(number - _INTRODUCTION, 0) : number + 1]))
-    bare = [line.lstrip("> ").rstrip(INVISIBLE) for line in near]
+    bare = [_bare(line) for line in near]
     if names_an_original(bare[0]) or any(line and is_separator(line) for line in bare):
         return True
     fields = dict(filter(None, map(header_field, bare)))
     if is_header_block(fields) or "@" in fields.get("from", ""):
         return True
     joined = (" ".join(reversed(bare[:count])) for count in range(1, len(bare) + 1))
-    closed = bare[0][-1] in ":：-"
+    closed = bare[0].endswith((":", "：", "-"))
     return closed and (
         is_short_attribution(bare[0])
         or any(is_attribution(text, before_quote=True) for text in joined if text)
     )
+
+
+def _bare(line: str) -> str:
+    """Return what is seen of a line, without its marks."""
+    return line.lstrip("> ").strip().rstrip(INVISIBLE)
 
 
 def _goes_on(quoted: str, line: str) -> bool:

@@ -71,3 +71,12 @@ def test_what_is_written_below_a_quoted_sentence_acts(read):
 def test_work_grows_with_the_number_of_marked_lines_and_not_faster(read, calls_of, line, form):
     few, many = (calls_of(lambda n=n: commands(read, line * n, form)) for n in (500, 2000))
     assert many < 6 * few
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("unseen", ["\t", "\u200e", "\xa0", "\u200e\u202c"])
+def test_a_line_in_which_nothing_is_seen_introduces_nothing(read, unseen, form):
+    assert commands(read, f"> It is kept.\n> {unseen}\nextend 7d", form) == ["extend"]
+    assert commands(read, f"extend 7d\n{unseen}\nOn Mon, Ada wrote:\n\n> cancel", form) == [
+        "extend"
+    ]
