@@ -19,7 +19,7 @@ _NOTHING = 64 << 10
 def keep(folder: Folder, *, beyond: int) -> None:
     """Set it aside where it is missing, and ``beyond`` bytes more are left. Raises nothing."""
     # What cannot be had now may be at the next look.
-    with suppress(OSError):
+    with suppress(OSError, Transient):
         if not folder.reserve.exists() and free(folder.root) >= SIZE + beyond:
             with durable(folder.reserve) as file:
                 # Not zeros: some file systems keep no blocks for them.

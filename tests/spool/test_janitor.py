@@ -250,6 +250,14 @@ def test_room_is_set_aside_only_where_there_is_more_than_enough(folder: Folder) 
     assert folder.reserve.exists()
 
 
+def test_room_that_cannot_be_set_aside_stops_no_sweep(folder: Folder) -> None:
+    # As on a full quota, which `free` does not see.
+    folder.make()
+    folder.reserve.symlink_to("missing/file")
+    reserve.keep(folder, beyond=0)
+    assert not folder.reserve.exists()
+
+
 def locked() -> int:
     message = "the database is locked"
     raise Transient(message)
