@@ -129,6 +129,12 @@ otomatik    ~ {this}.{0,30}otomatik
 자동        ~ (?:이|본) .{0,8}자동(?:으로)? ?(?:응답|회신|발송|생성|전송)
 אוטומטי     ~ (?:זו|זוהי|זה|זהו) .{0,20}אוטומטי
 تلقائي      ~ (?:هذه|هذا) .{0,20}تلقائي
+receiving th~ you(?:['’]re| are) receiving this (?:e-?mail|message)
+sie erhalten~ sie erhalten diese (?:e-?mail|mail|nachricht),? (?:weil|da)
+vous recevez~ vous recevez ce(?:t|tte)? (?:e-?mail|courriel|message|lettre) (?:car|parce)
+recib       ~ (?:recibe|recibes) este (?:correo|mensaje|e-?mail) porque
+would like t~ would like to recall the message
+this code   ~ enter this code
 generat     ~ ^\W*(?:message|e-?mail|mail) (?:was )?generated (?:auto|by (?:a|the) (?:system
         |machine))
 automat     ~ ^\W*(?:wiadomość|zpráva|správa) (?:\w+ )*automat
@@ -176,7 +182,7 @@ unattended  ~ (?:mailbox|account|inbox) is unattended
 
 # A desk that took something in.
 _RECEIVED = r"""
-your        ~ your (?:\w+ )?(?:message|e-?mail|request|enquiry|inquiry|ticket
+your        ~ your (?:\w+ )?(?:message|e-?mail|request|enquiry|inquiry|ticket|submission|application
         |case)\b.{0,60} (?:has been
         |was) (?:\w+ )?(?:received|registered|recorded|logged|assigned|created|forwarded to)
 received you~ we(?: have|['’]ve)? received your (?:message|e-?mail|mail|request|enquiry|inquiry)
@@ -195,6 +201,20 @@ ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|er
 reçu        ~ votre (?:message|demande|courriel|e-?mail) .{0,30}reçu
 su mensaje  ~ hemos recibido su (?:mensaje|solicitud|correo)
 recibido    ~ hemos recibido su|ha sido recibido
+enregistr   ~ (?:votre|la) (?:demande|requête) .{0,30}enregistrée?
+registrat   ~ (?:sua|tua|vostra) (?:richiesta|segnalazione) .{0,20}registrat
+aberto      ~ chamado .{0,20}(?:foi|está) aberto
+przyjęt     ~ zgłoszenie .{0,20}przyjęt
+is now      ~ (?:ticket|case|request) .{0,20}is now (?:open|closed|resolved)
+assigned    ~ assigned (?:the )?(?:number|id|reference)\b
+due to      ~ due to (?:the |a )?(?:(?:very )?(?:high|large|current) )*(?:number
+        |volume) of (?:\w+ )?(?:e-?mails?
+        |messages|requests|inquiries|enquiries|applications|mail)
+anfragen    ~ (?:wegen|aufgrund) der (?:vielen|hohen) .{0,20}anfragen
+confirm rec ~ we confirm (?:the )?receipt of your
+thank       ~ ^thank you for your (?:purchase|order|booking|reservation|registration)\b
+dank        ~ ^vielen dank für (?:ihre|deine) (?:bestellung|buchung|registrierung|anmeldung
+        |bewerbung)
 registrad   ~ ha sido registrad[oa]|foi registrad[oa]
 bien reçu   ~ nous avons bien reçu votre
 ricevuto    ~ abbiamo ricevuto (?:la (?:sua|tua|vostra)|il (?:suo|tuo|vostro))
@@ -253,7 +273,7 @@ vacances    ~ (?:je (?:suis|serai)|suis|actuellement) .{0,30}en vacances
 déplacement ~ (?:suis|serai) .{0,20}en déplacement
 oficina     ~ (?:estoy|estaré|encuentro|estaremos) .{0,20}fuera de (?:la )?oficina
 vacaciones  ~ (?:estoy|estaré|encuentro) .{0,20}de vacaciones
-ufficio     ~ (?:sono|sarò) fuori (?:ufficio|sede)
+fuori       ~ (?:sono|sarò) fuori (?:ufficio|sede)
 assente     ~ (?:sono|sarò) .{0,20}assente
 ferie       ~ (?:(?:sono|sarò) in ferie|(?:er|är) .{0,20}på ferie)
 férias      ~ est(?:ou|arei) (?:de|em) férias
@@ -287,63 +307,6 @@ ofis        ~ ofis dışında(?:yım)?
 부재        ~ 부재 ?중
 """
 
-# What responders come to speak of, in words that vary. Two that belong together tell.
-_TOPICS = {
-    "elsewhere": r"""\bout of (?:the |my )?(?:office|town|country|lab)|(?:am|i['’]m|be
-        |currently) away|vacation|holiday
-        |on leave|sabbatical|(?:at|to) a conference|field ?trip|on business|business trip
-        |travell?ing|absente?\b|urlaub|dienstreise|außer haus|nicht (?:mehr )?(?:im
-        |in) |mutterschutz|elternzeit|en congé|vacances
-        |déplacement|retour au bureau|vacaciones|ausente|oficina|\bferie\b|assente|ufficio|férias
-        |escritório|vakantie
-        |afwezig|niet op kantoor|semester|tjänstledig|(?:inte|ikke) på kontoret|loma(?:lla|n)|urlop
-        |nieobecn|biur[oz]|dovolen|kanceláři
-        |szabadság|irod[aá]|отпуск|рабочем месте|офис|izin|ofis|γραφεί|休假|办公室|出差|休暇|出張
-        |不在|휴가|출장|부재""",
-    "until": r"""\b(?:until|till|back on|return|returning)\b|\bbis (?:zum|zu|ende|\d)|\bab (?:dem
-        |\d|montag)
-        |wieder da|zurück|rückkehr|jusqu|de retour|hasta|regres[oa]|vuelvo|\bfino al?\b|rientr
-        |\baté\b|\btot\b|\bterug\b
-        |till den|tillbaka|tilba[gk]e|\basti\b|palaan|\bdo \d|wracam|вернусь|\bдо \d|kadar|έως|回来
-        |返回|戻り|까지""",
-    "later": r"""\b(?:will|shall|aim to|['’]ll) .{0,30}(?:respond|repl|answer|get back|contact you
-        |be in touch|delayed)
-        |melden|antworte|beantworte|répondr|traiter|contestar|respond[eo]r|risponder
-        |contact (?:met u )?op|responderemo|risponderemo|reageren|ответим|otpov|se bude
-        |\bsvarer|\bsvarar|vastaa|palaamme|odpowie|отвеч|回复|回覆|返信|折り返し|답변|회신""",
-    "yours": r"""\bthank\w* (?:you )?(?:very much )?for (?:your|writing|contacting
-        |getting in)
-        |\bihre (?:e-?mail|mail|nachricht|anfrage)|votre (?:message|demande|courriel|e-?mail)
-        |\buw (?:bericht|e-?mail)
-        |\bsu (?:mensaje|correo|solicitud|consulta)|\b(?:sua|tua) (?:richiesta|e-?mail|mensagem)
-        |din henvendelse|gracias por|grazie per aver|obrigad[oa] pel|bedankt voor|спасибо за
-        |za (?:kontakt|wiadomo)|ваш[ае]? (?:обращ|письм|сообщ|запрос)|您的(?:邮件|来信)
-        |お問い合わせ""",
-    "mail": r"""lese keine|lees mijn|can (?:only )?answer only|(?:access|check|checking|read
-        |reading).{0,20}(?:e-?mail|mail|inbox|messages)
-        |no internet|slow to respond|unable to read
-        |mails?.{0,20}eingeschränkt|zugriff|accès|acceso|accesso|acesso|toegang|tillgång|adgang""",
-    "click": r"""\b(?:click|follow|use|visit)\s(?:on\s)?(?:the|this)\s(?:\w+\s)?(?:link|button|url)
-        |(?:link|button)
-        \sbelow|\bclick here|auf den (?:folgenden |nachfolgenden )?(?:link|button)|cliquez sur
-        |haga clic|clique no|fai clic
-        |clicca|klik (?:op|her|på)|klicka på|kliknij|kliknutím|перейд\w+ по ссылке|点击|クリック""",
-    "admitted": r"""white-?list|being held|(?:approved|allowed|trusted|safe) senders?|guest list
-        |waitlist|robot|robô|humano?\b|spam|junk
-        |to my inbox|can receive your|quarantin|remis à son destinataire|\bvalidation|authentif
-        |registrierung
-        |registration|(?:verify|confirm) (?:your|that you)|opt[- ]?out|reopen the
-        |passwor[dt] (?:zurück|reset)""",
-    "urgent": r"""urgen|emergenc|in my absence|dringend|vertret|spoed|brådskande|hastesag|kiireel
-        |piln[yae]
-        |naléhav|sürgős|срочн|\bacil\b|επείγον|急|긴급""",
-}
-TOGETHER = (
-    *(("elsewhere", other) for other in ("until", "later", "mail", "urgent")),
-    ("yours", "later"),
-)
-CHALLENGES = (("click", "admitted"),)
-
 # How a sentence begins in which a mail speaks of itself.
 _THIS = (
     r"^(?:\W*|.{0,40}[,:;!(\[*-]\s*|.{0,30}\bthat )(?:this|the following|dies|diese?|dieses|ceci"
@@ -376,8 +339,6 @@ RECEIVED = _table(_RECEIVED)
 
 AWAY = _table(_AWAY)
 """Somebody is elsewhere, or gone."""
-
-TOPICS = {name: re.compile(re.sub(r"\s*\n\s*", "", pattern)) for name, pattern in _TOPICS.items()}
 
 _NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
 

@@ -11,17 +11,8 @@ from itertools import islice, pairwise
 
 from mailgate.parse.automatic import Title
 from mailgate.parse.prose import is_greeting
-from mailgate.parse.sayings import (
-    AWAY,
-    CHALLENGES,
-    FAILURES,
-    ITSELF,
-    RECEIVED,
-    TOGETHER,
-    TOPICS,
-    Saying,
-    expression,
-)
+from mailgate.parse.sayings import AWAY, FAILURES, ITSELF, RECEIVED, Saying, expression
+from mailgate.parse.topics import BESIDES, CHALLENGES, TOGETHER, TOPICS
 
 _LINES = 20  # that are looked at: a machine comes to the point
 _LOOKED_AT = 2000  # characters of them
@@ -103,7 +94,7 @@ def words_of_a_machine(
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = (
             _said(sentences[:_FIRST], received)
-            or _said(now, away)
+            or (_said(now, away) if title or _is_spelled_out(now) else None)
             or _topics(now[:_TOPICS_IN], TOGETHER)
         )
     return f'it says "{" ".join(said.split())[:80]}"' if said else None
@@ -131,6 +122,12 @@ def _said(sentences: Iterable[str], sayings: Sequence[Saying]) -> str | None:
             if found and not _is_quoted(sentence, found):
                 return found[0]
     return None
+
+
+def _is_spelled_out(sentences: Iterable[str]) -> bool:
+    """Whether sentences about absence are a responder's: since when, until when, what to do."""
+    text = " ".join(sentences)
+    return any(TOPICS[topic].search(text) for topic in BESIDES)
 
 
 def _topics(sentences: Sequence[str], together: Iterable[tuple[str, str]]) -> str | None:

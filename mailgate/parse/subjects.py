@@ -128,7 +128,10 @@ auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
 |(?:unattended-upgrades\ result|monit\ alert|output\ from\ your\ job|anacron\ job
     |slurm\ (?:array\ )?job_id=)
 |(?:fail2ban|rkhunter)\]|(?:[^\]]{1,40}\]\ )?(?:logcheck|logwatch|rkhunter|bacula|rsnapshot\ \w+):
-|sender\ verification|(?:message|post)\ (?:pending\ approval|awaiting\ moderation)
+|(?:message\ )?recall:|apt-listchanges:|your\ (?:\w+\ )?code\ is\ \d|order\ \#?\d+\ (?:confirmed
+    |shipped)
+|(?:buchungs|bestell|auftrags)bestätigung\b|sender\ verification|(?:message
+    |post)\ (?:pending\ approval|awaiting\ moderation)
 |quota\ warning|mailbox\ (?:almost|nearly)\ full|(?:spam\ )?quarantine\ (?:summary|digest|report
     |notif)
 |new\ (?:fax\ received|voice\ ?(?:mail|message)\ (?:in|from))
@@ -160,13 +163,14 @@ _SHORT = r"""
 |fuori\ (?:sede|ufficio)|assente|sono\ in\ ferie|in\ ferie|ausência(?:\ temporária)?
     |estou\ de\ férias|fora\ do\ escritório
 |afwezig|buiten\ kantoor|(?:ik\ ben\ )?niet\ (?:aanwezig|op\ kantoor)|fr[åa]nvaro|frånvaro
-    |fravær(?:ende)?|(?:ikke|inte)\ (?:til\ stede
+    |frånvarande|fravær(?:ende)?|(?:jeg|jag)\ (?:er|är|har)\ (?:på\ )?(?:ferie|semester)|(?:ikke
+    |inte)\ (?:til\ stede
     |på\ kontoret)
 |poissa|lomalla|nieobecno\w*|poza\ biurem|mimo\ kancelář|nepřítomnost|házon\ kívül
     |szabadságon\ vagyok
 |вне\ офиса|отсутствую|(?:я\ )?в\ отпуске|нет\ на\ месте|ofis\ dışında(?:yım)?|izindeyim
     |εκτός\ γραφείου
-|休暇中|休暇の(?:お知らせ|ため)|不在(?:通知|中)|休假(?:中)?|(?:我)?不在办公室|外出|부재\ ?중?
+|休暇中|休暇の(?:お知らせ|ため)|不在(?:通知|中)|休假(?:中)?|(?:我)?不在办公室|外出中?|부재\ ?중?
     |מחוץ\ למשרד|خارج\ المكتب
 """
 
