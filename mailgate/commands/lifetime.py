@@ -84,7 +84,7 @@ def keep_until(tx: Tx, call: Call, until: datetime) -> Answer:
     """Keep the job until then, which ends it where it has not ended by then."""
     job, most = call.job, _most(call)
     if not tx.now < until <= (job.ended or tx.now) + most:
-        return _over(call, tx.now, most)
+        return _over(call, tx.now, most, past=until <= tx.now)
     wishes.keep_until(tx, job, until, by=call.by)
     facts = {"until": until, "keep": job.keep, "named": job.ended is None}
     return Answer(kind="keep", facts=facts)
@@ -98,7 +98,7 @@ def _most(call: Call) -> timedelta:
     return call.job.keep if service is None else max(service.limits.keep_max, call.job.keep)
 
 
-def _over(call: Call, now: datetime, most: timedelta) -> Answer:
+def _over(call: Call, now: datetime, most: timedelta, *, past: bool = False) -> Answer:
     last = (call.job.ended or now) + most
     # The last whole day: what is shown can be sent back as it stands.
     example = (last - timedelta(days=1)).date()
@@ -106,6 +106,7 @@ def _over(call: Call, now: datetime, most: timedelta) -> Answer:
         "most": most,
         "last": last,
         "ended": call.job.ended,
+        "past": past,
         "example": example.isoformat() if example > now.date() else "",
     }
     return Answer(kind="keep-over", facts=facts, wrong=True)
@@ -118,10 +119,16 @@ samples = (
     *(
         Answer(
             kind="keep-over",
-            facts={"most": timedelta(days=90), "last": _SOME, "ended": ended, "example": example},
+            facts={
+                "most": timedelta(days=90),
+                "last": _SOME,
+                "ended": ended,
+                "past": past,
+                "example": example,
+            },
             wrong=True,
         )
-        for ended in (None, _SOME)
+        for ended, past in ((None, False), (_SOME, False), (None, True))
         for example in ("2027-01-30", "")
     ),
     Answer(kind="keep-gone", facts={"ended": _SOME, "archived": True}, wrong=True),

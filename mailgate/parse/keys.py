@@ -189,7 +189,7 @@ def instead(line: str, right: str) -> Finding:
 def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
     name = known_keys(service).get(found.key)
     if name is None:
-        return _unknown(line, found, service)
+        return _unknown(line, found, asked, service)
     if is_general(found.key):
         return _read_general(line, found, asked, service)
     if name in service.parameters:
@@ -197,16 +197,16 @@ def _read(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
     return _read_choice(line, found, asked, service.inputs[name])
 
 
-def _unknown(line: str, found: KeyLine, service: Service) -> Finding:
+def _unknown(line: str, found: KeyLine, asked: Asked, service: Service) -> Finding:
     known = known_keys(service)
     near = nearest(found.key, list(known))
     meant = known[near] if near else None
     meaning = Saying("keys/unknown", key=shown(found.written), meant=meant)
-    if meant is not None:
+    if meant is not None and folded(meant) not in asked.seen:
         right = shown(f"{meant}: {found.value}")
         mend = Saying("keys/instead", right=right, given=shown(line))
         return wrong(line, meaning, mend, meant=(meant, found.value))
-    if service.body_input is not None:
+    if meant is None and service.body_input is not None:
         mend = Saying("keys/left-out-or-text", line=shown(line), service=service.name)
         return wrong(line, meaning, mend)
     return wrong(line, meaning, Saying("keys/left-out", line=shown(line)))

@@ -245,6 +245,14 @@ def test_whoever_names_a_watcher_after_the_end_hears_what_comes_of_it(
     assert "and gets the result on agreeing" in said(house, f"watch eve@elsewhere.test {job}")[1]
 
 
+def test_a_date_that_is_over_is_told_as_that(house: tuple[Desk, Connection]) -> None:
+    job = a_job(house[1])
+    assert "that date is over" in said(house, "keep until 2020-01-31", about=job)[1]
+    assert "are kept at most" in said(house, "keep until 2999-01-31", about=job)[1]
+    ended(house[1], job)
+    assert "it would have to be after now" in said(house, "keep until 2020-01-31", about=job)[1]
+
+
 def test_who_has_no_job_is_told_so_and_who_looks_for_some_that_there_are_none_such(
     house: tuple[Desk, Connection],
 ) -> None:

@@ -315,6 +315,12 @@ def test_the_example_has_the_value_that_was_nearly_given(align: Service, line: s
     assert unclear(align, "tree: sl", "tre: upgma", files=(FA,)).example == ("tree: sl",)
 
 
+def test_what_is_nearly_a_key_that_is_given_is_to_be_left_out(align: Service) -> None:
+    answer = unclear(align, "tree: sl", "tre: upgma", files=(FA,))
+    assert 'did you mean "tree"?' in faults(answer)[0]
+    assert str(answer.mend) == 'Send it again with the line "tre: upgma" left out.'
+
+
 def test_a_key_that_is_given_twice_is_wrong(align: Service) -> None:
     assert faults(unclear(align, "tree: sl", "Tree = sl", files=(FA,))) == [
         'Tree = sl | "Tree" is given twice'
