@@ -10,7 +10,7 @@ from mailgate.reply.layout import shown
 
 # The first that is found counts: "QOSMaxWallDurationPerJobLimit" is more than a limit.
 _KINDS = {
-    "held": r"\bjob\s?h[eo]ld|\bheld\b|\bon hold\b|hold_?reason|job suspended",
+    "held": r"\bjob\s?h[eo]ld|\bheld\b|\bon hold\b|\bhold state\b|hold_?reason|job suspended",
     "never": (
         r"perjob|badconstraints|invalid|partition(?:time|node)limit|notallowed|neversatisfied"
         r"|\bnever\b|can ?not run in any|unsatisfiable|exceeds? .*(?:limit|maximum)"

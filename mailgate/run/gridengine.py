@@ -31,6 +31,12 @@ from mailgate.settings.schedulers import GridEngine as Site
 # list of the ended ones.
 _WHY = 'qstat -j "$1" 2>/dev/null || qacct -j "$1" 2>/dev/null || exec qstat -xml -s z -u "$2"'
 _US = "$user"  # qstat's own word for whoever asks
+# The jobs, and then why they wait: the scheduler's reasons, each with the numbers of its jobs.
+_POLL = 'qstat -xml -s prs -u "$1" && exec qstat -xml -j'
+_DOCUMENT = re.compile(r"^(?=<\?xml )", re.MULTILINE)
+# These reasons say nothing: of a queue that was not asked for, and that none are collected.
+_IDLE = {"6", "83"}
+_TOLD = 3
 
 # qsub ends so where a limit of the site's on jobs (max_u_jobs, max_jobs) is reached.
 _TOO_MANY = 25
@@ -132,17 +138,27 @@ class GridEngine:
 
     def poll(self) -> Command:
         """Ask for what waits, runs or is suspended: of what has ended there is no reason here."""
-        return Command(argv=("qstat", "-xml", "-s", "prs", "-u", _US))
+        return Command(argv=("/bin/sh", "-c", _POLL, "sh", _US))
 
     def parse_poll(self, text: str) -> Sequence[Seen]:
-        """Read the jobs; why one waits or has failed is not among what is said here.
+        """Read the jobs, and why those wait that do; why one has failed is not said here.
 
         Raises
         ------
         UnreadableError
-            It is no whole list of jobs.
+            It is no whole list of jobs, or of reasons.
         """
-        return [self._seen(job) for job in _jobs(text)]
+        documents = [one for one in _DOCUMENT.split(text) if one.strip()]
+        if len(documents) != 2:
+            raise UnreadableError(text[:200])
+        own, everybodys = _reasons(documents[1])
+        found = [self._seen(job) for job in _jobs(documents[0])]
+        return [
+            replace(one, why=_in_short(own.get(one.native) or everybodys))
+            if one.state in {State.WAITING, State.HELD}
+            else one
+            for one in found
+        ]
 
     def _seen(self, job: ET.Element) -> Seen:
         word = job.findtext("state", "")
@@ -183,7 +199,7 @@ class GridEngine:
 
     def _listed(self, text: str, job: Given) -> Seen | None:
         """Say of a job that is listed as ended but in no account: it was deleted as it waited."""
-        for seen in self.parse_poll(text):
+        for seen in map(self._seen, _jobs(text)):
             if seen.token == job.token and seen.word == "z":
                 end = Exit(reason=Reason.CANCELLED)
                 return replace(seen, word="deleted", end=end)
@@ -206,12 +222,39 @@ class GridEngine:
         """Say that this cannot be done: no command sends a signal of one's choice."""
 
 
-def _jobs(text: str) -> list[ET.Element]:
+def _read(text: str) -> ET.Element:
     try:
         # The site's own qstat has written it, with no more than job names of strangers in it.
-        top = ET.fromstring(text)  # noqa: S314
+        return ET.fromstring(text)  # noqa: S314
     except ET.ParseError as error:
         raise UnreadableError(str(error)) from error
+
+
+def _reasons(text: str) -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
+    """Return why jobs wait: by their numbers, and what is in everybody's way."""
+    top = _read(text)
+    if top.tag != "message":
+        raise UnreadableError(f"<{top.tag}>")
+    own: dict[str, list[str]] = {}
+    everybodys: list[str] = []
+    for one in top.iter("element"):
+        reason = one.findtext("MES_message")
+        if reason is None or one.findtext("MES_message_number") in _IDLE:
+            continue
+        jobs = [job.text or "" for job in one.iterfind("MES_job_number_list/*/ULNG_value")]
+        for place in [own.setdefault(job, []) for job in jobs] or [everybodys]:
+            place.append(reason)
+    return own, everybodys
+
+
+def _in_short(reasons: Sequence[str]) -> str:
+    told = list(dict.fromkeys(reasons))
+    more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    return "; ".join([*told[:_TOLD], *more])
+
+
+def _jobs(text: str) -> list[ET.Element]:
+    top = _read(text)
     if top.tag != "job_info" or top.find("queue_info") is None or top.find("job_info") is None:
         raise UnreadableError(f"<{top.tag}>")
     return list(top.iter("job_list"))

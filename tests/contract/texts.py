@@ -67,16 +67,26 @@ def htcondor(jobs: Sequence[Listed]) -> str:
 
 
 def gridengine(jobs: Sequence[Listed]) -> str:
-    """``qstat -xml``."""
+    """``qstat -xml``, and ``qstat -xml -j``, which has the reasons."""
     lists = "".join(
         f'    <job_list state="pending">\n      <JB_job_number>{job.number}</JB_job_number>\n'
         f"      <JB_name>{escape(job.name)}</JB_name>\n      <state>{job.word}</state>\n"
         f"      <queue_name></queue_name>\n    </job_list>\n"
         for job in jobs
     )
+    reasons = "".join(
+        "      <element>\n        <MES_job_number_list>\n          <ulong_sublist>\n"
+        f"            <ULNG_value>{job.number}</ULNG_value>\n          </ulong_sublist>\n"
+        "        </MES_job_number_list>\n        <MES_message_number>0</MES_message_number>\n"
+        f"        <MES_message>{escape(job.why)}</MES_message>\n      </element>\n"
+        for job in jobs
+        if job.why
+    )
     return (
         "<?xml version='1.0'?>\n<job_info  xmlns:xsd=\"http://arc.liv.ac.uk/qstat.xsd\">\n"
         f"  <queue_info>\n  </queue_info>\n  <job_info>\n{lists}  </job_info>\n</job_info>\n"
+        f"<?xml version='1.0'?>\n<message>\n  <element>\n    <SME_message_list>\n{reasons}"
+        "    </SME_message_list>\n  </element>\n</message>\n"
     )
 
 
@@ -96,6 +106,3 @@ POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {
 
 WHY_OF = {"htcondor": "HELD"}
 """The state in which an engine's poll says why; else it is any that waits."""
-
-MUTE = frozenset({"gridengine"})
-"""Engines whose polls never say why."""

@@ -128,9 +128,7 @@ def states(file: str) -> dict[str, tuple[str, State | None]]:
 
 
 def test_each_state_comes_down_to_what_it_means() -> None:
-    ended = ("z", State.ENDED)
     in_error = ("Eqw", State.ENDED)
-    over = "exit signal term memory limit delpend deleted"
     assert states("poll.xml") == {
         "running": ("dr", State.RUNNING),
         "suspended": ("s", State.SUSPENDED),
@@ -142,7 +140,6 @@ def test_each_state_comes_down_to_what_it_means() -> None:
         "errorout": in_error,
         "requeued": ("Rq", State.WAITING),
         "held": ("hqw", State.HELD),
-        **dict.fromkeys(over.split(), ended),
     }
 
 
@@ -164,6 +161,35 @@ def test_a_job_that_could_not_be_started_stays_and_one_that_runs_says_where() ->
     seen = ENGINE.parse_poll(recorded("poll.xml"))
     assert [one.word for one in seen if one.stays] == ["Eqw", "Eqw"]
     assert {one.node for one in seen if one.state is State.RUNNING} == {"n1"}
+
+
+def test_a_job_that_waits_says_why_and_else_what_is_in_everybodys_way() -> None:
+    def told(file: str) -> dict[str, str]:
+        return {x.token.rstrip("a")[1:]: x.why for x in ENGINE.parse_poll(recorded(file)) if x.why}
+
+    nowhere = "Jobs can not run because no host can satisfy the resource requirements"
+    assert told("poll.xml") == {
+        "queued": "Jobs can not run because available slots combined under PE are not in range of job",
+        "gpu": nowhere,
+        "held": "Jobs dropped because of hold state",
+        "requeued": 'cannot run on host "n1" until clean up of a previous run has finished;'
+        ' queue instance "broken.q@n1" dropped because it is disabled',
+    }
+    full = told("poll-full.xml")
+    both = "; ".join(
+        f'queue instance "{q}.q@n1" dropped because it is full' for q in ("main", "small")
+    )
+    # That other queues were not asked for is no reason.
+    assert (full["gpu"], full["wait"]) == (nowhere, both)
+    assert told("poll-no-reasons.xml") == {}
+
+
+def test_of_many_reasons_a_few_are_told() -> None:
+    one = "<element><MES_message>queue {} is full</MES_message></element>"
+    many = "".join(one.format(n) for n in range(9)) + one.format(1)
+    text = recorded("poll-no-reasons.xml").replace("</SME_global", f"{many}</SME_global")
+    (why,) = {x.why for x in ENGINE.parse_poll(text) if x.state is State.WAITING}
+    assert why == "queue 0 is full; queue 1 is full; queue 2 is full; and 6 more"
 
 
 def test_no_jobs_are_an_answer_and_half_an_answer_is_none() -> None:
@@ -247,20 +273,16 @@ def test_why_a_job_waits_is_told_in_one_line() -> None:
 
 
 def test_a_job_that_is_in_no_account_but_has_ended_was_deleted_before_it_ran() -> None:
-    seen = why("poll.xml", "delpend")
+    seen = why("ended.xml", "delpend")
     assert seen is not None
     assert seen.word == "deleted"
-    assert end("poll.xml", "delpend") == Exit(reason=Reason.CANCELLED)
-    assert why("poll-empty.xml", "delpend") is None
+    assert end("ended.xml", "delpend") == Exit(reason=Reason.CANCELLED)
+    assert why("ended.xml", "other") is None
 
 
 def test_nothing_is_said_of_a_job_by_anothers_account() -> None:
     assert why("acct-limit.out", "other") is None
     assert why("detail-waiting.out", "other") is None
-    # It waits again by then, say.
-    seen = why("poll.xml", "queued")
-    assert seen is not None
-    assert (seen.state, seen.end) == (State.WAITING, None)
 
 
 def test_a_queue_master_that_cannot_be_asked_says_nothing() -> None:

@@ -165,6 +165,8 @@ def test_jobs_are_cancelled_held_and_released_there(cluster: GridEngine, gateway
     waits = sent(gateway, "asks", "hold@example.org")
     awaits(gateway, runs, "EXECUTING")
     first = at(cluster, gateway, waits, "qw")
+    reason = b"no host can satisfy the resource"
+    eventually(lambda: reason in b" ".join(gateway.run("status", waits).stdout.split()))
     gateway.run("cancel", runs)
     gateway.run("hold", waits)
     awaits(gateway, waits, "HELD")
