@@ -5,7 +5,6 @@ Written from their documentation and source alone: no PBS was to be had.
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -67,7 +66,7 @@ class Pbs:
         self._site = site
 
     def submit(self, ask: Ask) -> Command:
-        """Give qsub lines to run: it keeps a copy of them, and starts it in the user's home."""
+        """Hand over a copy of the script, which finds its folder by itself."""
         chunk = f"select=1:ncpus={ask.cores}"
         if ask.memory is not None:
             chunk += f":mem={-(-ask.memory // 1024)}kb"
@@ -81,8 +80,7 @@ class Pbs:
         site = self._site
         own = {"-q": ask.queue or site.queue, "-A": site.account, "-P": site.project}
         argv += [word for option, value in own.items() if value for word in (option, value)]
-        lines = f"cd {shlex.quote(ask.folder)} &&\nexec /bin/sh {shlex.quote(ask.script)}\n"
-        return Command(argv=(*argv, *site.extra), stdin=lines)
+        return Command(argv=(*argv, *site.extra, ask.script))
 
     def parse_submit(self, text: str) -> NativeId:
         """Read ``SEQUENCE.SERVER``, which stands alone."""

@@ -5,6 +5,7 @@ They are fakes. That a real scheduler behaves so, its documentation says, and no
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -59,7 +60,8 @@ class Site:
 
     def ask(self, script: str = "echo ran >>ran", token: Token = TOKEN, **more: object) -> Ask:
         path = self.folder / f"script {token}"
-        path.write_text(script)
+        # A scheduler may start it anywhere.
+        path.write_text(f"cd {shlex.quote(str(self.folder))}\n{script}\n")
         return Ask(
             token=token,
             script=str(path),

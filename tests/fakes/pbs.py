@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 
 import state
 from state import ENDED, HELD, RUNNING, SUSPENDED, WAITING, Queue, Refused
@@ -46,13 +47,16 @@ def _qsub(queue: Queue, words: list[str]) -> str:
         if option == "-l":
             name, _, amount = value.partition("=")
             resources[name] = amount
-    if rest:
-        raise Refused("qsub: script file:: the fake takes its script from standard input", 1)
+    if len(rest) != 1:
+        raise Refused("usage: qsub [-a date_time] ... [script | -- command [arg1 ...]]", 2)
+    # It keeps a copy: who changes the file later changes nothing.
+    copy = queue.folder / f"script {queue.settings['next']}"
+    copy.write_bytes(Path(rest[0]).read_bytes())
     if told.get("-q") == "nowhere":
         raise Refused("qsub: Unknown queue", 170)
     limit = resources.get("walltime")
     job = queue.add(
-        [told.get("-S", "/bin/sh"), "-c", sys.stdin.read()],
+        [told.get("-S", "/bin/sh"), str(copy)],
         name=told.get("-N", "STDIN"),
         out=told.get("-o", ""),
         queue=told.get("-q", "workq"),
