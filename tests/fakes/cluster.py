@@ -102,6 +102,25 @@ class Cluster:
             assert job is not None
             queue.kill(job, "limit")
 
+    def kill(self, ident: str) -> None:
+        """End a job as somebody else than the gateway would."""
+        with state.locked(self.folder) as queue:
+            job = queue.job(ident)
+            assert job is not None
+            queue.kill(job, "cancelled")
+
+    def suspend(self, ident: str, *, resume: bool = False) -> None:
+        """Stop a job for a while, or let it go on."""
+        with state.locked(self.folder) as queue:
+            job = queue.job(ident)
+            assert job is not None
+            queue.suspend(job, resume=resume)
+
+    def lose(self, ident: str) -> None:
+        """Lose a job with the machine that it runs on, and know nothing of it."""
+        self.fail_node(ident)
+        self.forget(ident)
+
     def lose_newest(self, count: int) -> None:
         """Be restored from an older state: the newest jobs never were, and their ids are free again."""
         with state.locked(self.folder) as queue:

@@ -1,0 +1,274 @@
+"""A month of a gateway, its relay and a scheduler, in a minute: jobs outlive all that happens to them.
+
+What is simulated: the scheduler is a fake (``tests/fakes``), and the days pass while the daemon is down: its
+wall clock (libfaketime) stands later at each start, its monotonic one is true. The file in which the job's
+script notes its end has its time set, and is shown late. All else is real: the daemon, the spool, the mails,
+the relay's sockets, the job's processes.
+"""
+
+import json
+import os
+import re
+import smtplib
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Gateway, attached, eventually, read, request, running, shell, text_of
+from tests.deliver.relay import Script, relay_beside
+from tests.disks import Disk, small_disk
+from tests.fakes.cluster import Cluster, fake
+from tests.servers import free_port, require
+
+SOAK = bool(os.environ.get("MAILGATE_SOAK"))
+# The days on which the daemon is started anew; in a soak each of them.
+DAYS = range(1, 31) if SOAK else (8, 10, 12, 18, 30)
+
+_MORE = """
+[deliver.smtp]
+host = "127.0.0.1"
+port = {port}
+timeout = "5s"
+[run.pbs]
+poll_min = "1s"
+poll_max = "1s"
+timeout = "5s"
+path = "/usr/bin:/bin"
+"""
+_BODY = 'echo "$MAILGATE_TOKEN" >>{began}; echo 10 >"$MAILGATE_PROGRESS"'
+_WAIT = "while [ ! -e {go} ]; do sleep 0.1; done; echo 'a month later'"
+# What the format before the one of clusters did not have.
+_NEW_COLUMNS = {"attempt": ("why", "starts", "held")}
+_BEFORE = 5
+
+
+class Month:
+    """The gateway and all around it, and what day it is."""
+
+    def __init__(self, gateway: Gateway, cluster: Cluster, disk: Disk, port: int) -> None:
+        self.gateway = gateway
+        self.cluster = cluster
+        self.disk = disk
+        self.port = port
+        self.relay: Script | None = None
+        self.mails: list[bytes] = []
+        self._relays = ExitStack()
+        self.began = gateway.folder / "began"
+        self.go = gateway.folder / "go"
+        self._clock = gateway.folder / "clock"
+        (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+        self.set(0)
+        gateway.environment |= {
+            "PATH": f"{cluster.bin}:/usr/bin:/bin", "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock), "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+        body = _BODY.replace("{began}", str(self.began))
+        long = '[limits]\nwork = "40d"\n'
+        gateway.service("month", shell(f"{body}; {_WAIT.replace('{go}', str(self.go))}", long))
+        gateway.service("quick", shell(f"{body}; echo quick"))
+
+    def set(self, days: float, hours: float = 0) -> None:
+        """Move the wall clock to some days after the beginning."""
+        draft = self._clock.with_suffix(".new")
+        draft.write_text(f"+{round(days * 86400 + hours * 3600)}\n")
+        draft.replace(self._clock)
+
+    def pass_to(self, day: int) -> None:
+        """Let the time pass while the daemon is down; it goes down politely every other time."""
+        self.goes_down(politely=day % 2 == 0)
+        self.set(day)
+        if day >= 12 and self.relay is None:
+            self.relay_comes()
+        self.gateway.start()
+        self.polled()
+
+    def goes_down(self, *, politely: bool) -> None:
+        if politely:
+            assert self.gateway.stop() == 0
+        else:
+            self.gateway.kill()
+
+    def polled(self, times: int = 1) -> None:
+        """Wait until the scheduler has been asked some more."""
+        calls = len(self.cluster.calls("qstat"))
+        eventually(lambda: len(self.cluster.calls("qstat")) >= calls + times, 30, self._logged)
+
+    def _logged(self) -> str:
+        return self.gateway.logged()
+
+    # --- mail -------------------------------------------------------------------------------------
+
+    def send(self, service: str, body: str = "") -> str:
+        mail = request(service, body)
+        self.gateway.send(mail)
+        return str(mail["Message-ID"])
+
+    def relay_comes(self) -> None:
+        self.relay = self._relays.enter_context(relay_beside(port=self.port))
+
+    def relay_goes(self) -> None:
+        self._relays.close()
+        if self.relay is not None:
+            self.mails += self.relay.mails
+            self.relay = None
+
+    def letters(self):
+        return [read(mail) for mail in (*self.mails, *(self.relay.mails if self.relay else ()))]
+
+    def results(self, message: str = ""):
+        """The results of one request, or of all."""
+        found = [letter for letter in self.letters() if letter["Mailgate-Exit"] is not None]
+        return [letter for letter in found if message in ("", letter["In-Reply-To"])]
+
+    def news(self):
+        return [x for x in self.letters() if "every 7 days until it ends" in text_of(x)]
+
+    def await_(self, what, count: int) -> None:
+        eventually(lambda: len(what()) >= count, 40, self._logged)
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Iterator[Month]:
+    require("faketime")
+    port = free_port()
+    with fake("pbs", tmp_path / "cluster") as cluster, running(tmp_path / "gate") as gateway:
+        courier = 'courier = "smtp"\nretry = ["1s"]'
+        gateway.configure(courier=courier, more=_MORE.format(port=port))
+        text = gateway.config.read_text()
+        gateway.config.write_text(text.replace("[run]\n", '[run]\nengine = "pbs"\ngrace = "4s"\n'))
+        with small_disk(gateway.spool, "64m") as disk:
+            found = Month(gateway, cluster, disk, port)
+            try:
+                yield found
+            finally:
+                found.relay_goes()
+                gateway.kill()
+                cluster.close()
+
+
+def older(gateway: Gateway) -> None:
+    """Make the spool one of the format before: without what is new since."""
+    with closing(sqlite3.connect(gateway.spool / "spool.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone()[0] > _BEFORE
+        for table, columns in _NEW_COLUMNS.items():
+            for column in columns:
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute(f"PRAGMA user_version = {_BEFORE}")
+        database.commit()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_job_of_a_month_has_one_result_an_honest_history_and_the_news_asked_for(
+    month: Month,
+) -> None:
+    gateway, cluster = month.gateway, month.cluster
+    cluster.set(slots=1)
+    month.relay_comes()
+    gateway.start()
+    long = month.send("month", "notify: every 7d\n")
+    eventually(month.began.exists, 30, gateway.logged)
+    eventually(lambda: gateway.jobs()[0]["phase"] == "EXECUTING", 30, gateway.logged)
+    # For more than a week: until day 12.
+    month.relay_goes()
+    others: list[str] = []
+    due, news = 7, 0
+    for day in DAYS:
+        if day == 10:
+            # Upgraded, with a job that runs.
+            month.goes_down(politely=True)
+            older(gateway)
+        month.pass_to(day)
+        if day >= due:
+            news, due = news + 1, due + 7 * ((day - due) // 7 + 1)
+        if day == 8:
+            others = restored_from_an_older_state(month)
+        elif day == 15:
+            # Somebody sets the clock, and back.
+            month.set(day, -1)
+            eventually(lambda: "stepped=-3600" in gateway.logged("clock"), 30, gateway.logged)
+        elif day == 18:
+            full_for_a_while(month)
+        if month.relay is not None:
+            month.await_(month.news, news)
+            month.await_(month.results, len(others))
+        assert gateway.jobs()[-1]["phase"] == "EXECUTING"
+        assert not month.results(long)
+    ends_unseen(month)
+    month.await_(lambda: month.results(long), 1)
+    eventually(lambda: not gateway.unsent(), 30, gateway.logged)
+    month.polled()
+    (letter,) = month.results(long)
+    assert letter["Mailgate-Exit"] == "0"
+    assert "a month later" in text_of(letter)
+    honest(gateway, letter)
+    assert len(month.news()) == news == (4 if SOAK else 3)
+    # Each body began once, what the scheduler had lost too.
+    began = month.began.read_text().split()
+    assert len(began) == len(set(began)) == 1 + len(others)
+    assert [len(month.results(other)) for other in others] == [1, 1]
+
+
+def restored_from_an_older_state(month: Month) -> list[str]:
+    """Have the scheduler lose its newest job, and give its number to the next."""
+    first = month.send("quick")
+    eventually(lambda: len(month.cluster.jobs()) == 2, 30, month.gateway.logged)
+    lost = month.cluster.jobs()[-1]
+    month.cluster.lie("qstat", "fail", times=2)
+    month.cluster.lose_newest(1)
+    second = month.send("quick")
+    eventually(lambda: len(month.cluster.jobs()) == 2, 30, month.gateway.logged)
+    assert month.cluster.jobs()[-1]["id"] == lost["id"]
+    assert month.cluster.jobs()[-1]["name"] != lost["name"]
+    month.cluster.set(slots=4)
+    eventually(lambda: len(month.began.read_text().split()) == 3, 60, month.gateway.logged)
+    return [first, second]
+
+
+def full_for_a_while(month: Month) -> None:
+    """Fill the file system of spool and jobs for an hour."""
+    month.disk.fill()
+    with pytest.raises((smtplib.SMTPException, AssertionError)):
+        month.send("quick")
+    month.polled()
+    month.disk.clear()
+
+
+def ends_unseen(month: Month) -> None:
+    """Let the job end while the daemon is down, and what its script wrote be seen only later."""
+    gateway, now = month.gateway, time.time() + DAYS[-1] * 86400
+    month.goes_down(politely=False)
+    month.go.touch()
+    eventually(lambda: all(job["state"] == "ended" for job in month.cluster.jobs()), 30)
+    (exit_,) = (path for path in gateway.spool.glob("jobs/*/*/run/1/exit") if "month" in said(path))
+    os.utime(exit_, (now, now))
+    exit_.rename(exit_.with_suffix(".late"))
+    exit_.write_bytes(b"\n" * 2048)
+    gateway.start()
+    month.polled(2)
+    assert not gateway.logged("lost")
+    exit_.with_suffix(".late").replace(exit_)
+
+
+def said(exit_: Path) -> str:
+    return (exit_.parents[2] / "out" / "stdout").read_text()
+
+
+def honest(gateway: Gateway, letter: EmailMessage) -> None:
+    """Check the times that are told of a job of a month."""
+    facts = json.loads(attached(letter)["job.json"])
+    times = {name: datetime.fromisoformat(at) for name, at in facts["times"].items() if at}
+    assert times["created"] <= times["started"] <= times["ended"]
+    assert abs(times["ended"] - times["started"] - timedelta(days=DAYS[-1])) < timedelta(hours=1)
+    assert re.search(r"\b30 days\b|\b29 days 23 hours\b", text_of(letter))
+    shown = json.loads(gateway.run("job", str(letter["Mailgate-Job"]), "--json").stdout)
+    at = [datetime.fromisoformat(event["at"]) for event in shown["history"]]
+    assert at == sorted(at)
+    assert shown["attempts"] == 1

@@ -1,0 +1,279 @@
+"""Mail in, result out, through PBS, LSF and HTCondor: through their fakes, for they are not here.
+
+What is the same for all clusters is proved with a real one (``tests/run``); here it is proved that each
+adapter carries it, and that a scheduler that lies loses nothing and starts nothing twice.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.contract.adapters import made
+from tests.daemon import Gateway, eventually, request, running, shell, text_of
+from tests.fakes.cluster import COMMANDS, Cluster, fake
+
+_RUN = '[run]\nengine = "{engine}"\ngrace = "1s"\n'
+_TABLE = """
+[run.{engine}]
+poll_min = "1s"
+poll_max = "1s"
+timeout = "3s"
+kill_after = "1s"
+path = "/usr/bin:/bin"
+"""
+
+# Says that it runs, waits for leave, and gives its input back.
+BODY = 'echo "$MAILGATE_TOKEN" >>{log}; while [ ! -e {go} ]; do sleep 0.05; done; cat; echo done; exit 3'
+
+
+class Room:
+    """A gateway whose jobs go to a fake scheduler."""
+
+    def __init__(self, gateway: Gateway, cluster: Cluster) -> None:
+        self.gateway = gateway
+        self.cluster = cluster
+        self.go = gateway.folder / "go"
+        self.log = gateway.folder / "began"
+        self.adapter = made(cluster.engine)
+        self.submits, self.polls = COMMANDS[cluster.engine][:2]
+        gateway.environment["PATH"] = f"{cluster.bin}:/usr/bin:/bin"
+        # Not English: what is asked of a scheduler is always.
+        gateway.environment["LANG"] = "de_DE.UTF-8"
+        body = BODY.replace("{log}", str(self.log)).replace("{go}", str(self.go))
+        gateway.service("waits", shell(body))
+        gateway.service("again", shell(body, '[retry]\ntimes = 1\non = ["lost", "node-failure"]'))
+
+    def send(self, service: str = "waits") -> None:
+        self.gateway.send(request(service))
+
+    def command(self, name: str) -> None:
+        """As the operator would: ``cancel``, ``hold``, ``release``."""
+        done = self.gateway.run(name, str(self.gateway.jobs()[0]["id"]))
+        assert done.returncode == 0, done.stderr
+
+    @property
+    def began(self) -> list[str]:
+        """The tokens of the bodies that began, each as often as it did."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def phase(self) -> str:
+        """The newest job's."""
+        return str(self.gateway.jobs()[0]["phase"])
+
+    def there(self) -> dict:
+        """The one job that the scheduler has."""
+        (job,) = eventually(self.cluster.jobs, 20, self.gateway.logged)
+        return job
+
+    def waiting(self) -> list[dict]:
+        return [job for job in self.cluster.jobs() if job["state"] == "waiting"]
+
+    def runs(self, count: int = 1) -> dict:
+        """Wait until so many bodies have begun and the gateway knows it; the newest job there."""
+        eventually(lambda: len(self.began) == count, 20, self.gateway.logged)
+        eventually(lambda: self.phase() == "EXECUTING", 20, self.gateway.logged)
+        return self.cluster.jobs()[-1]
+
+    def result(self):
+        (letter,) = self.gateway.await_results(1)
+        return letter
+
+    def once(self) -> None:
+        """Nothing began twice, and nobody got two results."""
+        assert len(self.began) == len(set(self.began))
+        assert len(self.gateway.results()) == 1
+
+
+@pytest.fixture(params=sorted(COMMANDS))
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    with opened(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Room]:
+    with opened("pbs", tmp_path) as found:
+        yield found
+
+
+def fakes_words(engine: str) -> str:
+    """What a fake says where it refuses for good."""
+    words = {
+        "pbs": "Job violates queue and/or server resource limits",
+        "lsf": "User cannot use the queue.",
+        "htcondor": "User is disabled",
+    }
+    return words[engine]
+
+
+@contextmanager
+def opened(engine: str, folder: Path) -> Iterator[Room]:
+    with fake(engine, folder / "cluster") as cluster, running(folder / "gate") as gateway:
+        gateway.configure(more=_TABLE.format(engine=engine))
+        text = gateway.config.read_text()
+        gateway.config.write_text(text.replace("[run]\n", _RUN.format(engine=engine)))
+        yield Room(gateway, cluster)
+
+
+def test_a_mail_becomes_a_job_there_and_its_result_comes_back(room: Room) -> None:
+    room.gateway.start()
+    room.send()
+    job = room.runs()
+    assert room.began == [job["name"]]
+    room.cluster.suspend(job["id"])
+    eventually(lambda: room.phase() == "SUSPENDED", 20, room.gateway.logged)
+    room.cluster.suspend(job["id"], resume=True)
+    eventually(lambda: room.phase() == "EXECUTING", 20, room.gateway.logged)
+    room.go.touch()
+    letter = room.result()
+    assert letter["Mailgate-Exit"] == "3"
+    assert "done" in text_of(letter)
+    room.once()
+    # Another, which the scheduler ends by its own limit.
+    room.go.unlink()
+    room.send()
+    room.cluster.overrun(room.runs(2)["id"])
+    letter = room.gateway.await_results(2)[-1]
+    assert letter["Mailgate-Exit"] == "work-limit"
+    assert room.adapter.title in text_of(letter)
+    assert {call["locale"] for call in room.cluster.calls()} == {"C"}
+    polls = [call["at"] for call in room.cluster.calls(room.polls) if "-x" not in call["argv"]]
+    assert all(after - before > 0.5 for before, after in pairwise(polls))
+
+
+def test_what_is_asked_of_a_job_is_done_there_and_what_is_lost_is_submitted_again(
+    room: Room,
+) -> None:
+    room.cluster.set(started=False)
+    room.gateway.start()
+    room.send()
+    first = room.there()
+    room.command("hold")
+    eventually(lambda: room.phase() == "HELD", 20, room.gateway.logged)
+    eventually(lambda: not room.waiting(), 20, room.gateway.logged)
+    room.command("release")
+    (second,) = eventually(room.waiting, 20, room.gateway.logged)
+    room.cluster.forget(second["id"])
+    (third,) = eventually(room.waiting, 20, room.gateway.logged)
+    assert len({first["name"], second["name"], third["name"]}) == 3
+    room.cluster.set(started=True)
+    room.cluster.step()
+    assert room.runs()["name"] == third["name"]
+    room.command("cancel")
+    letter = room.result()
+    assert letter["Mailgate-Exit"] == "cancelled"
+    eventually(lambda: room.cluster.jobs()[-1]["state"] == "ended")
+    assert room.began == [third["name"]]
+    room.once()
+
+
+def test_a_refusal_for_good_is_told_in_the_schedulers_words(room: Room) -> None:
+    room.cluster.lie(room.submits, "never")
+    room.gateway.start()
+    room.send()
+    letter = room.result()
+    assert letter["Mailgate-Exit"] == "could-not-start"
+    words = " ".join(text_of(letter).split())
+    assert f"{room.adapter.title} refused it:" in words
+    assert all(word in words for word in fakes_words(room.cluster.engine).split())
+    assert room.began == []
+
+
+# --- one engine for all: what follows is not the adapter's ------------------------------------------
+
+
+def test_a_poll_that_lies_ends_nothing(one: Room) -> None:
+    one.gateway.start()
+    one.send()
+    one.runs()
+    for how in ("empty", "truncate", "unknown", "fail"):
+        # Twice, which is longer than the grace.
+        one.cluster.lie(one.polls, how, times=2)
+        eventually(lambda lie=how: lied(one) == [lie, lie], 20)
+        resumed(one)
+    one.cluster.lie(one.polls, "hang", seconds=3600)
+    eventually(lambda: "did not end within" in one.gateway.logged("unseen"), 30, one.gateway.logged)
+    assert one.phase() == "EXECUTING"
+    one.go.touch()
+    assert one.result()["Mailgate-Exit"] == "3"
+    one.once()
+    assert one.gateway.logged("unseen").count("is no state") == 1
+
+
+def lied(room: Room) -> list[str]:
+    """How the last two polls that lied did."""
+    return [call["lie"] for call in room.cluster.calls(room.polls) if call["lie"]][-2:]
+
+
+def resumed(room: Room) -> None:
+    """Wait for two polls that do not lie."""
+    calls = len(room.cluster.calls(room.polls))
+    eventually(lambda: len(room.cluster.calls(room.polls)) > calls + 1, 20, room.gateway.logged)
+
+
+def test_what_was_lost_once_it_ran_is_lost_and_tried_again_only_where_that_is_wanted(
+    one: Room,
+) -> None:
+    one.gateway.start()
+    one.send()
+    one.cluster.lose(one.runs()["id"])
+    assert one.result()["Mailgate-Exit"] == "lost"
+    one.send("again")
+    one.cluster.lose(one.runs(2)["id"])
+    eventually(lambda: len(one.began) == 3, 30, one.gateway.logged)
+    one.go.touch()
+    assert one.gateway.await_results(2)[-1]["Mailgate-Exit"] == "3"
+    assert len(set(one.began)) == 3
+    assert len(one.gateway.results()) == 2
+
+
+def test_not_now_is_no_answer_that_anybody_hears_of(one: Room) -> None:
+    one.go.touch()
+    one.cluster.lie(one.submits, "later")
+    one.gateway.start()
+    one.send()
+    assert one.result()["Mailgate-Exit"] == "3"
+    assert "limit" not in text_of(one.result())
+    one.once()
+
+
+@pytest.mark.parametrize("how", ["empty", "hang"])
+def test_a_submission_in_doubt_is_found_by_its_name_and_made_once(one: Room, how: str) -> None:
+    one.go.touch()
+    one.cluster.lie(one.submits, how, seconds=3600)
+    one.gateway.start()
+    one.send()
+    assert one.result()["Mailgate-Exit"] == "3"
+    one.once()
+    assert len(one.cluster.jobs()) == 1
+
+
+def test_a_daemon_that_is_killed_while_it_submits_submits_once(one: Room) -> None:
+    one.go.touch()
+    one.cluster.lie(one.submits, "late", seconds=2)
+    one.gateway.start()
+    one.send()
+    one.there()
+    one.gateway.kill()
+    one.gateway.start()
+    assert one.result()["Mailgate-Exit"] == "3"
+    one.once()
+    assert len(one.cluster.jobs()) == 1
+
+
+def test_a_command_that_is_missing_is_named_and_costs_no_job(one: Room) -> None:
+    program = one.cluster.bin / one.submits
+    program.rename(program.with_suffix(".away"))
+    checked = one.gateway.run("check")
+    assert checked.returncode
+    assert one.submits in checked.stderr.decode() + checked.stdout.decode()
+    one.gateway.start()
+    one.send()
+    eventually(lambda: one.submits in one.gateway.logged("delayed"), 20, one.gateway.logged)
+    program.with_suffix(".away").rename(program)
+    one.go.touch()
+    assert one.result()["Mailgate-Exit"] == "3"
+    one.once()
