@@ -117,6 +117,8 @@ class Queue:
             os.setsid()
             if not os.fork():
                 _be_a_node(self.folder, job)
+        except BaseException as error:  # noqa: BLE001 - a fake's bug must be seen somewhere
+            (self.folder / "broken").write_text(repr(error))
         finally:
             os._exit(0)
 
