@@ -7,8 +7,9 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mailgate.config import Config
+from mailgate.config import Cluster, Config
 from mailgate.run import sandbox
+from mailgate.run.cluster import load as adapter
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.settings.units import said_size
@@ -38,15 +39,39 @@ def looked(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
             "you are root: started like this, the gateway and its jobs have every right there is;"
             " start it as a user of its own"
         )
+    here = {s.name: s for s in services.values() if not _is_there(config, s.engine)}
     local = config.run.local
-    box = sandbox.probe(local.sandbox, path=local.path)
-    if not box.holds:
-        yield f"[run.local] sandbox: {box.sentence}"
-    yield from _programs(services, local.path)
+    if here or not _is_there(config, None):
+        box = sandbox.probe(local.sandbox, path=local.path)
+        if not box.holds:
+            yield f"[run.local] sandbox: {box.sentence}"
+    yield from _schedulers(config, services)
+    yield from _programs(here, local.path)
     yield from _scripts(services)
-    yield from _out_of_reach(services, local.path)
+    yield from _out_of_reach(here, local.path)
     yield from _folders(config)
     yield from _disk(config)
+
+
+# --- clusters -------------------------------------------------------------------------------------
+
+
+def _is_there(config: Config, engine: str | None) -> bool:
+    """Whether jobs of that engine (None: the default) run on a cluster's nodes, not here."""
+    return isinstance(config.run.engines.get(engine or config.run.engine), Cluster)
+
+
+def _schedulers(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
+    for name in sorted({config.run.engine, *(s.engine for s in services.values() if s.engine)}):
+        table = config.run.engines.get(name)
+        if isinstance(table, Cluster):
+            scheduler = adapter(table.engine)(table)
+            missing = [one for one in scheduler.programs if shutil.which(one) is None]
+            if missing:
+                yield (
+                    f"[run.{name}]: not in your PATH: {', '.join(missing)}; the gateway needs"
+                    f" {scheduler.title}'s commands on its own"
+                )
 
 
 # --- programs -------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Vigil:
         self._soon = asyncio.Event()
         self._over: Over = lambda _: ()
         self._cancelled: dict[Token, float] = {}
+        self._left = False
         self._strange: set[str] = set()
         self._blind = ""
         self.changed = asyncio.Event()
@@ -115,6 +116,7 @@ class Vigil:
         """Let go of an attempt that is over: if a poll still has it, it is cancelled there."""
         self._cases.pop(token, None)
         self._polls.known.pop(token, None)
+        self._left = True
         self.hurry()
 
     def hurry(self) -> None:
@@ -143,7 +145,7 @@ class Vigil:
         await self._handover.recover()
         first = True
         while True:
-            if first or self._cases or self._handover.rests:
+            if first or self._cases or self._left or self._handover.rests:
                 await self._polled()
                 first = False
             self._soon.clear()
@@ -212,9 +214,14 @@ class Vigil:
         there = {
             token: seen
             for token, seen in self._polls.strangers.items()
-            if (seen.state is not State.ENDED or seen.stays) and token not in self._cancelled
+            if seen.state is not State.ENDED or seen.stays
         }
-        for token in self._over(there) if there else ():
+        left = self._over(there) if there else ()
+        # As long as one is there it is asked for, though nobody waits for a job.
+        self._left = bool(left)
+        for token in left:
+            if token in self._cancelled:
+                continue
             self._cancelled[token] = now
             given = Given(token=token, native=there[token].native)
             try:
