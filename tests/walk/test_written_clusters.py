@@ -230,16 +230,6 @@ def test_what_was_lost_once_it_ran_is_lost_and_tried_again_only_where_that_is_wa
     assert len(one.gateway.results()) == 2
 
 
-def test_not_now_is_no_answer_that_anybody_hears_of(one: Room) -> None:
-    one.go.touch()
-    one.cluster.lie(one.submits, "later")
-    one.gateway.start()
-    one.send()
-    assert one.result()["Mailgate-Exit"] == "3"
-    assert "limit" not in text_of(one.result())
-    one.once()
-
-
 @pytest.mark.parametrize("how", ["empty", "hang"])
 def test_a_submission_in_doubt_is_found_by_its_name_and_made_once(one: Room, how: str) -> None:
     one.go.touch()
