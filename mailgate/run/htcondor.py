@@ -154,12 +154,12 @@ class HtCondor:
         word = _STATUS.get(int(number) if number.isdecimal() else 0, f"JobStatus {number}")
         state = self.STATES.get(word)
         held = facts.get("HoldReasonCode", "")
-        end = None
+        end, stays = None, False
         if word == "REMOVED" and "RemoteHost" in facts:
             # It is being removed from a machine that has it still.
             state = State.RUNNING
         elif word == "HELD" and held.isdecimal() and int(held) not in _USERS_HOLDS:
-            state, end = State.ENDED, _held(int(held), facts)
+            state, end, stays = State.ENDED, _held(int(held), facts), True
         elif state is State.ENDED:
             end = _end(word, facts)
         why = facts.get("HoldReason") if word == "HELD" else facts.get("RemoveReason")
@@ -172,6 +172,7 @@ class HtCondor:
             why=why or "",
             node=host.rpartition("@")[2],
             end=end,
+            stays=stays,
         )
 
 
@@ -190,12 +191,8 @@ def _quoted(word: str) -> str:
 
 
 def _removal(limit: timedelta | None) -> str:
-    """Say when it is removed: what began and waits again, is held for good, or runs too long."""
-    held = " && ".join(f"HoldReasonCode =!= {code}" for code in sorted(_USERS_HOLDS))
-    rules = [
-        "(JobStatus == 1 && NumJobStarts > 0)",
-        f"(JobStatus == 5 && {held} && time() - EnteredCurrentStatus > 3600)",
-    ]
+    """Say when it is removed: what began and waits again, or runs too long."""
+    rules = ["(JobStatus == 1 && NumJobStarts > 0)"]
     if limit is not None:
         seconds = -(-limit // timedelta(seconds=1))
         rules.append(f"(JobStatus == 2 && time() - JobCurrentStartDate > {seconds})")

@@ -119,6 +119,8 @@ def test_a_poll_tells_how_a_job_ended(
     seen = polled(engine)[name.ljust(13, "a")]
     assert seen.state is State.ENDED
     assert (seen.end and seen.end.reason, seen.end and seen.end.signal) == (reason, signal)
+    # HTCondor's own holds are ends, of which the job stays until it is removed.
+    assert seen.stays == (seen.word == "HELD")
 
 
 def test_why_a_job_waits_is_told_in_the_schedulers_words() -> None:
