@@ -163,7 +163,7 @@ _RESPONDERS = re.compile(
 )
 # Programs that write by themselves, under their own names; none that is a person's name, too.
 _PROGRAMS = (
-    "nagios|icinga2?|zabbix|monit|munin|prometheus|alertmanager|grafana|cacti|check-?mk|opsgenie"
+    "nagios|icinga2?|zabbix|munin|prometheus|alertmanager|grafana|cacti|check-?mk|opsgenie"
     "|buildbot|gitlab|bugzilla|redmine|jira|mantisbt|otrs|glpi|zammad|logwatch|logcheck|smartd"
     "|mdadm|apticron|unattended-upgrades?|anacron|rkhunter|tripwire|fail2ban|ossec|wazuh|arpwatch"
     "|bacula|bareos|borgmatic|slurm|rundeck|dependabot|renovate"
@@ -185,10 +185,12 @@ _MACHINES = re.compile(
     |auto-?(?:reply|responder|mailer|confirm)|vacation|out-?of-?office
     |amavis\w*|anti-?(?:spam|virus)|(?:spam|virus)-?(?:filter|scanner|alert|admin)|quarantine
     |listserv|majordomo|mailman|ezmlm|sympa|cron|www-data|apache
-    |newsletters?|e?-?news-?letter|(?:weekly-|daily-)?digest|mailer|notif(?:y|ier)|reminders?
+    )(?:[+=_-].*)?
+    # Behind these stand people, too: nagios-admins@, newsletter-editor@.
+    |(?:newsletters?|e?-?news-?letter|(?:weekly-|daily-)?digest|mailer|notif(?:y|ier)|reminders?
     |voice-?mail|fax(?:-?server)?|scan(?:ner|-?to-?(?:e-?)?mail)?|copier|printer
-    |[\w.]{{1,40}}-confirm|{_PROGRAMS}
-    )(?:[+=_-].*)?""",
+    |[\w.]{{1,40}}-confirm|monit|{_PROGRAMS}
+    )(?:[+=].*|[_-]?(?:[0-9]+|daemon|server|system|mail(?:er)?|alerts?|notifications?|bounces?))?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NAMED_MACHINES = re.compile(

@@ -227,6 +227,15 @@ def test_an_office_that_is_no_machine_may_write(read, address):
     assert read(f"From: {address}@b.c\nSubject: tree\n\ntree: sl\n").automatic is None
 
 
+@pytest.mark.parametrize(
+    "sender",
+    ["Monit <m@b.c>", "nagios-admins@b.c", "gitlab-support@b.c", "printer-admin@b.c"]
+    + ["newsletter-editor@b.c", "scanner-lab@b.c", "slurm-users@b.c"],
+)
+def test_people_who_look_after_a_machine_or_have_its_name_may_write(read, sender):
+    assert read(f"From: {sender}\nSubject: tree\n\ntree: sl\n").automatic is None
+
+
 @pytest.mark.parametrize("piece", ["autorepl", "-oof"])
 def test_a_field_whose_name_has_no_end_takes_no_time(piece):
     header = Header.scan(f"From: a@b.c\r\nx-{piece * 5000}!: x\r\n\r\n".encode())
