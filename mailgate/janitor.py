@@ -107,9 +107,7 @@ class Janitor:
         self._unconfirmed(write, done)
         for job in write(wishes.doom) if wishes.dooms(view, now=_now()) else ():
             log.event("wished", job=job, what=Wish.CANCEL, reason="the date has come")
-        while write(partial(notices.plan_notices, limit=keep.BATCH)) == keep.BATCH:
-            pass
-        crash.point("notice:planned")
+        self.notices(write)
         self._jobs(view, write, done, lambda tx: keep.expired_jobs(tx, now=tx.at))
         self._mails(view, write, done, now=_now())
         while (count := write(keep.bury)) > 0:
@@ -120,6 +118,12 @@ class Janitor:
         if strays:
             done.strays = self._strays(view)
         return done
+
+    def notices(self, write: _Writes, *, past: bool = True) -> None:
+        """Plan the letters that say that outputs go; ``past`` as `notices.plan_notices` has it."""
+        while write(partial(notices.plan_notices, limit=keep.BATCH, past=past)) == keep.BATCH:
+            pass
+        crash.point("notice:planned")
 
     def destroy(self, view: View, write: _Writes) -> Swept:
         """Remove what somebody has had destroyed, and nothing else; raises as `sweep` does."""
@@ -261,6 +265,9 @@ class Janitor:
         reserve.keep(self._folder, beyond=self._config.gateway.min_free)
         with spool.beside() as connection:
             doubted = self._is_doubted(connection)
+            if doubted:
+                # After a quiet weekend it is right: what goes after the doubt is told in time.
+                self.notices(committing(connection), past=False)
             if doubted or not calm:
                 return self.destroy(connection.view, committing(connection))
             return self.sweep(connection.view, committing(connection), strays=strays)

@@ -130,15 +130,18 @@ def _why(view: View, job: Job, turns: Turns) -> dict[str, object]:
 # --- notices --------------------------------------------------------------------------------------
 
 
-def plan_notices(tx: Tx, *, limit: int) -> int:
+def plan_notices(tx: Tx, *, limit: int, past: bool = True) -> int:
     """Plan the letters that say, a day before, that a job's outputs go. Returns how many were seen.
 
-    One for each date: a destruction that is moved is told of again before the new date.
+    One for each date: a destruction that is moved is told of again before the new date. Without
+    ``past`` a date that has passed is left for later: it may not have, by a clock in doubt.
     """
     rows = tx.all(
         "SELECT id, ended, destruction, wish FROM job INDEXED BY job_notice"
         " WHERE phase IN ('COMPLETED', 'ERROR', 'ABORTED')"
-        " AND noticed IS NOT destruction AND destruction <= ? ORDER BY destruction LIMIT ?",
+        " AND noticed IS NOT destruction AND destruction BETWEEN ? AND ?"
+        " ORDER BY destruction LIMIT ?",
+        0.0 if past else tx.at,
         tx.at + BEFORE.total_seconds(),
         limit,
     )

@@ -19,6 +19,7 @@ from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
 from tests.spool.made import a_job, ended
+from tests.spool.test_notices import a_result, goes_in
 
 _CONFIG = """
 [gateway]
@@ -198,6 +199,27 @@ async def test_nothing_expires_by_a_clock_that_was_far_ahead_at_a_start_before_i
         last_seen(0.02)
         await started()
         assert jobs.fetch(connection.view, later).phase is Phase.ARCHIVED
+
+
+async def test_what_goes_soon_is_told_though_the_clock_is_in_doubt(
+    folder: Folder, tmp_path: Path
+) -> None:
+    with direct(folder, SITE) as connection:
+        soon, passed = a_result(connection), a_result(connection)
+        goes_in(connection, soon, 1)
+        goes_in(connection, passed, -1)
+        with connection.transaction() as tx:
+            for table, name in (("event", "at"), ("message", "taken")):
+                tx.execute(f"UPDATE {table} SET {name} = {name} - 2 * 86400")
+        janitor, spool = Janitor(config_of(tmp_path, "spool/jobs"), folder), Spool(folder, SITE)
+        spool.open()
+        janitor.doubt(spool.view)
+        await janitor._round(spool, calm=True)
+        spool.close()
+        told = connection.view.all("SELECT job FROM letter WHERE kind = 'notice'")
+        assert [row["job"] for row in told] == [soon]
+        # By the clock as it was before it is still to be told.
+        assert not connection.view.all("SELECT 1 FROM job WHERE id = ? AND noticed", passed)
 
 
 async def test_what_is_destroyed_goes_at_once_however_the_clock_was_set(
