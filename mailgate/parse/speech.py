@@ -94,7 +94,7 @@ def words_of_a_machine(
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = (
             _said(sentences[:_FIRST], received)
-            or (_said(now, away) if title or _is_spelled_out(now) else None)
+            or (_said(now, away) if away and (title or _is_spelled_out(now)) else None)
             or _topics(now[:_TOPICS_IN], TOGETHER)
         )
     return f'it says "{" ".join(said.split())[:80]}"' if said else None
