@@ -13,7 +13,7 @@ _TITLES = r"""
 auto(?:matic|mated)?[ -]?(?:reply|response|respon(?:der|ding)|answer|ack\w*)\b
     (?!\ (?:feature|function|system|setting|template|text|is|was|in|on|for)\b)
 |(?:this|dies)\ is\ an\ auto\w*
-|automated\ (?:message|mail|notification)
+|automated\ (?:message|mail|notification)|auto[ -]?generated[\])]
 |auto:\ (?!yes|no|true|false|on|off)
 |vacation\ (?:reply|response|message|notice|auto)|out\ of\ office\ auto|away\ message
 |(?:mail\ |e-?mail\ |message\ )?delivery\ (?:status\ notif|has\ failed|subsystem)

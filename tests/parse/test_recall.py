@@ -134,6 +134,8 @@ def test_85_of_100_are_known_by_nothing_but_their_words_and_senders(read, name):
         ("Subject: Hello", "The approved senders are in the file.", False),
         ("Subject: Ihre 55121", "Registriert als 55121. Este es un mensaje automático.", True),
         ("Subject: Abwesenheit 3.8.", "Ich bin bis zum 3. August nicht im Büro.", True),
+        ("Subject: [AUTO GENERATED] tree", "Some thing.", True),
+        ("Subject: Auto-generated figures", "They look wrong in panel B.", False),
         ("From: slurm@example.org", "Done.", True),
         ("From: gerrit@example.org", "Done.", False),
         ("From: account-security-noreply@example.org", "Done.", True),
