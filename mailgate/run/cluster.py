@@ -169,7 +169,8 @@ class Cluster:
         wake = self._scheduler.wake(given)
         if wake is not None:
             await self._vigil.run(wake)
-        return moved or (attempt.limit is not None and limit <= attempt.limit)
+        # What has no limit there has none that could be in the way.
+        return moved or attempt.limit is None or limit <= attempt.limit
 
     def dropped(self, attempt: Attempt) -> None:
         """Have the scheduler forget it: its claim is ours, and the next poll sees a stranger."""

@@ -22,6 +22,9 @@ _LONGEST_WORD = 32 * 4096 - 1
 _BLANK = b"\n" * 2048
 _SHOWN = 200
 
+# On a cluster the script looks so often (seconds) whether its limit was changed.
+_LOOK = "60"
+
 KILL_AFTER = timedelta(seconds=10)
 """The time from TERM to KILL, unless the operator says otherwise."""
 
@@ -51,7 +54,7 @@ def write_attempt(
     """
     settings = _settings(folder, start, path=path, kill_after=kill_after)
     settings |= {"boxed": "yes" if sandbox else "", "default_signals": default_signals}
-    settings |= {"bell": f"{bell}/{start.token}" if bell else ""}
+    settings |= {"bell": f"{bell}/{start.token}" if bell else "", "look": _LOOK if bell else ""}
     if bell:
         # There the scheduler bounds memory: that of the whole job, and not its address space.
         settings["memory"] = ""

@@ -1,7 +1,7 @@
 # --- from here on the script is the same for every attempt and every engine -----------------------
 #
 # Above stand one attempt's settings: folder number program path limit grace memory disk input boxed
-# default_signals shown bell, and as "$@" the words after "env -i": the environment, the sandbox if there
+# default_signals shown bell look, and as "$@" the words after "env -i": the environment, the sandbox if there
 # is one, and the command. They are the only words that are not fixed here.
 #
 # POSIX sh (dash, bash, busybox); builtins first, for forks are what a short job costs. At most five
@@ -43,8 +43,9 @@ after() {
 }
 
 # watch_limit: send this shell ALRM when $limit is over. What the file `limit` says takes its place
-# (whole seconds from the start); it is read anew before that, and on a USR1, which is ignored where
-# this is called: one that comes before it is trapped is for what the file says already.
+# (whole seconds from the start); it is read anew before that, every $look seconds where that is said
+# (not every scheduler can send a USR1), and on a USR1, which is ignored where this is called: one that
+# comes before it is trapped is for what the file says already.
 watch_limit() {
     {
         exec 9>&- >/dev/null 2>&1
@@ -53,8 +54,12 @@ watch_limit() {
         trap 'news=yes; [ -z "$nap" ] || kill -s KILL "$nap"' USR1
         read_limit
         while [ "$left" != 0 ]; do
+            broken=
+            if [ -n "$look" ] && [ "${left%.*}" -gt "$look" ]; then
+                left=$look broken=yes
+            fi
             sleep "$left" &
-            nap=$! broken=
+            nap=$!
             [ -z "$news" ] && wait "$nap" || broken=yes
             [ -z "$news" ] || kill -s KILL "$nap"
             nap= news= left=0
@@ -245,11 +250,14 @@ begin() {
     exec setsid env -i $default_signals "$@"
 }
 
+# Three hundred years, and no more digits than a limit may have.
+never=9999999999
 signalled= relimited= why= body= stopping= claimed= over= recorded= watches= watch=$$
 read -r began _ </proc/uptime
 
 # The watch is forked before there are traps: a child that still has its parent's traps for a moment
 # would swallow the TERM of `finish`.
+[ -z "$look" ] || limit=${limit:-$never}
 if [ -n "$limit" ]; then
     trap '' USR1
     watch_limit

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from mailgate.model import Exit, Reason
+from mailgate.run.jobdir import write_limit
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import default_signals, write_attempt
 from tests.run.test_script import SHELLS
@@ -71,6 +72,21 @@ def test_a_warning_to_all_the_group_is_no_end_of_the_limit(bare: Yard) -> None:
     assert "why limit" in (job.run / "exit").read_text()
 
 
+@pytest.mark.parametrize("limit", [600, None])
+def test_where_nobody_can_wake_it_a_script_looks_for_its_limit_by_itself(
+    bare: Yard, limit: int | None
+) -> None:
+    # As on a cluster, where it looks each minute.
+    job, process = _under(bare, SHELLS[0], limit, bell="bell", look=1)
+    until(lambda: job.stdout, "the command never began")
+    time.sleep(1.1)
+    assert process.poll() is None
+    write_limit(job.folder, 1, SECOND)
+    assert process.wait(20) == 0
+    assert "why limit" in (job.run / "exit").read_text()
+    until(lambda: under(job.attempt.token) == [], "it runs on")
+
+
 async def test_a_limit_that_was_changed_hides_no_exit_code(bare: Yard) -> None:
     async def one(limit: int | None, code: int) -> tuple[int | None, int]:
         job = await begun(bare, f"until [ -e go ]; do sleep 0.02; done; exit {code}", limit=limit)
@@ -105,7 +121,13 @@ def test_the_limit_is_changed_under_any_shell(bare: Yard) -> None:
 
 
 def _under(
-    yard: Yard, shell: str, limit: int | None, then: str = "exec sleep 600"
+    yard: Yard,
+    shell: str,
+    limit: int | None,
+    then: str = "exec sleep 600",
+    *,
+    bell: str = "",
+    look: int = 60,
 ) -> tuple[Handle, subprocess.Popen[bytes]]:
     """Start a script as the engine does, with its lock, under a shell of ours."""
     job = yard.prepared("sh", "-c", f"echo on; {then}", limit=limit)
@@ -117,7 +139,10 @@ def _under(
         sandbox=(),
         kill_after=grace,
         default_signals=default_signals(),
+        bell=bell and str(job.run / bell),
     )
+    script = job.run / "script"
+    script.write_bytes(script.read_bytes().replace(b"\nlook='60'\n", b"\nlook='%d'\n" % look))
     words = [shell, "sh"] if shell == "busybox" else [shell]
     lock = 'cd "$1" && exec 9<>lock 2>>lock && flock 9 && shift && exec "$@"'
     return job, subprocess.Popen(
