@@ -90,9 +90,11 @@ class HtCondor:
 
     def parse_submit(self, text: str) -> NativeId:
         """Read ``1 job(s) submitted to cluster NUMBER.``."""
-        found = re.search(r"^1 job\(s\) submitted to cluster (\d+)\.$", text, re.MULTILINE)
+        found = re.search(
+            r"^1 job\(s\) submitted to cluster (\d+)\.$", text, re.ASCII | re.MULTILINE
+        )
         if found is None:
-            raise UnreadableError(text)
+            raise UnreadableError(text[:200])
         return NativeId(f"{found[1]}.0")
 
     def verdict(self, said: Said) -> Verdict:

@@ -82,9 +82,9 @@ class Lsf:
 
     def parse_submit(self, text: str) -> NativeId:
         """Read ``Job <NUMBER> is submitted``; an esub of the site's may say more."""
-        found = re.search(r"^Job <(\d+)> is submitted", text, re.MULTILINE)
+        found = re.search(r"^Job <(\d+)> is submitted", text, re.ASCII | re.MULTILINE)
         if found is None:
-            raise UnreadableError(text)
+            raise UnreadableError(text[:200])
         return NativeId(found[1])
 
     def verdict(self, said: Said) -> Verdict:

@@ -83,11 +83,11 @@ class Pbs:
         return Command(argv=(*argv, *site.extra, ask.script))
 
     def parse_submit(self, text: str) -> NativeId:
-        """Read ``SEQUENCE.SERVER``, which stands alone."""
-        found = re.fullmatch(r"(\d+(?:\.[\w.-]+)?)\s*", text)
-        if found is None:
-            raise UnreadableError(text)
-        return NativeId(found[1])
+        """Read ``SEQUENCE.SERVER``; a hook of the site's may say more, on other lines."""
+        found = re.findall(r"^(\d+\.[\w.-]+)\s*$", text, re.ASCII | re.MULTILINE)
+        if len(found) != 1:
+            raise UnreadableError(text[:200])
+        return NativeId(found[0])
 
     def verdict(self, said: Said) -> Verdict:
         """Go by qsub's words: its statuses are cut to a byte."""

@@ -282,7 +282,15 @@ def test_every_written_refusal_is_among_those() -> None:
 )
 def test_the_number_of_a_submission_is_read(engine: str, native: str) -> None:
     assert made(engine).parse_submit(text(engine, "submit.out")) == native
-    for wrong in ("", "12\n34\n", "Job <> is submitted", "submitted to cluster x."):
+    said = f"The site says: hello\n{text(engine, 'submit.out')}"
+    assert made(engine).parse_submit(said) == native
+    for wrong in (
+        "",
+        "12\n34\n",
+        "12.pbs\n34.pbs\n",
+        "Job <> is submitted",
+        "submitted to cluster x.",
+    ):
         with pytest.raises(UnreadableError):
             made(engine).parse_submit(wrong)
 

@@ -49,9 +49,9 @@ class Room:
     def send(self, service: str = "waits") -> None:
         self.gateway.send(request(service))
 
-    def command(self, name: str) -> None:
+    def command(self, name: str, *words: str) -> None:
         """As the operator would: ``cancel``, ``hold``, ``release``."""
-        done = self.gateway.run(name, str(self.gateway.jobs()[0]["id"]))
+        done = self.gateway.run(name, str(self.gateway.jobs()[0]["id"]), *words)
         assert done.returncode == 0, done.stderr
 
     @property
@@ -76,6 +76,10 @@ class Room:
         eventually(lambda: len(self.began) == count, 20, self.gateway.logged)
         eventually(lambda: self.phase() == "EXECUTING", 20, self.gateway.logged)
         return self.cluster.jobs()[-1]
+
+    def limit(self) -> int | None:
+        """The newest job's, as the scheduler has it (seconds)."""
+        return self.cluster.jobs()[-1]["limit"]  # type: ignore[no-any-return]
 
     def result(self):
         (letter,) = self.gateway.await_results(1)
@@ -135,12 +139,19 @@ def test_a_mail_becomes_a_job_there_and_its_result_comes_back(room: Room) -> Non
     # Another, which the scheduler ends by its own limit.
     room.go.unlink()
     room.send()
-    room.cluster.overrun(room.runs(2)["id"])
+    job = room.runs(2)
+    assert job["limit"] is None
+    room.command("limit", "2h")
+    # Two minutes and kill_after more, and whole minutes at LSF.
+    eventually(lambda: room.limit() in {7321, 7380}, 20, room.gateway.logged)
+    room.cluster.overrun(job["id"])
     letter = room.gateway.await_results(2)[-1]
     assert letter["Mailgate-Exit"] == "work-limit"
     assert room.adapter.title in text_of(letter)
     assert {call["locale"] for call in room.cluster.calls()} == {"C"}
-    polls = [call["at"] for call in room.cluster.calls(room.polls) if "-x" not in call["argv"]]
+    polls = [
+        call["at"] for call in room.cluster.calls(room.polls) if not {"-x", "-J"} & {*call["argv"]}
+    ]
     assert all(after - before > 0.5 for before, after in pairwise(polls))
 
 
