@@ -6,8 +6,7 @@ All raise ``UnfitValueError`` for what is no such value, or over the limit.
 import re
 from datetime import timedelta
 
-from mailgate.log import escaped
-from mailgate.parse.unfit import UnfitValueError
+from mailgate.parse.unfit import UnfitValueError, shown
 from mailgate.said import duration as said_duration
 from mailgate.saying import Saying
 from mailgate.services import Service
@@ -29,7 +28,7 @@ def span(value: str) -> timedelta:
     try:
         found = units.duration(value[:_HEAD])
     except ValueError:
-        raise UnfitValueError("keys/no-duration", given=escaped(value)) from None
+        raise UnfitValueError("keys/no-duration", given=shown(value)) from None
     if found < timedelta(seconds=1):
         raise UnfitValueError("keys/under-a-second")
     return found
@@ -63,7 +62,7 @@ def cores(value: str, service: Service) -> int:
     """Read how many cores the job gets."""
     words = re.sub(r"\s*cores?\Z", "", value[:_HEAD], flags=re.IGNORECASE)
     if not re.fullmatch(r"[0-9]{1,9}", words) or not int(words):
-        raise UnfitValueError("keys/no-cores", given=escaped(value))
+        raise UnfitValueError("keys/no-cores", given=shown(value))
     found, most = int(words), service.limits.most_cores
     if found > most:
         raise UnfitValueError("keys/many-cores", count=found, most=most)
@@ -76,7 +75,7 @@ def memory(value: str, service: Service) -> int:
     try:
         found = units.size("" if words.isdigit() else words)
     except ValueError:
-        raise UnfitValueError("keys/no-size", given=escaped(value)) from None
+        raise UnfitValueError("keys/no-size", given=shown(value)) from None
     if most is None:
         raise UnfitValueError("keys/no-memory")
     if found < _LEAST_MEMORY:

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailgate.model import Message, Script, ScriptLine, Stop
-from mailgate.parse.general import shown
 from mailgate.parse.inputs import by_a_person
 from mailgate.parse.keys import key_line
 from mailgate.parse.prose import is_closing, is_greeting
@@ -28,6 +27,7 @@ from mailgate.parse.quotes import (
     may_begin_quote,
     names_an_original,
 )
+from mailgate.parse.unfit import shown
 from mailgate.settings.kinds import mistyped
 
 MOST_UNKNOWN = 5

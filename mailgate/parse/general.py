@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
-from mailgate.log import escaped
 from mailgate.model import Notify, Reply
 from mailgate.parse import amounts
 from mailgate.parse.address import mailboxes
 from mailgate.parse.replies import expected, reply_kind
-from mailgate.parse.unfit import UnfitValueError
+from mailgate.parse.unfit import UnfitValueError, shown
 from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest
@@ -87,12 +86,6 @@ def watcher(word: str) -> str | None:
     local, _, domain = box.address.rpartition("@")
     # Without the dot of the root: two spellings are no two people.
     return f"{local}@{domain.lower().removesuffix('.')}"
-
-
-def shown(text: str, most: int = 80) -> str:
-    """Return a stranger's words on one line, control characters escaped, at most ``most`` long."""
-    words = escaped(text[: 2 * most].strip())
-    return words if len(words) <= most else f"{words[: most - 3]}..."
 
 
 # --- the values -----------------------------------------------------------------------------------

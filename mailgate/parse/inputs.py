@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailgate.model import Attachment, Input, Slice
-from mailgate.parse.general import shown
 from mailgate.parse.keys import Finding, fine, lacking, wrong
+from mailgate.parse.unfit import shown
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.settings.rules import InputRule, Origin, last_part

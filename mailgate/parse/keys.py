@@ -12,9 +12,8 @@ from mailgate.parse.general import (
     general_sample,
     is_general,
     read_general,
-    shown,
 )
-from mailgate.parse.unfit import UnfitValueError
+from mailgate.parse.unfit import UnfitValueError, shown
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailgate.parse import amounts
-from mailgate.parse.general import shown
 from mailgate.parse.keys import (
     Asked,
     Finding,
@@ -21,6 +20,7 @@ from mailgate.parse.keys import (
     suits_nearly,
     wrong,
 )
+from mailgate.parse.unfit import shown
 from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest

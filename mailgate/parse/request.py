@@ -21,7 +21,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailgate.model import Message, Request, Unclear, Understood
-from mailgate.parse.general import shown
 from mailgate.parse.inputs import THE_TEXT, Binding, bind_attachments, bind_body, needed
 from mailgate.parse.keys import (
     Asked,
@@ -37,6 +36,7 @@ from mailgate.parse.keys import (
 from mailgate.parse.mends import example, mended
 from mailgate.parse.message import MAX_TEXT
 from mailgate.parse.prose import is_closing, is_greeting, is_key, meant
+from mailgate.parse.unfit import shown
 from mailgate.parse.unread import unread_settings
 from mailgate.saying import Saying, Words
 from mailgate.services import Service, takes

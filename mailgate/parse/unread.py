@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from mailgate.model import Message
-from mailgate.parse.general import shown
 from mailgate.parse.keys import KeyLine, key_line, known_keys, suits
 from mailgate.parse.quotes import header_field
+from mailgate.parse.unfit import shown
 from mailgate.saying import Saying
 from mailgate.services import Service
 from mailgate.settings.rules import GENERAL, RESOURCES

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailgate.model import Attachment, Message, Notify, Reply, Request, Slice, Unclear
-from mailgate.parse.general import shown
 from mailgate.parse.message import read_message
 from mailgate.parse.request import MOST_LINES, read_request
+from mailgate.parse.unfit import shown
 from mailgate.services import Service, load
 
 ALIGN = """
@@ -223,6 +223,13 @@ def test_a_line_that_is_not_understood_is_answered_with_what_is_wrong(
     assert any(said in fault for fault in faults(answer)), faults(answer)
     assert str(answer.mend).startswith("Send it again with ")
     assert str(answer.mend).endswith(".")
+
+
+def test_a_long_value_leaves_room_for_what_is_expected(align: Service) -> None:
+    long = "as long as it takes " * 40
+    for key in ("work-limit", "cores", "memory", "keep", "notify", "reply", "watch", "dry-run"):
+        (fault,) = (f for f in faults(unclear(align, f"{key}: {long}", files=(FA,))))
+        assert len(fault) < 300, fault
 
 
 # --- what of the machine ---
