@@ -33,19 +33,23 @@ _PAUSES = (2.0, 5.0, 15.0, 60.0, 300.0)
 # So often it is looked whether a lock is free (seconds), and after so long that is told.
 _LOOK, _PATIENCE = 0.1, 2.0
 _SHOWN = 500
+AHEAD = 4
+"""For each submission that may be under way so many jobs are taken up at a time."""
 
 
 class Handover:
     """Hands jobs to one scheduler. ``lock`` is a file on a local disk.
 
-    ``gate``: who holds it may hand one over. Nothing is handed over before `recover`.
+    ``gate``: who holds it may prepare one and hand it over: others are written down and laid out
+    while as many as the site allows are under way. Nothing is handed over before `recover`.
     """
 
     def __init__(self, scheduler: Scheduler, site: Cluster, lock: Path) -> None:
         self._scheduler = scheduler
         self._limit = site.timeout
         self._lock = lock
-        self.gate = asyncio.Semaphore(site.at_once)
+        self.gate = asyncio.Semaphore(site.at_once * AHEAD)
+        self._at_once = asyncio.Semaphore(site.at_once)
         self._ready = False
         self._failures = 0
         self._under_way = 0
@@ -127,7 +131,11 @@ class Handover:
         return native
 
     async def _handed(self, ask: Ask) -> NativeId:
-        said = await self._run(self._scheduler.submit(ask))
+        async with self._at_once:
+            if _now() < self._rests_until:
+                # One that was before it has heard so.
+                raise Transient(_NOT_NOW)
+            said = await self._run(self._scheduler.submit(ask))
         if said.status == 0:
             try:
                 return self._scheduler.parse_submit(said.stdout)
