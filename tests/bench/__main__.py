@@ -7,7 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from tests.bench import accat, intake, jobs, load, memory
+from tests.bench import accat, clusters, intake, jobs, load, memory
 from tests.bench.place import ROUNDS, place
 from tests.bench.table import Row
 
@@ -18,6 +18,10 @@ SECTIONS = {
     "jobs": jobs.jobs_and_history,
     "start": jobs.start_up,
     "accat": accat.unpacking,
+    "slurm": clusters.to_slurm,
+    "waiting": clusters.waiting,
+    "ends": clusters.to_the_courier,
+    "gridengine": clusters.to_gridengine,
 }
 
 
