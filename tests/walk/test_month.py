@@ -12,7 +12,7 @@ import re
 import smtplib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -100,8 +100,8 @@ class Month:
 
     def polled(self, times: int = 1) -> None:
         """Wait until the scheduler has been asked some more."""
-        calls = len(self.cluster.calls("qstat"))
-        eventually(lambda: len(self.cluster.calls("qstat")) >= calls + times, 30, self._logged)
+        calls = self.cluster.count("qstat")
+        eventually(lambda: self.cluster.count("qstat") >= calls + times, 30, self._logged)
 
     def _logged(self) -> str:
         return self.gateway.logged()
@@ -122,18 +122,20 @@ class Month:
             self.mails += self.relay.mails
             self.relay = None
 
-    def letters(self):
-        return [read(mail) for mail in (*self.mails, *(self.relay.mails if self.relay else ()))]
+    def letters(self) -> list[EmailMessage]:
+        """Every letter that the relay got. One may come twice, with its own Message-ID: a kill does that."""
+        relayed = (*self.mails, *(self.relay.mails if self.relay else ()))
+        return list({letter["Message-ID"]: letter for letter in map(read, relayed)}.values())
 
-    def results(self, message: str = ""):
+    def results(self, message: str = "") -> list[EmailMessage]:
         """The results of one request, or of all."""
         found = [letter for letter in self.letters() if letter["Mailgate-Exit"] is not None]
         return [letter for letter in found if message in ("", letter["In-Reply-To"])]
 
-    def news(self):
-        return [x for x in self.letters() if "every 7 days until it ends" in text_of(x)]
+    def news(self) -> list[EmailMessage]:
+        return [letter for letter in self.letters() if ".news-" in letter["Message-ID"]]
 
-    def await_(self, what, count: int) -> None:
+    def await_(self, what: Callable[[], Sized], count: int) -> None:
         eventually(lambda: len(what()) >= count, 40, self._logged)
 
 

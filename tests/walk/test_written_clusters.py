@@ -221,8 +221,8 @@ def lied(room: Room) -> str:
 
 def resumed(room: Room) -> None:
     """Wait for two polls that do not lie."""
-    calls = len(room.cluster.calls(room.polls))
-    eventually(lambda: len(room.cluster.calls(room.polls)) > calls + 1, 20, room.gateway.logged)
+    calls = room.cluster.count(room.polls)
+    eventually(lambda: room.cluster.count(room.polls) > calls + 1, 20, room.gateway.logged)
 
 
 def test_what_was_lost_once_it_ran_is_lost_and_tried_again_only_where_that_is_wanted(
