@@ -13,7 +13,7 @@ from mailgate.phases import ACTIVE, Phase
 from mailgate.saying import Saying
 from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
-from mailgate.spool.outlook import outlook
+from mailgate.spool.outlook import at_cluster, outlook
 from mailgate.spool.turns import Turns
 
 usage = "status"
@@ -44,7 +44,9 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "percent": job.progress.percent if job.progress else None,
         "progress_words": job.progress.words if job.progress else "",
         "work_limit": job.work_limit,
-        **outlook(tx, job).facts(tx.now),
+        **at_cluster(outlook(tx, job), job, call.config.run, call.services.get(job.service)).facts(
+            tx.now
+        ),
         **job.plan.given,
         "ahead": ahead,
         "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,

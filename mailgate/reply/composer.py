@@ -34,6 +34,7 @@ from mailgate.spool.addresses import reply_address
 from mailgate.spool.database import Site, Tx
 from mailgate.spool.denied import is_denied, withdraw
 from mailgate.spool.letters import Planned
+from mailgate.spool.outlook import at_cluster
 from mailgate.spool.store import Spool
 
 # The composer looks by itself so often, in seconds.
@@ -313,7 +314,8 @@ class Composer:
         """Return what a letter may say beyond the job, such as what may be asked for next."""
         service = self._services.get(job.service)
         if plan.kind in {LetterKind.NEWS, LetterKind.RECEIPT, LetterKind.STARTED}:
-            return outlook_of(plan)
+            facts, found = outlook_of(plan)
+            return {**facts, "outlook": at_cluster(found, job, self._config.run, service)}
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
         if plan.kind not in {LetterKind.RESULT, LetterKind.PART} or service is None:

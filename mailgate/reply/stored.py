@@ -26,11 +26,11 @@ def answers_of(plan: Planned, printed: Printed) -> tuple[Thread, Mapping[str, ob
     return thread, {**first[1], "others": tuple(others)} if others else first[1]
 
 
-def outlook_of(plan: Planned) -> Mapping[str, object]:
-    """Return what a letter about a job that waits or runs says of how long that takes, and why."""
+def outlook_of(plan: Planned) -> tuple[Mapping[str, object], Outlook]:
+    """Return what a letter says of a job that goes on, and what may be expected of that."""
     facts = codec.load(dict, plan.facts)
-    found = codec.load(Outlook, json.dumps(facts.get("outlook", {})))
-    return {**_untagged(facts), "outlook": found}
+    found = codec.load(Outlook, json.dumps(facts.pop("outlook", {})))
+    return _untagged(facts), found
 
 
 def _rich(kind: LetterKind, facts: Mapping[str, object], printed: Printed) -> Mapping[str, object]:

@@ -77,6 +77,11 @@ class Run:
     )
     engines: Mapping[str, Local | Cluster]
 
+    def scheduler(self, name: str) -> str:
+        """Return whose cluster the table [run.NAME] is; "" for this machine, or no such table."""
+        found = self.engines.get(name)
+        return found.engine if isinstance(found, Cluster) else ""
+
     @property
     def local(self) -> Local:
         """The table of jobs on this machine: the default engine's, if that is one."""

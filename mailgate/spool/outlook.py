@@ -1,10 +1,13 @@
 """What the spool tells of a job's prospects: why it waits with an engine, and what others took."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from mailgate.model import Job, JobId
 from mailgate.model.outlook import Outlook, Queued, Usual
 from mailgate.phases import Phase
+from mailgate.services import Service
+from mailgate.settings.engines import Run
 from mailgate.spool.database import View, moment
 
 # So many of the newest jobs that ended well tell how long those of a service take; fewer than that
@@ -21,16 +24,32 @@ _STEPS = (
 
 
 def outlook(view: View, job: Job) -> Outlook:
-    """Return what may be expected of a job that waits or runs; nothing of any other."""
+    """Return what may be expected of a job that waits or runs; nothing of any other.
+
+    ``queued`` has the name of its [run.NAME] table, that of this machine too.
+    """
     if job.phase not in {Phase.QUEUED, Phase.EXECUTING, Phase.SUSPENDED}:
         return Outlook()
     queued = _queued(view, job.id) if job.phase is Phase.QUEUED else None
     return Outlook(usual=_usual(view, job.service), queued=queued)
 
 
+def at_cluster(found: Outlook, job: Job, run: Run, service: Service | None) -> Outlook:
+    """Return it with the scheduler's name for its table's; on this machine there is no queue.
+
+    A job that no engine has yet waits to be handed over.
+    """
+    if job.phase is not Phase.QUEUED:
+        return found
+    usual = service.engine if service is not None and service.engine else run.engine
+    queued = found.queued or Queued(engine=usual)
+    scheduler = run.scheduler(queued.engine)
+    return replace(found, queued=replace(queued, engine=scheduler) if scheduler else None)
+
+
 def _queued(view: View, job: JobId) -> Queued | None:
     row = view.one(
-        "SELECT engine, submitted, why, starts FROM attempt WHERE job = ? AND engine <> 'local'"
+        "SELECT engine, submitted, why, starts FROM attempt WHERE job = ?"
         " AND state IN ('INTENDED', 'SUBMITTED') ORDER BY number DESC LIMIT 1",
         job,
     )

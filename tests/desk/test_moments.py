@@ -204,6 +204,23 @@ def test_who_asks_hears_why_a_job_still_stands_in_a_clusters_queue(place: Place)
         assert f"Slurm expects to start it on {moment(starts)}." in shown
 
 
+def test_a_job_that_no_engine_has_yet_waits_for_its_cluster_or_for_a_place(place: Place) -> None:
+    job, run = a_job(place.spool), place.desk.config.run
+    assert "It is the next" in told_of(place, job)
+    for engine, said in (
+        ("slurm", "It waits to be handed to Slurm."),
+        ("far", "It waits to be handed to Grid Engine."),
+    ):
+        tables = {**run.engines, "far": run.engines["gridengine"]}
+        there = replace(run, engine=engine, engines=tables)
+        place.desk.config = replace(place.desk.config, run=there)
+        shown = told_of(place, job)
+        assert said in shown
+        assert "It is the next" not in shown
+    place.desk.config = replace(place.desk.config, run=replace(there, paused=True))
+    assert "handed" not in told_of(place, job)
+
+
 def told_of(place: Place, job: JobId) -> str:
     """What `status` says, its lines as long as they are."""
     said = [line.strip() for line in place.told(f"status {job}")[0].splitlines()]

@@ -7,9 +7,11 @@ import pytest
 
 from mailgate.model import Exit, JobId, NativeId, Reason, Wait
 from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.settings.engines import Local, Run
+from mailgate.settings.schedulers import Slurm
 from mailgate.spool import attempts, jobs
 from mailgate.spool.database import Connection
-from mailgate.spool.outlook import outlook
+from mailgate.spool.outlook import at_cluster, outlook
 from tests.spool.made import DONE, a_job, ended
 
 MINUTE = timedelta(minutes=1)
@@ -101,7 +103,12 @@ def test_the_gateways_own_machine_has_no_queue_of_its_own(spool: Connection) -> 
     job = a_job(spool)
     with spool.transaction() as tx:
         assert attempts.intend(tx, job, engine="local") is not None
-    assert seen(spool, job).queued is None
+    run = Run(engines={"local": Local(), "big": Slurm(engine="slurm")})
+    here, there = seen(spool, job), jobs.fetch(spool.view, job)
+    assert at_cluster(here, there, run, None).queued is None
+    # Before it is given to one.
+    found = at_cluster(Outlook(), there, replace(run, engine="big"), None)
+    assert found.queued == Queued(engine="slurm")
 
 
 def test_an_estimate_that_has_passed_is_not_told() -> None:
