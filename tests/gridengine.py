@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -176,6 +177,11 @@ class GridEngine:
         )
         assert not check or told.returncode == 0, (words, told.stdout, told.stderr)
         return told.stdout
+
+    def listed(self) -> str:
+        """Return qstat's list. Who asks again and again is slowed down: each look is a process."""
+        time.sleep(0.2)
+        return self.run("qstat", check=False)
 
     def settings(self, option: str, text: str) -> None:
         """Give qconf(1) a file with this text, as its options in capitals take one."""

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -67,6 +68,8 @@ def submitted(cluster: GridEngine, place: Path, token: str, **more: object) -> G
 
 
 def polled(cluster: GridEngine, job: Given) -> Seen | None:
+    # Asked again and again: each look is two processes.
+    time.sleep(0.2)
     told = said(cluster, ADAPTER.poll())
     seen = [one for one in ADAPTER.parse_poll(told.stdout) if one.token == job.token]
     return seen[0] if seen else None

@@ -191,8 +191,9 @@ class GridEngine:
         text = said.stdout
         if said.status != 0:
             raise UnreadableError(said.stderr[:200])
-        if text.lstrip().startswith("<"):
-            return self._listed(text, job)
+        if listing := _DOCUMENT.search(text):
+            # The accounting may have said before it that it has none.
+            return self._listed(text[listing.start() :], job)
         found = [_accounted(one, job) for one in _records(text, _ACCOUNT, "jobname", job)]
         found += [_detailed(one, job) for one in _records(text, _DETAIL, "job_name", job)]
         return found[-1] if found else None

@@ -278,6 +278,8 @@ def test_a_job_that_is_in_no_account_but_has_ended_was_deleted_before_it_ran() -
     assert seen.word == "deleted"
     assert end("ended.xml", "delpend") == Exit(reason=Reason.CANCELLED)
     assert why("ended.xml", "other") is None
+    told = recorded("no-accounts.out") + recorded("ended.xml")
+    assert ENGINE.parse_why(Said(status=0, stdout=told, stderr=""), named("delpend")) == seen
 
 
 def test_nothing_is_said_of_a_job_by_anothers_account() -> None:

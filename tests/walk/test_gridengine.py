@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -104,11 +105,18 @@ def at(cluster: GridEngine, gateway: Gateway, job: str, state: str) -> str:
     number = str(found[1])
     listed = f"^ *{number} .* {state} "
     eventually(
-        lambda: re.search(listed, cluster.run("qstat"), re.MULTILINE),
+        lambda: re.search(listed, cluster.listed(), re.MULTILINE),
         30,
-        lambda: cluster.run("qstat"),
+        cluster.listed,
     )
     return number
+
+
+def why(gateway: Gateway, job: str) -> str:
+    """Why a job waits there, as far as it was noted."""
+    with closing(gateway._database()) as spool:
+        rows = spool.execute("SELECT why FROM attempt WHERE job = ?", (job,)).fetchall()
+    return str(rows[-1][0])
 
 
 def flat(letter: EmailMessage) -> str:
@@ -148,7 +156,7 @@ def test_a_job_that_grid_engine_cannot_start_is_told_in_its_words_and_leaves_not
     (told,) = words(gateway, "broken@example.org")
     assert told.startswith("Your job did not run")
     assert "Grid Engine called it Eqw (" in told
-    eventually(lambda: "Eqw" not in cluster.run("qstat"), 30, lambda: cluster.run("qstat"))
+    eventually(lambda: "Eqw" not in cluster.listed(), 30, cluster.listed)
 
 
 def test_a_job_that_takes_too_much_memory_is_told_so(gateway: Gateway) -> None:
@@ -165,12 +173,12 @@ def test_jobs_are_cancelled_held_and_released_there(cluster: GridEngine, gateway
     waits = sent(gateway, "asks", "hold@example.org")
     awaits(gateway, runs, "EXECUTING")
     first = at(cluster, gateway, waits, "qw")
-    reason = b"no host can satisfy the resource"
-    eventually(lambda: reason in b" ".join(gateway.run("status", waits).stdout.split()))
+    eventually(lambda: "resource" in why(gateway, waits))
+    assert b"It is still queued because" in gateway.run("status", waits).stdout
     gateway.run("cancel", runs)
     gateway.run("hold", waits)
     awaits(gateway, waits, "HELD")
-    eventually(lambda: not re.search(f"^ *{first} ", cluster.run("qstat"), re.MULTILINE))
+    eventually(lambda: not re.search(f"^ *{first} ", cluster.listed(), re.MULTILINE))
     gateway.run("release", waits)
     eventually(lambda: gateway.logged("submitted").count(f"job={waits} ") == 2)
     gateway.run("cancel", waits)
