@@ -72,6 +72,16 @@ def _schedulers(config: Config, services: Mapping[str, Service]) -> Iterator[str
                     f"[run.{name}]: not in your PATH: {', '.join(missing)}; the gateway needs"
                     f" {scheduler.title}'s commands on its own"
                 )
+            yield (
+                f"[run.{name}]: its jobs are in no sandbox: each may read what the gateway's user"
+                " may on the nodes, other people's jobs too"
+            )
+            if config.run.folder.is_relative_to(config.gateway.spool):
+                yield (
+                    f"[run.{name}]: its nodes must see {config.run.folder} by that path: give [run]"
+                    " folder a place on a file system that they share with the gateway, and leave"
+                    " the spool on a local disk"
+                )
 
 
 # --- programs -------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ from mailgate.run.scheduler import Seen, State
 # that can still do something counts.
 _LIVELY = (State.ENDED, State.WAITING, State.HELD, None, State.SUSPENDED, State.RUNNING)
 
+# A poll takes one part in so many of the time, at the most: of the scheduler's, too.
+_SHARE = 20
+
 
 @dataclass(slots=True)
 class Known:
@@ -54,12 +57,19 @@ class Polls:
             other = found.get(one.token)
             if other is None or _LIVELY.index(one.state) >= _LIVELY.index(other.state):
                 found[one.token] = one
+        states = {t: known.seen.state if known.seen else None for t, known in self.known.items()}
         news = [t for t, known in self.known.items() if _changed(known, found.get(t), began)]
         self.last = began
         self.strangers = {token: one for token, one in found.items() if token not in self.known}
-        calm = not news and not self.waited_for
+        # A reason or an estimate that changes is no sign that something is about to happen.
+        moved = any(self._state(token) is not states[token] for token in news)
+        calm = not moved and not self.waited_for
         self._pause = min(self._pause * 1.5, self._most) if calm else self._least
         return news
+
+    def _state(self, token: Token) -> State | None:
+        seen = self.known[token].seen
+        return seen.state if seen else None
 
     def failed(self) -> None:
         """Know that a poll failed: the next one need not come sooner than usual."""
@@ -69,10 +79,9 @@ class Polls:
         """Have the next polls come soon: something is about to change."""
         self._pause = self._least
 
-    @property
-    def pause(self) -> float:
-        """The seconds from one poll to the next."""
-        return self._pause
+    def pause(self, took: float) -> float:
+        """Return the seconds until the next poll, where the last one took so long."""
+        return max(self._pause, min(took * _SHARE, self._most))
 
     @property
     def waited_for(self) -> Sequence[Token]:

@@ -5,6 +5,7 @@ Whoever runs a cluster asks here what is seen; nobody waits for a disk or a sche
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -145,17 +146,18 @@ class Vigil:
         await self._handover.recover()
         first = True
         while True:
+            began = _now()
             if first or self._cases or self._left or self._handover.rests:
                 await self._polled()
                 first = False
-            self._soon.clear()
-            try:
-                async with asyncio.timeout(self._polls.pause):
+            took = _now() - began
+            # Several changes that come together need one poll.
+            least = max(self._site.poll_min.total_seconds(), took)
+            await asyncio.sleep(least)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._polls.pause(took) - least):
                     await self._soon.wait()
-                # Several changes that come together need one poll.
-                await asyncio.sleep(self._site.poll_min.total_seconds())
-            except TimeoutError:
-                continue
+            self._soon.clear()
 
     async def _polled(self) -> None:
         """Ask once; what goes wrong is told once, and nothing is concluded from it."""

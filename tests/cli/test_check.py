@@ -149,6 +149,8 @@ def test_jobs_that_reach_a_trusting_door_are_warned_about(
             '[run.local]\npath = "/nowhere"',
             'tool: "true" is in no folder of the jobs\' PATH, /nowhere',
         ),
+        ('[run]\nengine = "lsf"', "[run.lsf]: its jobs are in no sandbox"),
+        ('[run]\nengine = "lsf"', "[run.lsf]: its nodes must see "),
     ],
 )
 def test_what_this_machine_makes_of_it_is_warned_about(
@@ -159,6 +161,14 @@ def test_what_this_machine_makes_of_it_is_warned_about(
     told = capsys.readouterr().err
     assert f"warning: {warning}" in told
     assert ("warning: you are root" in told) == (os.geteuid() == 0)
+
+
+def test_a_service_whose_engine_is_nowhere_is_a_mistake(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "services" / "tool.toml").write_text('engine = "nowhere"\n' + SERVICE)
+    assert run(["-c", str(config)]) == 78
+    assert 'tool.toml:1: engine: there is no "nowhere"; expected "local"' in capsys.readouterr().err
 
 
 def test_a_disk_that_is_too_small_is_warned_about(
