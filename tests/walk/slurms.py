@@ -6,7 +6,7 @@ from tests.slurm import Slurm
 RUN = """
 [run.slurm]
 poll_min = "1s"
-kill_after = "1s"
+kill_after = "5s"
 """
 
 
