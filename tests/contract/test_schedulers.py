@@ -159,8 +159,16 @@ def test_an_answer_that_is_cut_off_anywhere_is_none(engine: str, adapter: Schedu
 @given(said=st.text() | st.text(alphabet='{}[]<>"\\|:/ \nabJobsclassads'))
 def test_whatever_it_is_given_it_says_unreadable_or_reads_it(said: str) -> None:
     for engine in ENGINES:
+        adapter = made(engine)
         with suppress(UnreadableError):
-            assert not any(seen.token == OURS for seen in made(engine).parse_poll(said))
+            assert not any(seen.token == OURS for seen in adapter.parse_poll(said))
+        with suppress(UnreadableError):
+            assert adapter.parse_submit(said)
+        for status in (0, 1, -9):
+            result = Said(status=status, stdout=said, stderr=said)
+            assert adapter.verdict(result) in Verdict
+            with suppress(UnreadableError):
+                assert adapter.parse_why(result, JOB) is None
 
 
 REASONS = [
