@@ -255,7 +255,7 @@ def tells_of_a_mail(subject: str) -> bool:
 
 _OF_PEOPLE = re.compile(
     rf"auto|авто|otomat|αυτόμ|自[动動]|자동|אוטומטי|تلقائي|อัตโนมัติ|động|away|vacation|leave|holiday"
-    rf"|office|out\ until|elternzeit|{_PAIRS[1][0]}|\W*(?:{_SHORT})",
+    rf"|office|out\ until|elternzeit|{_PAIRS[1][0]}|{_SHORT}",
     re.IGNORECASE | re.VERBOSE,
 )
 

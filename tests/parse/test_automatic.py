@@ -244,6 +244,13 @@ def test_a_field_whose_name_has_no_end_takes_no_time(piece):
     assert time.process_time() - began < 0.3
 
 
+@pytest.mark.parametrize("piece", ["-", ".", "[", "- ", "a.", "a "])
+def test_a_subject_of_nothing_but_marks_takes_no_time(read, piece):
+    began = time.process_time()
+    read(f"From: a@b.c\nSubject: Undeliverable: {piece * 1000}\n\ntree: sl\n")
+    assert time.process_time() - began < 0.3
+
+
 def test_more_than_twenty_servers_are_a_circle():
     hops = [f"Received: from a by b; {n}" for n in range(21)]
     assert not is_going_in_circles(Header.scan("\r\n".join([*hops[:20], "", ""]).encode()))
