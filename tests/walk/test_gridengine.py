@@ -27,6 +27,8 @@ kill_after = "1s"
 SLOW = ("broken", "greedy")
 JOBS, KILLS = 60, 20
 REDUCED = 10
+# At every so many kills of the gateway the queue master is killed, too.
+MASTERS = 6
 
 GLOBINS = Path("/usr/share/doc/hmmer/examples/tutorial/globins45.fa")
 
@@ -230,10 +232,16 @@ def test_a_gateway_that_is_killed_again_and_again_runs_each_job_once(
         prepare(on(cluster, made))
         made.start()
         mails = deliver(made, range(1, JOBS // part + 1))
-        for _ in range(KILLS // part):
+        for kill in range(1, KILLS // part + 1):
             time.sleep(chance.uniform(0.02, 1.2))
             made.kill()
-            made.start()
+            if kill % MASTERS == 0:
+                cluster.kill_master()
+                made.start()
+                time.sleep(chance.uniform(0.5, 3))
+                cluster.start_master()
+            else:
+                made.start()
         prove(made, mails, within=300)
 
 
