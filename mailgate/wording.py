@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from mailgate import log, said, share
 from mailgate.saying import Fact, Saying, Words
@@ -60,6 +60,7 @@ class _Sentences:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._groups = frozenset(path.stem for path in folder.glob("*.j2"))
         self._environment = environment(folder)
 
     def groups(self) -> dict[str, set[str]]:
@@ -93,7 +94,7 @@ class _Sentences:
                 continue
             try:
                 mine = self.groups_of(path.stem)
-            except (UnsaidError, LookupError) as error:
+            except UnsaidError as error:
                 faults.append(str(error))
                 continue
             theirs = shipped.groups_of(path.stem)
@@ -115,10 +116,10 @@ class _Sentences:
         }
 
     def _macros(self, group: str) -> Any:  # noqa: ANN401 - macros are attributes of a module
+        if group not in self._groups:
+            raise LookupError(group)
         try:
             return self._environment.get_template(f"{group}.j2").module
-        except TemplateNotFound:
-            raise LookupError(group) from None
         except (TemplateError, UnicodeError, OSError) as error:
             line = getattr(error, "lineno", None) or 1
             message = f"{self._file(group)}:{line}: {error}"
@@ -129,9 +130,9 @@ class _Sentences:
 
 
 def environment(folder: Path) -> Environment:
-    """Return what reads the sentences of a folder."""
+    """Return what reads the sentences of a folder; what its files take in may be a shipped one."""
     made = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, share.path("templates", FOLDER)]),
         undefined=StrictUndefined,
         auto_reload=False,
         autoescape=False,  # noqa: S701 - plain texts

@@ -114,9 +114,25 @@ def test_where_a_gateway_speaks_its_own_words_count_and_the_shipped_ones_fill_in
     assert not Wording(tmp_path).wrong()
 
 
+def test_one_file_alone_takes_in_what_the_shipped_one_does(tmp_path):
+    own, shipped = tmp_path / FOLDER, (WORDS / "replies.j2").read_text("utf-8")
+    own.mkdir()
+    (own / "replies.j2").write_text(shipped.replace("results cannot be fetched by a link", "kein"))
+    wording = Wording(tmp_path)
+    assert not wording.wrong()
+    with speaking(wording):
+        assert str(Saying("replies/no-link")) == "kein here"
+        assert str(Saying("replies/expected", words=("a", "b"))) == '"a" or "b"'
+    oder = '{% macro one_of(words) %}{{ words | join(" oder ") }}{% endmacro %}'
+    (own / "phrases.j2").write_text(oder)
+    with speaking(Wording(tmp_path)):
+        assert str(Saying("replies/expected", words=("a", "b"))) == "a oder b"
+
+
 @pytest.mark.parametrize(
     ("file", "text", "fault"),
     [
+        ("keys.j2", '{% from "parts.j2" import near %}', "parts.j2"),
         ("keys.j2", "{% macro over_limit(span) %}{{ most }}{% endmacro %}", "it gets span, most"),
         ("keys.j2", "{% macro nonsense() %}x{% endmacro %}", "there is no sentence nonsense"),
         ("keys.j2", "\n{% macro over_limit(span, most %}", "keys.j2:2: "),
