@@ -73,10 +73,18 @@ def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
 ) -> None:
     gateway.service("echo", ECHO)
     gateway.service("seven", shell('echo "$SLURM_JOB_ID$SECRET"; echo oh >&2; exit 7'))
+    limits = '[limits]\ncores_max = 4\nmemory_max = "1 GiB"'
+    gateway.service("roomy", shell("echo $MAILGATE_CORES; exit 1", limits))
     gateway.start(SECRET="what is the gateway's own")
     gateway.send(request("echo", attachments={"data": b"hello\n"}))
     gateway.send(request("seven"))
-    done, failed = sorted(gateway.await_results(2), key=lambda mail: str(mail["Mailgate-Exit"]))
+    gateway.send(request("roomy", "cores: 3\nmemory: 96 MiB"))
+    done, roomy, failed = sorted(
+        gateway.await_results(3), key=lambda mail: str(mail["Mailgate-Exit"])
+    )
+    assert "  3\n" in text_of(roomy)
+    asked = ("-t", "all", "-h", "-o", "%C %m", "-n", token(gateway, roomy["Mailgate-Job"]))
+    assert cluster.said("squeue", *asked) == "3 96M"
     assert done["Mailgate-Exit"] == "0"
     assert "hello" in text_of(done)
     assert failed["Mailgate-Exit"] == "7"
@@ -99,6 +107,9 @@ def test_what_is_asked_of_a_job_is_done_at_slurm(cluster: Slurm, gateway: Gatewa
     gateway.run("hold", waiting)
     until(gateway, waiting, "HELD")
     eventually(lambda: cluster.states().get(first) == "CANCELLED", 30, gateway.logged)
+
+    # What one that runs has printed is shown.
+    eventually(lambda: b"  begun" in gateway.run("status", limited).stdout, 30, gateway.logged)
 
     # Somebody at the cluster stops one for a while, and ends another.
     number = cluster.said("squeue", "-h", "-n", token(gateway, limited), "-o", "%i")
