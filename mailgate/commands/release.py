@@ -32,4 +32,5 @@ samples = (
     *(Answer(kind="release-not", facts={"phase": p, "by": ""}, wrong=True) for p in Phase),
     Answer(kind="release-not", facts={"phase": Phase.HELD, "by": "operator"}, wrong=True),
     Answer(kind="release-not", facts={"phase": Phase.HELD, "by": "quota"}, wrong=True),
+    Answer(kind="release-not", facts={"phase": Phase.HELD, "by": "cluster"}, wrong=True),
 )

@@ -212,4 +212,5 @@ samples = (
     ),
     Answer(kind="status", facts={**_SAMPLE, "wish": Wish.CANCEL, "asked": _SAMPLE["since"]}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.HELD, "held_by": "operator"}),
+    Answer(kind="status", facts={**_SAMPLE, "phase": Phase.HELD, "held_by": "cluster"}),
 )

@@ -181,7 +181,7 @@ def _on_the_way() -> Iterator[Sample]:
     queued = replace(weekly, phase=Phase.QUEUED)
     yield Sample(draft=_draft(LetterKind.NEWS, queued, paused=True))
     yield Sample(draft=_draft(LetterKind.NEWS, queued, quota=_QUOTA))
-    for holder in ("operator", "bob@example.org"):
+    for holder in ("operator", "cluster", "bob@example.org"):
         held = replace(weekly, phase=Phase.HELD, held_by=holder)
         yield Sample(draft=_draft(LetterKind.NEWS, held))
 

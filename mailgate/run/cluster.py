@@ -172,6 +172,19 @@ class Cluster:
         # What has no limit there has none that could be in the way.
         return moved or attempt.limit is None or limit <= attempt.limit
 
+    async def release(self, attempt: Attempt) -> None:
+        """Ask the scheduler to let it go on; whoever has the right to may say no.
+
+        Raises
+        ------
+        Transient
+            Not now.
+        """
+        command = self._scheduler.release(self._vigil.given(attempt))
+        if command is not None:
+            await self._vigil.run(command)
+            self._vigil.hurry()
+
     def dropped(self, attempt: Attempt) -> None:
         """Have the scheduler forget it: its claim is ours, and the next poll sees a stranger."""
         self._vigil.forget(attempt.token)

@@ -80,6 +80,15 @@ class Engine(Protocol):
             Not now.
         """
 
+    async def release(self, attempt: Attempt) -> None:
+        """Have an attempt go on that is held there; sights tell whether it is still.
+
+        Raises
+        ------
+        Transient
+            Not now.
+        """
+
     def dropped(self, attempt: Attempt) -> None:
         """Know that an attempt is over before it began: its claim is the gateway's."""
 

@@ -99,6 +99,9 @@ class Local:
         """Return how many more attempts it can be given now, with ``taken`` already its."""
         return self._slots - taken
 
+    async def release(self, attempt: Attempt) -> None:
+        """Do nothing: this machine holds none."""
+
     def dropped(self, attempt: Attempt) -> None:
         """Do nothing: what has not begun is nowhere but in the spool."""
 

@@ -65,8 +65,7 @@ class Runner:
     """All jobs, by way of their attempts.
 
     ``_working`` holds the jobs on which a step is being taken right now: one step at a time for
-    each job. ``_rests``: until when (loop time) jobs are not started whose attempts never began, or
-    failed.
+    each. ``_rests``: until when (loop time) jobs do not start whose attempts never began or failed.
     """
 
     def __init__(
@@ -390,9 +389,12 @@ class Runner:
         for job, wish in wishes.left(view):
             if job not in self._working and not (wish.ends and under_way.is_told(job)):
                 self._take(group, job, self._step(under_way.grant, job, wish))
+        for held in self._there.to_release():
+            if held.job not in self._working:
+                self._take(group, held.job, self._step(self._there.release, held))
         for told in wishes.limits(view):
             attempt = under_way.open.get(told.token)
             # Before that its script may not listen yet.
-            runs = attempt is not None and attempt.state is AttemptState.STARTED
-            if attempt is not None and runs and attempt.job not in self._working:
+            listens = attempt and attempt.state is AttemptState.STARTED
+            if attempt and listens and attempt.job not in self._working:
                 self._take(group, attempt.job, self._step(under_way.limit, attempt, told))

@@ -1,5 +1,6 @@
 """What clusters say of the attempts that they have, kept where people can be told of it."""
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -8,8 +9,12 @@ from mailgate.model import Attempt, AttemptState, JobId, Token
 from mailgate.phases import Phase
 from mailgate.run.sight import Sight, Waiting
 from mailgate.run.underway import UnderWay
-from mailgate.spool import attempts
+from mailgate.spool import attempts, jobs
 from mailgate.spool.store import Spool
+
+# A cluster whose own people hold a job does not release it at our word; it is asked so often
+# (seconds).
+_AGAIN = 60.0
 
 
 class There:
@@ -19,6 +24,7 @@ class There:
         self._spool = spool
         self._under_way = under_way
         self._stopped: set[Token] = set()
+        self._released: dict[Token, float] = {}
 
     def load(self) -> None:
         """Take up what the spool knows of."""
@@ -33,10 +39,30 @@ class There:
                 told = replace(attempt, native=sight.native, queued=sight.queued, held=sight.held)
                 news.append(told)
         if news:
-            await self._spool.write(lambda tx: attempts.waits(tx, news))
+            moved = await self._spool.write(lambda tx: attempts.waits(tx, news))
             for attempt in news:
                 known = replace(attempt, state=AttemptState.SUBMITTED)
                 self._under_way.open[attempt.token] = known
+                if attempt.job in moved:
+                    log.event("advanced", job=attempt.job, to="HELD" if attempt.held else "QUEUED")
+
+    def to_release(self) -> list[Attempt]:
+        """Return the attempts that are held at a cluster while their jobs are released here."""
+        now = time.monotonic()
+        held = [a for a in self._under_way.open.values() if a.held]
+        self._released = {a.token: self._released.get(a.token, 0.0) for a in held}
+        return [
+            attempt
+            for attempt in held
+            if now >= self._released[attempt.token] + _AGAIN
+            and jobs.phase_of(self._spool.view, attempt.job) is Phase.QUEUED
+        ]
+
+    async def release(self, attempt: Attempt) -> None:
+        """Have its cluster let an attempt go on; whether it does, the next polls tell."""
+        self._released[attempt.token] = time.monotonic()
+        await self._under_way.engine(attempt).release(attempt)
+        log.event("released", job=attempt.job, engine=attempt.engine)
 
     def is_news(self, attempt: Attempt, *, suspended: bool) -> bool:
         """Whether it is not noted yet that a running attempt is suspended, or goes on."""

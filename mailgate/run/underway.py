@@ -9,7 +9,7 @@ from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
 from mailgate.run import jobdir
-from mailgate.run.engine import Engines
+from mailgate.run.engine import Engine, Engines
 from mailgate.run.jobdir import Folder
 from mailgate.run.sight import Running, Sight
 from mailgate.spool import attempts, wishes
@@ -55,6 +55,10 @@ class UnderWay:
             )
         ]
 
+    def engine(self, attempt: Attempt) -> Engine:
+        """Return whose an attempt is; raises Transient where that is not in use."""
+        return self._engines[attempt.engine]
+
     def is_told(self, job: JobId) -> bool:
         """Whether an attempt at the job was told to end."""
         return any(a.job == job and a.token in self.told for a in self.open.values())
@@ -66,7 +70,7 @@ class UnderWay:
 
     async def tell(self, attempt: Attempt, why: Signals) -> None:
         """Have its engine end an attempt; sights tell when it has."""
-        await self._engines[attempt.engine].cancel(self.folder(attempt.job), attempt, why)
+        await self.engine(attempt).cancel(self.folder(attempt.job), attempt, why)
         self.told.add(attempt.token)
 
     async def drop(self, attempt: Attempt) -> None:
@@ -76,7 +80,7 @@ class UnderWay:
 
     def _dropped(self, attempt: Attempt) -> None:
         self.open.pop(attempt.token, None)
-        self._engines[attempt.engine].dropped(attempt)
+        self.engine(attempt).dropped(attempt)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
 
     async def _claimed(self, attempt: Attempt) -> bool:
@@ -123,8 +127,7 @@ class UnderWay:
 
     async def limit(self, attempt: Attempt, told: Limit) -> None:
         """Tell an attempt that runs how long it may."""
-        engine = self._engines[attempt.engine]
-        known = await engine.limit(self.folder(attempt.job), attempt, told.limit)
+        known = await self.engine(attempt).limit(self.folder(attempt.job), attempt, told.limit)
         crash.point("run:limited")
         await self._spool.write(lambda tx: wishes.limited(tx, told))
         if attempt.token in self.open:

@@ -103,8 +103,12 @@ def submitted(tx: Tx, attempt: Attempt, native: NativeId, *, borrowed: bool = Fa
     )
 
 
-def waits(tx: Tx, seen: Iterable[Attempt]) -> None:
-    """Note that a cluster has these, and why they wait there, unless they run by now."""
+def waits(tx: Tx, seen: Iterable[Attempt]) -> list[JobId]:
+    """Note that a cluster has these, and why they wait there, unless they run by now.
+
+    Returns the jobs whose phase that changes: what is held there is HELD here.
+    """
+    moved = []
     for attempt in seen:
         if attempt.native is not None and attempt.state is AttemptState.INTENDED:
             # Laid out it was, whatever became of the daemon after that.
@@ -118,6 +122,9 @@ def waits(tx: Tx, seen: Iterable[Attempt]) -> None:
             int(attempt.held),
             attempt.token,
         )
+        if wishes.mirror(tx, attempt.job, held=attempt.held):
+            moved.append(attempt.job)
+    return moved
 
 
 def suspended(tx: Tx, attempt: Attempt, is_suspended: bool) -> bool:  # noqa: FBT001 - a fact
@@ -151,6 +158,8 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     if not hit:
         return False
     tx.execute("UPDATE job SET started = ? WHERE id = ?", at.timestamp(), attempt.job)
+    if attempt.held:
+        wishes.mirror(tx, attempt.job, held=False)
     if phase_of(tx, attempt.job) is Phase.QUEUED:
         advance(tx, attempt.job, Event.START, before=Phase.QUEUED)
         if notifies(tx, attempt.job, Notify.START):
@@ -192,6 +201,9 @@ def ended(
         at.timestamp(),
         attempt.token,
     )
+    if attempt.held:
+        # It ended all the same.
+        wishes.mirror(tx, attempt.job, held=False)
     job = fetch(tx, attempt.job)
     if not hit or job.phase not in ACTIVE:
         return job.phase

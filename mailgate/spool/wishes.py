@@ -18,6 +18,9 @@ from mailgate.spool.keep import NOT_ENDED
 OPERATOR = "operator"
 """Who holds or asks, where it is no address."""
 
+CLUSTER = "cluster"
+"""Who holds a job that a scheduler's own people hold, there."""
+
 _LIVES = "(wish IS NULL OR wish = 'hold')"
 _OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
@@ -99,6 +102,26 @@ def release(tx: Tx, job: Job, *, by: str) -> None:
     )
     tx.note("released", job=job.id, detail=f"by={by}")
     tx.ring("run")
+
+
+def mirror(tx: Tx, job: JobId, *, held: bool) -> bool:
+    """Have a job HELD that somebody holds at its cluster, and QUEUED once nobody does.
+
+    False where nothing of that changes: it is held here as well, say.
+    """
+    phase = jobs.phase_of(tx, job)
+    if held and phase is Phase.QUEUED:
+        jobs.advance(tx, job, Event.HOLD, before=phase)
+        tx.execute("UPDATE job SET held_by = ? WHERE id = ?", CLUSTER, job)
+        tx.note("held", job=job, detail=f"by={CLUSTER}")
+        return True
+    row = tx.one("SELECT 1 FROM job WHERE id = ? AND held_by = ?", job, CLUSTER)
+    if held or row is None or phase is not Phase.HELD:
+        return False
+    jobs.advance(tx, job, Event.RELEASE, before=phase)
+    tx.execute("UPDATE job SET held_by = NULL WHERE id = ?", job)
+    tx.note("released", job=job, detail=f"by={CLUSTER}")
+    return True
 
 
 # --- how long it is kept --------------------------------------------------------------------------

@@ -101,9 +101,15 @@ def test_what_is_asked_of_a_job_is_done_at_slurm(cluster: Slurm, gateway: Gatewa
     limited, cancelled, behind = (sent(gateway, name) for name in ("limited", "waits", "waits"))
     waiting = sent(gateway, "all", "QUEUED")
 
-    # Why it waits is told, and it is taken back and given anew.
+    # Why it waits is told, it is held there, taken back, and given anew.
     eventually(lambda: b"(Slurm:" in gateway.run("status", waiting).stdout, 30, gateway.logged)
     first = token(gateway, waiting)
+    # Somebody at the cluster holds it, and the gateway's operator releases it.
+    assert cluster.run("scontrol", "hold", f"jobname={first}").returncode == 0
+    until(gateway, waiting, "HELD")
+    assert b"by the cluster" in gateway.run("status", waiting).stdout
+    gateway.run("release", waiting)
+    eventually(lambda: "JobHeld" not in cluster.said("squeue", "-h", "-n", first, "-o", "%r"))
     gateway.run("hold", waiting)
     until(gateway, waiting, "HELD")
     eventually(lambda: cluster.states().get(first) == "CANCELLED", 30, gateway.logged)
