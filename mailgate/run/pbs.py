@@ -37,6 +37,8 @@ _DOUBT = re.compile(
     r"protocol error|time(d)? ?out|[Cc]ommunication|End of File|connection|errno|internal error"
     r"|System error"
 )
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_NUMBER = re.compile(r'((?<!\\)":\s*)([-+.\d][-+.\w]*)(\s*[,}\]\n])')
 _UNKNOWN_JOB = re.compile(r"Unknown Job Id|not configured to maintain job history", re.IGNORECASE)
 
 
@@ -173,14 +175,30 @@ def _to(job: Given, *argv: str) -> Command:
 
 def _jobs(text: str) -> Mapping[str, Mapping[str, object]]:
     try:
-        # Old ones let control characters through.
-        told = json.loads(text, strict=False)
-    except ValueError as error:
+        try:
+            # Old ones let control characters through.
+            told = json.loads(text, strict=False)
+        except ValueError:
+            told = json.loads(_mended(text), strict=False)
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
     jobs = told.get("Jobs", {}) if isinstance(told, dict) and "pbs_server" in told else None
     if not isinstance(jobs, dict):
         raise UnreadableError("It is no list of jobs.")
     return {name: facts for name, facts in jobs.items() if isinstance(facts, dict)}
+
+
+def _mended(text: str) -> str:
+    """Mend what PBS writes of anybody's environment: ``007`` and ``.5``, escapes that are none.
+
+    In OpenPBS 14 to 23 (mended by its pull requests 2049 and 2603) one such job hides all others.
+    """
+    text = _ESCAPE.sub(lambda one: one[0] if _is_escape(one[1]) else f"\\{one[0]}", text)
+    return _NUMBER.sub(r'\1"\2"\3', text)
+
+
+def _is_escape(told: str) -> bool:
+    return told in set('"\\/bfnrt') or len(told) > 1
 
 
 def _end(facts: Mapping[str, object]) -> Exit | None:

@@ -150,6 +150,10 @@ def test_what_is_no_job_of_ours_is_left_out(engine: str) -> None:
     assert all(len(token) == 13 for token in polled(engine))
 
 
+def test_the_environment_of_somebody_elses_job_hides_none_of_ours() -> None:
+    assert polled("pbs", "poll-environment.json") == polled("pbs")
+
+
 def test_lsf_says_that_it_has_no_jobs_in_words_or_in_json() -> None:
     assert polled("lsf", "poll-none.txt") == {}
     assert polled("lsf", "poll-empty.json") == {}
