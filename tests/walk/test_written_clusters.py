@@ -170,6 +170,12 @@ def test_what_is_asked_of_a_job_is_done_there_and_what_is_lost_is_submitted_agai
     room.cluster.forget(second["id"])
     (third,) = eventually(room.waiting, 20, room.gateway.logged)
     assert len({first["name"], second["name"], third["name"]}) == 3
+    # Held by somebody there.
+    room.cluster.put(third["id"], state="held")
+    eventually(lambda: room.phase() == "HELD", 20, room.gateway.logged)
+    room.command("release")
+    assert eventually(room.waiting, 20, room.gateway.logged)[0]["name"] == third["name"]
+    eventually(lambda: room.phase() == "QUEUED", 20, room.gateway.logged)
     room.cluster.set(started=True)
     room.cluster.step()
     assert room.runs()["name"] == third["name"]
