@@ -71,6 +71,11 @@ def _said(value: object) -> str:
     if is_dataclass(value):
         parts = (getattr(value, field.name) for field in fields(value))
         return "   ".join(_said(part) for part in parts if part != "")
+    if isinstance(value, Mapping):
+        told = {name: part for name, part in value.items() if part not in ("", None, ())}
+        return ", ".join(f"{name.replace('_', ' ')} {_said(part)}" for name, part in told.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(_said, value))
     return str(value)
 
 

@@ -140,3 +140,11 @@ def test_the_end_of_a_subject_is_one_line(tmp_path):
     assert line.startswith(f"{tmp_path}/say/others.txt.j2:1: gives 'and 2\\nother answers'; ")
     (tmp_path / "say/others.txt.j2").write_text("\nand {{ count }} other answers\n\n")
     Writer(tmp_path).check()
+
+
+def test_what_the_built_in_text_says_of_commands_is_no_programs(tmp_path):
+    (tmp_path / "commands.txt.j2").write_text("{{ nothing }}")
+    name = next(name for name, one in letters().items() if one.draft.kind is LetterKind.COMMANDS)
+    words = text(read(letters()[name].composed(Writer(tmp_path))))
+    assert "This is what came of your commands." in words
+    assert not any(sign in words for sign in ("\\x", "{'", "('")), words
