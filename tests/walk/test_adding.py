@@ -65,5 +65,5 @@ def test_a_file_adds_a_command_to_mail_and_to_the_command_line(gateway: Gateway)
     assert "wave HOW" in words
     assert "as no command takes an attachment:\n  new.fa, 2 bytes" in words
     assert "It does not wave back." in words
-    assert 'Did you mean "wave"?' in words
+    assert f'Did you mean "wave {job}"?' in " ".join(words.split())
     assert gateway.run("wave", job, "twice").stdout.decode() == f"Waved to {job}, twice.\n"

@@ -166,7 +166,8 @@ def test_whom_no_service_would_take_is_refused_and_what_looks_automatic_is_not_a
         send(gate, asked_by(who, Precedence="list"))
     with pytest.raises(smtplib.SMTPDataError, match="automatic"):
         send(gate, asked_by(who, Auto_Submitted="auto-generated"))
-    send(gate, request("cat", "I am out of the office.\n", sender=who, attachments={"data": b"x"}))
+    absent = "I am out of the office until Monday.\n"
+    send(gate, request("cat", absent, sender=who, attachments={"data": b"x"}))
     read_all(gate)
     assert gate.letters(who) == gate.letters(EVE) == []
 
