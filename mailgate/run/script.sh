@@ -314,8 +314,15 @@ if [ -n "$relimited" ] && [ -z "$why" ]; then
     again=$?
     [ "$again" = 127 ] || status=$again
 fi
-trap '' TERM INT HUP XCPU USR1 USR2 XFSZ ALRM VTALRM
 over=yes
+# A scheduler tells all processes of a job, one after the other: the command, or a child of it, may
+# have heard of it first.
+if [ -n "$bell" ] && [ -z "$why" ]; then
+    ended=$body body=
+    sleep 0.1 2>/dev/null || sleep 1
+    body=$ended
+fi
+trap '' TERM INT HUP XCPU USR1 USR2 XFSZ ALRM VTALRM
 
 # What it left running in its group. Its number cannot be another's yet: it was reaped just now.
 kill -s KILL -- "-$body" 2>/dev/null

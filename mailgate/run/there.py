@@ -1,6 +1,5 @@
 """What clusters say of the attempts that they have, kept where people can be told of it."""
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -9,12 +8,11 @@ from mailgate.model import Attempt, AttemptState, JobId, Token
 from mailgate.phases import Phase
 from mailgate.run.sight import Sight, Waiting
 from mailgate.run.underway import UnderWay
-from mailgate.spool import attempts, jobs
+from mailgate.spool import attempts
 from mailgate.spool.store import Spool
 
-# A cluster whose own people hold a job does not release it at our word; it is asked so often
-# (seconds).
-_AGAIN = 60.0
+# Of so many it is noted in one transaction: others have their turn between two.
+_AT_A_TIME = 200
 
 
 class There:
@@ -24,20 +22,22 @@ class There:
         self._spool = spool
         self._under_way = under_way
         self._stopped: set[Token] = set()
-        self._released: dict[Token, float] = {}
 
     def load(self) -> None:
         """Take up what the spool knows of."""
         self._stopped = attempts.stopped(self._spool.view)
 
     async def note(self, sights: Mapping[Token, Sight], *, besides: Collection[JobId]) -> None:
-        """Note why attempts wait at a cluster: all that is new in one transaction."""
+        """Note why attempts wait at a cluster; what is too much at once is news again."""
         news = []
         for token, sight in sights.items():
             attempt = self._under_way.open.get(token)
             if isinstance(sight, Waiting) and attempt and attempt.job not in besides:
                 told = replace(attempt, native=sight.native, queued=sight.queued, held=sight.held)
                 news.append(told)
+        if len(news) > _AT_A_TIME:
+            news = news[:_AT_A_TIME]
+            self._spool.ring("run")
         if news:
             moved = await self._spool.write(lambda tx: attempts.waits(tx, news))
             for attempt in news:
@@ -47,21 +47,14 @@ class There:
                     log.event("advanced", job=attempt.job, to="HELD" if attempt.held else "QUEUED")
 
     def to_release(self) -> list[Attempt]:
-        """Return the attempts that are held at a cluster while their jobs are released here."""
-        now = time.monotonic()
-        held = [a for a in self._under_way.open.values() if a.held]
-        self._released = {a.token: self._released.get(a.token, 0.0) for a in held}
-        return [
-            attempt
-            for attempt in held
-            if now >= self._released[attempt.token] + _AGAIN
-            and jobs.phase_of(self._spool.view, attempt.job) is Phase.QUEUED
-        ]
+        """Return the attempts that are held at a cluster, and whose jobs were released here."""
+        tokens = attempts.to_release(self._spool.view)
+        return [self._under_way.open[token] for token in tokens if token in self._under_way.open]
 
     async def release(self, attempt: Attempt) -> None:
         """Have its cluster let an attempt go on; whether it does, the next polls tell."""
-        self._released[attempt.token] = time.monotonic()
         await self._under_way.engine(attempt).release(attempt)
+        await self._spool.write(lambda tx: attempts.released(tx, attempt))
         log.event("released", job=attempt.job, engine=attempt.engine)
 
     def is_news(self, attempt: Attempt, *, suspended: bool) -> bool:

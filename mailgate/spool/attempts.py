@@ -127,6 +127,17 @@ def waits(tx: Tx, seen: Iterable[Attempt]) -> list[JobId]:
     return moved
 
 
+def to_release(view: View) -> list[Token]:
+    """Return the attempts that are held at a cluster, and are to be released there."""
+    rows = view.all("SELECT token FROM attempt INDEXED BY attempt_released WHERE held = 2")
+    return [Token(row["token"]) for row in rows]
+
+
+def released(tx: Tx, attempt: Attempt) -> None:
+    """Note that its cluster was asked to release an attempt."""
+    tx.execute("UPDATE attempt SET held = 1 WHERE token = ? AND held = 2", attempt.token)
+
+
 def suspended(tx: Tx, attempt: Attempt, is_suspended: bool) -> bool:  # noqa: FBT001 - a fact
     """Note that a cluster has stopped an attempt for a while, or lets it go on; False if known."""
     before = Phase.EXECUTING if is_suspended else Phase.SUSPENDED

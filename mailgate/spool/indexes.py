@@ -36,6 +36,7 @@ INDEXES = (
     " ('INTENDED', 'SUBMITTED', 'STARTED')",
     "CREATE INDEX attempt_wanted ON attempt (token) WHERE wanted IS NOT NULL AND state IN"
     " ('INTENDED', 'SUBMITTED', 'STARTED')",
+    "CREATE INDEX attempt_released ON attempt (token) WHERE held = 2",
     "CREATE INDEX input_source ON input (source) WHERE source IS NOT NULL",
     "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",
     "CREATE UNIQUE INDEX letter_answer ON letter (message, recipient, cause) WHERE job IS NULL"

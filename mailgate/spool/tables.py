@@ -237,7 +237,7 @@ class AttemptRow(Model):
     """One submission of a job to an engine; ``wanted`` is a new limit, not yet known to it.
 
     ``why`` it waits in the engine's own queue is in the scheduler's words, ``starts`` its estimate;
-    ``held``: by somebody there.
+    ``held``: by somebody there (1), who is to be asked to release it (2).
     """
 
     token = CharField(primary_key=True)

@@ -100,6 +100,8 @@ def release(tx: Tx, job: Job, *, by: str) -> None:
         " WHERE id = ?",
         job.id,
     )
+    # One that somebody holds at its cluster.
+    tx.execute(f"UPDATE attempt SET held = 2 WHERE job = ? AND held = 1 AND {_OPEN}", job.id)
     tx.note("released", job=job.id, detail=f"by={by}")
     tx.ring("run")
 
