@@ -205,18 +205,27 @@ def test_a_job_that_is_deleted_behind_our_back_ends_and_is_not_run_again(
     assert len(re.findall(f"job=({runs}|{waits}) ", gateway.logged("submitted"))) == 2
 
 
-def test_a_job_that_is_suspended_there_is_suspended_here(
+def test_a_job_that_is_suspended_or_held_there_is_so_here(
     cluster: GridEngine, gateway: Gateway
 ) -> None:
+    waits = sent(gateway, "asks", "suspended@example.org")
     job = sent(gateway, "waits", "suspended@example.org")
     awaits(gateway, job, "EXECUTING")
     number = at(cluster, gateway, job, "r")
     cluster.run("qmod", "-sj", number)
+    cluster.run("qhold", at(cluster, gateway, waits, "qw"))
     awaits(gateway, job, "SUSPENDED")
+    awaits(gateway, waits, "HELD")
     cluster.run("qmod", "-usj", number)
+    gateway.run("release", waits)
     awaits(gateway, job, "EXECUTING")
-    gateway.run("cancel", job)
-    assert words(gateway, "suspended@example.org")[0].startswith("Your job was cancelled")
+    awaits(gateway, waits, "QUEUED")
+    at(cluster, gateway, waits, "qw")
+    assert gateway.logged("submitted").count(f"job={waits} ") == 1
+    for one in (job, waits):
+        gateway.run("cancel", one)
+    told = words(gateway, "suspended@example.org", 2)
+    assert all(one.startswith("Your job was cancelled") for one in told)
 
 
 # --- killed in the middle ---------------------------------------------------------------------------
