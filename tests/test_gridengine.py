@@ -92,13 +92,16 @@ def why(cluster: GridEngine, job: Given) -> Seen | None:
 def test_a_job_runs_under_its_name_is_deleted_by_it_and_told_first(
     cluster: GridEngine, tmp_path: Path
 ) -> None:
-    job = submitted(cluster, tmp_path, "mrunnerunner1", cores=2)
+    # As a path it would be a host's file, or two.
+    place = tmp_path / "a:b, c"
+    place.mkdir()
+    job = submitted(cluster, place, "mrunnerunner1", cores=2)
     assert awaited(cluster, job, State.RUNNING).native == job.native
-    begun = tmp_path / "messages"
+    begun = place / "messages"
     eventually(lambda: begun.is_file() and begun.read_text() == "begun with 2\n")
     assert said(cluster, ADAPTER.cancel(job)).status == 0
     eventually(lambda: polled(cluster, job) is None)
-    assert "told to end" in (tmp_path / "messages").read_text()
+    assert "told to end" in (place / "messages").read_text()
     seen = eventually(lambda: _ended(why(cluster, job)))
     assert isinstance(seen, Seen)
     assert (seen.word, seen.end) == ("exit status 0", None)
@@ -128,12 +131,13 @@ def test_a_job_that_waits_says_for_what_and_can_be_held_released_and_deleted(
 
 def test_a_job_that_cannot_be_started_says_why(cluster: GridEngine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    job = submitted(cluster, tmp_path, "mfolderfolder", folder=f"{tmp_path}/file/below")
+    below = f"{tmp_path}/file/below"
+    job = submitted(cluster, tmp_path, "mfolderfolder", folder=below, messages=f"{below}/m")
     assert awaited(cluster, job, State.ENDED).word == "Eqw"
     seen = why(cluster, job)
     assert seen is not None
     assert seen.end == Exit(reason=Reason.COULD_NOT_START)
-    assert seen.why == f"can't chdir to {tmp_path}/file/below: Not a directory"
+    assert seen.why == f'can\'t stat() "{below}/m" as stdout_path: Not a directory'
 
 
 def test_a_job_over_its_limit_is_told_to_end(cluster: GridEngine, tmp_path: Path) -> None:

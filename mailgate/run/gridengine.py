@@ -4,6 +4,7 @@ Jobs are named, never numbered: all of these commands take a job's name for it. 
 the states and the codes of what failed.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -93,7 +94,9 @@ class GridEngine:
         """
         site = self._site
         words = ["qsub", "-terse", "-b", "n", "-C", "", "-S", "/bin/sh", "-r", "n", "-notify"]
-        words += ["-m", "n", "-N", ask.token, "-wd", ask.folder, "-o", ask.messages, "-j", "y"]
+        # A whole path would be read as "host:path", and as several at its commas.
+        messages = os.path.relpath(ask.messages, ask.folder)
+        words += ["-m", "n", "-N", ask.token, "-wd", ask.folder, "-o", messages, "-j", "y"]
         if queue := ask.queue or site.queue:
             words += ["-q", queue]
         if site.project:

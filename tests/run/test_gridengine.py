@@ -53,7 +53,7 @@ def test_a_plain_job_asks_for_nothing_but_to_be_run_once() -> None:
     text = " ".join(words)
     assert "-r n" in text
     assert "-N mabcdefghijkl" in text
-    assert "-o /srv/j/messages -j y" in text
+    assert "-wd /srv/j -o messages -j y" in text
     assert not {"-l", "-pe", "-q", "-P"} & set(words)
 
 
