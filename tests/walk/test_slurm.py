@@ -1,12 +1,15 @@
 """Jobs by mail, through a real Slurm of one node."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import ECHO, Gateway, eventually, request, running, shell, text_of
+from mailgate.model import Token
+from tests.daemon import ECHO, Gateway, attached, eventually, request, running, shell, text_of
+from tests.run.yard import under
 from tests.slurm import Slurm, slurm
 from tests.walk.slurms import on
 
@@ -207,3 +210,24 @@ def test_a_daemon_that_is_killed_while_it_submits_has_one_job_at_slurm(
     (letter,) = gateway.await_results(1)
     assert letter["Mailgate-Exit"] == "0"
     assert ledger.read_text() == "begun\n"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_great_output_comes_whole_and_no_child_of_a_job_is_left(
+    cluster: Slurm, gateway: Gateway, soak: bool
+) -> None:
+    size = (1 << 30) if soak else (1 << 24)
+    gateway.service("great", shell(f"head -c {size} /dev/zero"))
+    gateway.service("parent", shell("sleep 1000 & sleep 1001 & echo left"))
+    gateway.start()
+    gateway.send(request("great"))
+    gateway.send(request("parent"))
+    gateway.await_results(2, within=900)
+    sizes = {}
+    for mail in gateway.results():
+        assert mail["Mailgate-Exit"] == "0"
+        told = json.loads(attached(mail)["job.json"])
+        sizes[told["service"]] = next(s["size"] for s in told["streams"] if s["role"] == "stdout")
+        assert under(Token(token(gateway, str(mail["Mailgate-Job"])))) == []
+    assert sizes == {"great": size, "parent": len("left\n")}
