@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 
 from mailgate.parse.automatic import Title
 from mailgate.parse.prose import is_greeting
-from mailgate.parse.sayings import AWAY, FAILURES, ITSELF, RECEIVED, Saying, expression
+from mailgate.parse.telltales import AWAY, FAILURES, ITSELF, RECEIVED, Telltale, expression
 from mailgate.parse.topics import BESIDES, CHALLENGES, TOGETHER, TOPICS
 
 _LINES = 20  # that are looked at: a machine comes to the point
@@ -112,12 +112,12 @@ def _sentences(lines: Iterable[str]) -> list[str]:
     return [sentence[:_SENTENCE] for sentence in _SENTENCES.split(text) if sentence.strip()]
 
 
-def _said(sentences: Iterable[str], sayings: Sequence[Saying]) -> str | None:
-    """Return the first saying among the sentences, down to the first question."""
+def _said(sentences: Iterable[str], telltales: Sequence[Telltale]) -> str | None:
+    """Return what first tells among the sentences, down to the first question."""
     for sentence in sentences:
         if _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟")):
             return None
-        for one in sayings:
+        for one in telltales:
             found = expression(one.pattern).search(sentence) if one.stem in sentence else None
             if found and not _is_quoted(sentence, found):
                 return found[0]

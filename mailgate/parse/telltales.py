@@ -315,17 +315,17 @@ _THIS = (
 )
 
 
-class Saying(NamedTuple):
+class Telltale(NamedTuple):
     """A stem in lower case, and the expression that tells where it stands."""
 
     stem: str
     pattern: str
 
 
-def _table(lines: str) -> tuple[Saying, ...]:
+def _table(lines: str) -> tuple[Telltale, ...]:
     whole = re.sub(r"\n +", "", lines.strip())
     rows = (line.partition("~") for line in whole.split("\n"))
-    return tuple(Saying(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
+    return tuple(Telltale(stem.strip(), pattern.strip()) for stem, _, pattern in rows)
 
 
 FAILURES = _table(_FAILURES)
@@ -345,7 +345,7 @@ _NO_BLANKS = "\u0e00"  # from here on scripts write without blanks between words
 
 @cache
 def expression(pattern: str) -> re.Pattern[str]:
-    """Return a saying's expression, compiled when it is first needed."""
+    """Return its expression, compiled when it is first needed."""
     first = pattern.lstrip("(?:")[0]
     bound = "" if first >= _NO_BLANKS or first == "{" else r"(?<!\w)"
     return re.compile(f"{bound}(?:{pattern.replace('{this}', _THIS)})")
