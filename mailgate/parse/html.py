@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from mailgate.saying import Saying
+
 MAX_HTML = 2 * 1024 * 1024
 """Characters of HTML that are read."""
 
 _MAX_NODES = 300_000
 # Of what is quoted so many are looked at: nothing in it counts.
 _MAX_QUOTED = 30_000
-_TOO_LONG = "the HTML text is too long and was cut"
-_TANGLED = "the HTML text is nested too deeply to be read"
+_TOO_LONG = Saying("damage/html-cut")
+_TANGLED = Saying("damage/html-tangled")
 
 _UNSEEN = frozenset({"script", "style", "head", "title", "template", "noscript", "-comment"})
 _PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "table"})
@@ -66,7 +68,7 @@ class Text:
 
     text: str
     quoted: tuple[str, ...] = ()
-    damage: str | None = None
+    damage: Saying | None = None
 
 
 def to_text(html: str) -> Text:

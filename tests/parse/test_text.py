@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailgate.parse.html import MAX_HTML
 from mailgate.parse.text import MAX_LINES, from_html, from_plain
+from mailgate.saying import Saying
 
 
 def plain(text: str, *, reply: bool = False) -> str:
@@ -344,7 +346,12 @@ def test_html_becomes_the_lines_that_the_person_wrote(html, text):
 def test_html_that_would_stall_the_parser_is_not_read_and_told(html):
     found = from_html(html, reply=False)
     assert (found.lines, found.cut) == ((), True)
-    assert found.defects == ("the HTML text is nested too deeply to be read",)
+    assert found.defects == (Saying("damage/html-tangled"),)
+
+
+def test_html_that_is_too_long_is_cut_and_told():
+    found = from_html("<p>run" + " " * MAX_HTML, reply=False)
+    assert (found.cut, found.defects) == (True, (Saying("damage/html-cut"),))
 
 
 def test_ordinary_deep_and_unclosed_html_is_read():
