@@ -21,7 +21,7 @@ _HEADLINES = {
     LetterKind.UNCLEAR: "Your request was not run: it is unclear.",
     LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
     LetterKind.REFUSED: "Your request was not run.",
-    LetterKind.DUPLICATE: "Nothing was run: another mail had this Message-ID before.",
+    LetterKind.DUPLICATE: "Nothing was run: an earlier mail had this Message-ID or signature.",
     LetterKind.CONFIRM: 'Answer with the word "confirm" on a line of its own, or do nothing.',
     LetterKind.COMMANDS: "This is what came of your commands.",
     LetterKind.TEST: "This is a test letter.",

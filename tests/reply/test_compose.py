@@ -561,6 +561,15 @@ def test_the_built_in_text_says_whose_job_it_is(tmp_path):
     assert text(own).startswith("Your job has ended.\n")
 
 
+@pytest.mark.parametrize("name", ["duplicate", "duplicate-signed"])
+def test_the_built_in_text_of_a_duplicate_is_true_by_whatever_it_is_known(name, tmp_path):
+    from tests.reply.golden import letters
+
+    (tmp_path / "duplicate.txt.j2").write_text("{% block subject %}{{ nothing }}{% endblock %}\nx")
+    words = text(read(letters()[name].composed(Writer(tmp_path))))
+    assert words.startswith("Nothing was run: an earlier mail had this Message-ID or signature.\n")
+
+
 # --- what is left out, renamed, or said already ---------------------------------------------------
 
 
