@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import (
+    ChainableUndefined,
     ChoiceLoader,
     Environment,
     FileSystemLoader,
@@ -19,6 +20,8 @@ from jinja2 import (
     StrictUndefined,
     TemplateError,
 )
+from jinja2.runtime import Context
+from jinja2.utils import missing
 
 from mailgate import log, share
 from mailgate.model import LetterKind
@@ -83,6 +86,15 @@ def load(environment: Environment) -> None:
     environment.loader = FunctionLoader(texts.get)
 
 
+class _Lacking(Context):
+    """Facts of which some may not be there: an earlier version did not keep them."""
+
+    def resolve_or_missing(self, key: str) -> object:
+        """Return the fact, or "" as for one that is kept and says nothing."""
+        found = super().resolve_or_missing(key)
+        return "" if found is missing else found
+
+
 class Templates:
     """The templates of one gateway.
 
@@ -121,7 +133,8 @@ class Templates:
     def say(self, what: Say, indent: int = _INDENT) -> str:
         """Fill in the template of what came of a command, each line indented.
 
-        Where the operator's own fails, or what it includes, the shipped one is used.
+        Where the operator's own fails, or what it includes, the shipped one is used. So it is where
+        an answer of an earlier version lacks a fact; the shipped one does without.
 
         Raises
         ------
@@ -214,6 +227,13 @@ class Templates:
         return own if own and own.exists() else share.path("templates", name)
 
 
-@cache
-def _shipped() -> Templates:
-    return Templates(None)
+class _Shipped(Templates):
+    """The shipped ones, which make the best of facts of which some are missing."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._environment.context_class = _Lacking
+        self._environment.undefined = ChainableUndefined
+
+
+_shipped = cache(_Shipped)
