@@ -125,7 +125,7 @@ async def _served(
     )
     hands = Hands(_HANDS)
     engines = engines_of(config, services, spool.folder, hands)
-    loops = _loops(config, desk, spool, post, place)
+    loops = _loops(config, desk, spool, post, place, hands)
     turns = Turns(quota=config.quota, services=services, paused=config.run.paused)
     loops["run"] = lambda: Runner(config, spool, engines, place, hands, turns).run()
     if under_way := attempts.open_attempts(spool.view):
@@ -152,7 +152,7 @@ async def _served(
 
 
 def _loops(
-    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, place: Place
+    config: Config, desk: Desk, spool: Spool, post: outbox.Outbox, place: Place, crew: Crew
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Every room's loop by its name, but the runner's; each call starts it afresh."""
     writer = writer_of(config)
@@ -167,7 +167,7 @@ def _loops(
             writer,
             opened=_opener(config, place),
             recollect=_recollector(config, place),
-            printed=lambda job, most: printed(JobFolder(config.run.folder, job), most),
+            printed=lambda *asked: crew.briefly(partial(printed, config.run.folder, *asked)),
         ).run(),
         "deliver": post.run,
         "clean": lambda: janitor.run(spool, Clock()),

@@ -13,10 +13,9 @@ from mailgate.config import Config, load_places
 from mailgate.errors import BadConfig
 from mailgate.janitor import Janitor, committing
 from mailgate.log import escaped
-from mailgate.reply.live import with_tail
+from mailgate.reply.live import LOOKED_AT, runs, with_tail
 from mailgate.reply.templates import Templates
 from mailgate.reply.told import say_of
-from mailgate.run.jobdir import Folder
 from mailgate.run.peek import printed
 from mailgate.services import Service
 from mailgate.spool import jobs
@@ -72,9 +71,8 @@ def _done(command: registry.Command, given: argparse.Namespace, config: Config) 
         )
         answer = command.execute(tx, call)
     if answer.kind == "status":
-        jobs_folder = config.run.folder
-        facts = with_tail(answer.facts, lambda job, most: printed(Folder(jobs_folder, job), most))
-        answer = replace(answer, facts=facts)
+        found = printed(config.run.folder, runs(answer.facts), LOOKED_AT)
+        answer = replace(answer, facts=with_tail(answer.facts, found))
     templates = Templates(config.gateway.templates)
     with speaking(templates.wording):
         shown = templates.say(say_of(answer), 0)

@@ -11,7 +11,7 @@ from typing import BinaryIO, TypeVar
 
 from mailgate import crash, log
 from mailgate.config import Config
-from mailgate.errors import MailgateError
+from mailgate.errors import MailgateError, Transient
 from mailgate.model import (
     Carried,
     Job,
@@ -22,10 +22,10 @@ from mailgate.model import (
 )
 from mailgate.model.parcel import Pieces
 from mailgate.reply.compose import Draft, Writer
-from mailgate.reply.live import Printed
+from mailgate.reply.live import LOOKED_AT, Printed, Read
 from mailgate.reply.package import Changed, Overfull
 from mailgate.reply.ship import Shipper
-from mailgate.reply.stored import answers_of, outlook_of
+from mailgate.reply.stored import answers_of, asked, outlook_of
 from mailgate.reply.streams import OpenStream
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
@@ -50,6 +50,8 @@ _RESTS = 3
 # A letter that cannot be composed rests so long at first, and at most, in seconds.
 _AGAIN = 5.0
 _LONGEST = 300.0
+# Nobody waits longer for what jobs have printed (seconds): their disk may hang.
+_PRINTED = 2.0
 
 _TELL_INPUTS = {LetterKind.RESULT, LetterKind.RECEIPT, LetterKind.STARTED}
 
@@ -76,7 +78,7 @@ class Composer:
         *,
         opened: Open,
         recollect: Recollect,
-        printed: Printed,
+        printed: Read,
     ) -> None:
         self._config = config
         self._services = services
@@ -170,11 +172,13 @@ class Composer:
         """Build the letter; outputs that are not what was collected are collected again."""
         tries = 0
         inputs = jobs.sent(self._spool.view, job.id) if job and plan.kind in _TELL_INPUTS else ()
+        printed = await self._read(plan)
         while True:
             carried = shipments.carried(self._spool.view, plan)
             try:
                 # Building MIME costs tens of milliseconds a MiB.
-                return await self._in_thread(partial(self._written, plan, job, carried, inputs))
+                draft = partial(self._draft, plan, job, carried, inputs, printed)
+                return await self._in_thread(partial(self._written, plan, job, draft))
             except Changed as error:
                 if job is None:
                     raise
@@ -190,6 +194,19 @@ class Composer:
                     raise
                 else:
                     job = await self._without(job, error)
+
+    async def _read(self, plan: Planned) -> Printed:
+        """Read what the jobs that it tells of have printed; nothing where that takes long."""
+        running = asked(plan)
+        if not running:
+            return {}
+        try:
+            async with asyncio.timeout(_PRINTED):
+                return await self._printed(running, LOOKED_AT)
+        except (TimeoutError, Transient) as error:
+            reason = "what running jobs have printed cannot be read in time; an answer goes without"
+            log.delayed("reply", letter=plan.id, reason=reason, detail=repr(error))
+            return {}
 
     async def _unmade(self, plan: Planned, carried: Carried, reason: str) -> None:
         """Give a shipment up whose outputs or packed files are not what they were."""
@@ -229,11 +246,11 @@ class Composer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _written(
-        self, plan: Planned, job: Job | None, carried: Carried | None, inputs: Inputs
+        self, plan: Planned, job: Job | None, drafted: Callable[[], Draft]
     ) -> "_Bytes | _Step":
         """Write the letter, or say what is to become of it first: parts."""
-        draft = replace(self._draft(plan, job, carried), inputs=inputs)
-        stream = self._stream(job)
+        draft, stream = drafted(), self._stream(job)
+        carried = draft.carried
         try:
             if carried is not None and draft.limit < carried.shipment.limit:
                 cuts = self._shipper.smaller(draft, stream)
@@ -273,8 +290,15 @@ class Composer:
 
         return opened
 
-    def _draft(self, plan: Planned, job: Job | None, carried: Carried | None) -> Draft:
-        thread, facts = answers_of(plan, self._printed)
+    def _draft(
+        self,
+        plan: Planned,
+        job: Job | None,
+        carried: Carried | None,
+        inputs: Inputs,
+        printed: Printed,
+    ) -> Draft:
+        thread, facts = answers_of(plan, printed)
         wanted = Wanted()
         if job is not None:
             thread = (job.in_reply_to, job.references)
@@ -300,6 +324,7 @@ class Composer:
             head=wanted.head or 0,
             whole=wanted.reply not in {Reply.BRIEF, Reply.ATTACH},
             carried=carried,
+            inputs=inputs,
         )
 
     def _reply_to(self, plan: Planned, facts: Mapping[str, object]) -> str | None:

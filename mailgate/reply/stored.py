@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
-from mailgate.model import LetterKind, Plan, Request, Taken, Unclear
+from mailgate.model import JobId, LetterKind, Plan, Request, Taken, Unclear
 from mailgate.model.outlook import Outlook
 from mailgate.reply import live
 from mailgate.reply.live import Printed
@@ -24,6 +25,15 @@ def answers_of(plan: Planned, printed: Printed) -> tuple[Thread, Mapping[str, ob
         return thread, {}
     first, *others = [(kind, _rich(kind, facts, printed)) for kind, facts in answers]
     return thread, {**first[1], "others": tuple(others)} if others else first[1]
+
+
+def asked(plan: Planned) -> tuple[JobId, ...]:
+    """Return the jobs that run of which a letter tells what they have printed."""
+    if plan.kind is not LetterKind.COMMANDS:
+        return ()
+    answers = codec.load(dict, plan.facts).get("answers", [])
+    found = (live.asked(a["facts"]) for a in answers if a["kind"] == LetterKind.COMMANDS)
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
 
 
 def outlook_of(plan: Planned) -> tuple[Mapping[str, object], Outlook]:

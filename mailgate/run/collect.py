@@ -86,8 +86,7 @@ def open_stream(folder: Folder, stream: Stream) -> BinaryIO:
         It is gone, or no longer what was collected.
     """
     try:
-        with _closing(_open_root(folder)) as root:
-            opened = _open_file(root, _parts(stream.path))
+        opened = open_file(folder, _parts(stream.path))
     except FileNotFoundError as error:
         # An empty file is not made durable; nothing is lost with it.
         if stream.size == 0:
@@ -100,6 +99,12 @@ def open_stream(folder: Folder, stream: Stream) -> BinaryIO:
         os.close(opened)
         raise Permanent(Saying("outputs/changed", name=stream.name))
     return os.fdopen(opened, "rb")
+
+
+def open_file(folder: Folder, parts: tuple[str, ...]) -> int:
+    """Open a regular file of a job to be read; OSError where any part of its path is a link."""
+    with _closing(_open_root(folder)) as root:
+        return _open_file(root, parts)
 
 
 class _Collection:
