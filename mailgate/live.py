@@ -34,7 +34,7 @@ from mailgate.model import (
 )
 from mailgate.reply.compose import Draft
 from mailgate.run import jobdir
-from mailgate.run.engine import Ended, Engine, Gone, NotStarted, Sight
+from mailgate.run.engine import Denied, Ended, Engine, Gone, NotStarted, Sight
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.jobdir import Start
@@ -211,6 +211,8 @@ async def _ended(engine: Engine, jobs: Path) -> Exit:
     # Files, on a disk that may be slow.
     await asyncio.to_thread(jobdir.prepare, folder, start.plan, ())
     try:
+        # Nothing there is over that this one would know of.
+        await engine.sweep(lambda _: ())
         await engine.submit(folder, start)
         try:
             async with asyncio.timeout(2 * _LIMIT.total_seconds()):
@@ -226,7 +228,7 @@ async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt) -> Sight:
     """Wait until it is over."""
     while True:
         sight = (await engine.sights([(folder, attempt)])).get(attempt.token)
-        if isinstance(sight, Ended | Gone | NotStarted):
+        if isinstance(sight, Denied | Ended | Gone | NotStarted):
             return sight
         try:
             async with asyncio.timeout(_LOOK):
@@ -237,7 +239,7 @@ async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt) -> Sight:
 
 
 def _exit(sight: Sight) -> Exit:
-    if isinstance(sight, Ended):
+    if isinstance(sight, Denied | Ended):
         return sight.exit
     raise Transient("it was lost without a word")
 

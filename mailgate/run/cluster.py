@@ -192,7 +192,8 @@ class Cluster:
     async def sweep(self, over: Over) -> None:
         """Begin to watch; jobs there of attempts that are over are cancelled whenever seen."""
         await self.close()
-        self._keeping = asyncio.create_task(self._vigil.keep(over))
+        self._vigil.begin(over)
+        self._keeping = asyncio.create_task(self._vigil.keep())
 
     async def close(self) -> None:
         """Let go of everything; jobs live on."""

@@ -5,6 +5,7 @@ by a pidfd: a submission costs the daemon a spawn and a wake-up.
 """
 
 import asyncio
+import fcntl
 import os
 import signal
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ async def run(command: Command, *, limit: timedelta, lock: int = -1) -> Said:
     Transient
         There is no such program, or no process to be had. HangsError: it was killed.
     """
-    outputs = [os.memfd_create("stdout"), os.memfd_create("stderr"), os.memfd_create("stdin")]
+    outputs = [_memory_file(name) for name in ("stdout", "stderr", "stdin")]
     try:
         process = _spawned(command, outputs, lock)
         status = await _ended(process, limit)
@@ -51,6 +52,15 @@ async def run(command: Command, *, limit: timedelta, lock: int = -1) -> Said:
     finally:
         for one in outputs:
             os.close(one)
+
+
+def _memory_file(name: str) -> int:
+    """Return a file's descriptor that is none of those that a program gets here."""
+    made = os.memfd_create(name)
+    try:
+        return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _LOCK + 1)
+    finally:
+        os.close(made)
 
 
 def environment(command: Command, given: Mapping[str, str]) -> dict[str, str]:
@@ -71,7 +81,7 @@ def _spawned(command: Command, outputs: list[int], lock: int) -> int:
     os.lseek(stdin, 0, os.SEEK_SET)
     held = [(os.POSIX_SPAWN_DUP2, lock, _LOCK)] if lock >= 0 else []
     actions = [
-        # First: it may have one of the numbers below.
+        # First: it may have one of the numbers below. None of the others has its new one.
         *held,
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_DUP2, stdout, 1),

@@ -79,7 +79,8 @@ class Vigil:
 
     def handed(self, token: Token) -> None:
         """Know that this is over, however it went."""
-        self._polls.known[token].since = _now()
+        # A room's loop that was begun anew has let go of it meanwhile.
+        self._polls.known.setdefault(token, Known(since=None)).since = _now()
         self.hurry()
 
     def sight(self, folder: Folder, attempt: Attempt) -> Sight | None:
@@ -125,12 +126,14 @@ class Vigil:
         self._polls.hurry()
         self._soon.set()
 
-    async def keep(self, over: Over) -> None:
-        """Watch until cancelled; ``over`` says which of some tokens are attempts that are over."""
-        # Afresh: also what somebody else may have done meanwhile.
+    def begin(self, over: Over) -> None:
+        """Begin afresh; ``over`` says which of some tokens are attempts that are over."""
         self._over = over
         self._cases.clear()
         self._polls.known.clear()
+
+    async def keep(self) -> None:
+        """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll())
             group.create_task(self._look())

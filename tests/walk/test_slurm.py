@@ -140,6 +140,13 @@ def test_what_is_asked_of_a_job_is_done_at_slurm(cluster: Slurm, gateway: Gatewa
     assert token(gateway, waiting) != first
 
 
+def test_check_tries_a_job_at_slurm_and_leaves_nothing(gateway: Gateway) -> None:
+    gateway.service("echo", ECHO)
+    told = gateway.run("check", "--live").stdout.decode()
+    assert 'job "true" by the engine slurm: ended with exit code 0' in told
+    assert "its jobs are in no sandbox" in gateway.run("check").stderr.decode()
+
+
 def test_what_slurm_refuses_for_good_is_told_in_its_words(gateway: Gateway) -> None:
     gateway.service("echo", ECHO.replace("stdin", 'queue = "nowhere"\nstdin'))
     gateway.start()
