@@ -66,7 +66,7 @@ def _schedulers(config: Config, services: Mapping[str, Service]) -> Iterator[str
         table = config.run.engines.get(name)
         if isinstance(table, Cluster):
             scheduler = adapter(table.engine)(table)
-            missing = [one for one in scheduler.programs if shutil.which(one) is None]
+            missing = [p for p in (*scheduler.programs, "timeout") if shutil.which(p) is None]
             if missing:
                 yield (
                     f"[run.{name}]: not in your PATH: {', '.join(missing)}; the gateway needs"

@@ -35,7 +35,7 @@ from mailgate.run.scheduler import Command
 async def rounds():
     lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
     # In each another number is the lowest that is free.
-    for one in [os.open("/dev/null", os.O_RDONLY) for _ in range(12)]:
+    for one in reversed([os.open("/dev/null", os.O_RDONLY) for _ in range(12)]):
         os.close(one)
         command = Command(argv=("sh", "-c", "echo hello; echo held >&9"))
         said = await programs.run(command, limit=timedelta(seconds=30), lock=lock)
