@@ -51,12 +51,14 @@ def before_start(seen: Seen | None, title: str) -> Exit | None:
     if seen is None or said is None:
         return None
     match said.reason:
-        case Reason.CANCELLED:
+        case Reason.CANCELLED if not seen.node:
             return _told(said, seen, title)
         case Reason.COULD_NOT_START | Reason.SIGNAL | Reason.EXIT:
             return Exit(reason=Reason.COULD_NOT_START, words=called(seen, title))
         case _:
-            # Nodes come back, and places are free again.
+            # Nodes come back, and places are free again. What was cancelled on a node before its
+            # script began could not be launched there: Slurm cancels what it has given the number
+            # of a job that still runs.
             return None
 
 

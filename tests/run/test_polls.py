@@ -132,6 +132,9 @@ def test_what_never_began_is_submitted_again_unless_somebody_cancelled_it_or_it_
     cancelled = ends.before_start(seen(State.ENDED, end=Exit(reason=Reason.CANCELLED)), "Slurm")
     assert cancelled is not None
     assert cancelled.reason is Reason.OUTSIDE
+    # A node that could not launch it, and had it cancelled.
+    launched = seen(State.ENDED, node="n17", end=Exit(reason=Reason.CANCELLED))
+    assert ends.before_start(launched, "Slurm") is None
     failed = ends.before_start(seen(State.ENDED, end=Exit(reason=Reason.SIGNAL, signal=9)), "Slurm")
     assert failed is not None
     assert failed.reason is Reason.COULD_NOT_START
