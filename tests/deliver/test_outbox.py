@@ -303,7 +303,7 @@ async def test_a_letter_that_gets_no_smaller_is_held_and_not_composed_for_ever(
         await composed(spool, number, 80_000)
         await until(lambda: row(spool, number)["state"] == "HELD")
     said = str(codec.worded(row(spool, number)["last_words"]))
-    assert "takes mails of 1000 bytes" in said
+    assert "takes mails of at most 1,000 bytes" in said
 
 
 async def test_a_552_without_a_number_halves_the_letter_until_it_is_small(spool: Spool) -> None:

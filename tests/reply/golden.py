@@ -269,6 +269,9 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
                 LetterKind.NEWS, replace(queued, phase=Phase.HELD, held_by="bob@example.org")
             )
         ),
+        "news-held-cluster": Written(
+            draft=draft(LetterKind.NEWS, replace(queued, phase=Phase.HELD, held_by="cluster"))
+        ),
         "news-queued": Written(draft=draft(LetterKind.NEWS, queued, facts={"ahead": 12, "run": 2})),
         "notice": Written(
             draft=draft(LetterKind.NOTICE, kept, facts={"keep_max": timedelta(days=90)})
@@ -295,6 +298,7 @@ def _answers() -> dict[str, Written]:
     two = {"unclear": _unclear(), "others": ((LetterKind.REFUSED, {**refusal, "beside": True}),)}
     over = {"service": "blast", "again": True, "sentence": _OVER, "name": "globins, second try"}
     gone = {"service": "blast", "sentence": Saying("access/gone", name="blast")}
+    then = Saying("access/was-denied", who="ada@example.org", service="blast")
     unknown, near = (
         {
             "service": "algin",
@@ -315,6 +319,9 @@ def _answers() -> dict[str, Written]:
         "refused-quota": Written(draft=draft(LetterKind.REFUSED, facts=over)),
         "refused-unknown": Written(draft=draft(LetterKind.REFUSED, facts=unknown)),
         "refused-unknown-near": Written(draft=draft(LetterKind.REFUSED, facts=near)),
+        "refused-then": Written(
+            draft=draft(LetterKind.REFUSED, facts={"service": "blast", "sentence": then})
+        ),
         "refused-gone": Written(draft=draft(LetterKind.REFUSED, facts=gone)),
         "duplicate-answered": Written(
             draft=draft(LetterKind.DUPLICATE, facts={"of": "<request-1@example.org>"})
