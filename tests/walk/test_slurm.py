@@ -13,8 +13,8 @@ from tests.run.yard import under
 from tests.slurm import Slurm, slurm
 from tests.walk.slurms import on
 
-# Tells what it is told, and sleeps until then.
-WAITS = 'trap "echo told; exit 3" TERM; echo begun; sleep 100 & wait'
+# Tells what it is told, and sleeps until then; Slurm may tell a child of it first.
+WAITS = 'trap "echo told; exit 3" TERM; echo begun; while :; do sleep 100 & wait; done'
 
 
 @pytest.fixture(scope="module")
