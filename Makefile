@@ -15,7 +15,7 @@ UV := env -u VIRTUAL_ENV .uv/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 
 # Test processes: more than cores, for much of a test is waiting for servers.
-WORKERS ?= 4
+WORKERS ?= 6
 # Who has nothing left takes from who has most: else one of them works on alone for half a minute.
 PARALLEL := -n $(WORKERS) --dist worksteal
 

@@ -49,6 +49,9 @@ _WAIT = "while [ ! -e {go} ]; do sleep 0.1; done; echo 'a month later'"
 # What the format before the one of clusters did not have.
 _NEW_COLUMNS = {"attempt": ("why", "starts", "held")}
 _BEFORE = 5
+_INDEXES = (
+    "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+)
 
 
 class Month:
@@ -163,6 +166,8 @@ def older(gateway: Gateway) -> None:
     with closing(sqlite3.connect(gateway.spool / "spool.db")) as database:
         assert database.execute("PRAGMA user_version").fetchone()[0] > _BEFORE
         for table, columns in _NEW_COLUMNS.items():
+            for (index,) in database.execute(_INDEXES, (table,)).fetchall():
+                database.execute(f"DROP INDEX {index}")
             for column in columns:
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute(f"PRAGMA user_version = {_BEFORE}")
