@@ -228,7 +228,7 @@ def test_what_a_crash_or_a_command_left_of_an_input_is_replaced(
 def test_an_input_that_is_gone_or_changed_is_named(tmp_path: Path) -> None:
     job = handle(tmp_path / "jobs", Plan(argv=("true",)))
     gone = staged(b"ACGT", path=tmp_path / "nowhere")
-    with pytest.raises(Permanent, match='"sequences" is missing'):
+    with pytest.raises(Permanent, match='"sequences" has gone missing'):
         prepare(job.folder, job.plan, [gone])
     (job.folder.inputs / "sequences.fa").write_bytes(b"AC")
     with pytest.raises(Permanent, match='"sequences" has been changed'):
