@@ -27,6 +27,10 @@ SECTIONS = {
 
 def main() -> int:
     """Run every section, or those named."""
+    unknown = [name for name in sys.argv[1:] if name not in SECTIONS]
+    if unknown:
+        print(f"no section {unknown[0]}; there are {', '.join(SECTIONS)}", file=sys.stderr)
+        return 64
     rows: list[Row] = []
     with place("disk") as folder:
         before = load.fsyncs(folder)
