@@ -50,6 +50,7 @@ from mailgate.model.parcel import (
 )
 from mailgate.model.reading import Reading
 from mailgate.model.request import (
+    General,
     Input,
     Notify,
     Reply,
@@ -79,6 +80,7 @@ __all__ = [
     "Envelope",
     "Exit",
     "Fate",
+    "General",
     "How",
     "Identity",
     "Input",

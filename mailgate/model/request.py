@@ -51,8 +51,8 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A clear request for one service: all values are checked, in the words as sent.
+class General:
+    """What the general keys ask for, which every service takes.
 
     ``every``: how often a mail is wanted that tells where the job is, until it ends. ``watch``:
     bare addresses that are to be told of the job too. ``cores`` and ``memory`` (bytes) are None
@@ -60,10 +60,6 @@ class Request:
     ``part`` is the most bytes that one mail of the result may have, where the request says so.
     """
 
-    service: str
-    parameters: Mapping[str, str]
-    inputs: tuple[Input, ...]
-    ignored: tuple[Words, ...] = ()
     label: str | None = None
     work_limit: timedelta | None = None
     keep: timedelta | None = None
@@ -75,6 +71,16 @@ class Request:
     cores: int | None = None
     memory: int | None = None
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(General):
+    """A clear request for one service: all values are checked, in the words as sent."""
+
+    service: str
+    parameters: Mapping[str, str]
+    inputs: tuple[Input, ...]
+    ignored: tuple[Words, ...] = ()
 
     @property
     def resources(self) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from mailgate.model import Notify, Reply
+from mailgate.model import General, Notify, Reply
 from mailgate.parse import amounts
 from mailgate.parse.address import mailboxes
 from mailgate.parse.replies import expected, reply_kind
@@ -31,23 +31,6 @@ _WATCHERS, _ADDRESS = 5, 254
 _EVENTS = (*map(str, Notify), "every 7d")
 _AMOUNTS = frozenset({"work-limit", "keep", *RESOURCES})
 _SAMPLES = {"notify": str(Notify.START), "reply": str(Reply.BRIEF), "watch": "bob@example.org"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class General:
-    """What the general keys ask for."""
-
-    label: str | None = None
-    work_limit: timedelta | None = None
-    keep: timedelta | None = None
-    notify: frozenset[Notify] = frozenset()
-    every: timedelta | None = None
-    reply: Reply = Reply.FULL
-    watch: tuple[str, ...] = ()
-    part: int | None = None
-    cores: int | None = None
-    memory: int | None = None
-    dry_run: bool = False
 
 
 def read_general(

@@ -5,9 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mailgate.model import Understood
+from mailgate.model import General, Understood
 from mailgate.parse.general import (
-    General,
     expected_value,
     general_sample,
     is_general,

@@ -20,8 +20,8 @@ from tests.bench.jobs import delivered
 from tests.bench.place import ROUNDS, place
 from tests.bench.table import Row
 from tests.daemon import Gateway, eventually, request
-from tests.gridengine import gridengine
-from tests.slurm import slurm
+from tests.gridengine import GridEngine, gridengine
+from tests.slurm import Slurm, slurm
 
 HANDED, GRID, ENDS = 400, 100, 20
 """Jobs of one measurement: handed to Slurm, to Grid Engine, and run to their end."""
@@ -92,16 +92,9 @@ def bare(argv: Sequence[str], environment: Mapping[str, str], *, jobs: int, at_o
 
 def to_slurm() -> Iterator[Row]:
     """Jobs handed to Slurm, where they are held, against sbatch itself."""
-    ratios = []
     argv = ("sbatch", "--hold", "--output=/dev/null", "--wrap=true")
     with slurm() as cluster:
-        for _ in range(ROUNDS):
-            reference = bare(argv, cluster.environment, jobs=HANDED, at_once=8)
-            with gateway("slurm", cluster.environment, held=True) as made:
-                rate = handed_over(made, HANDED)
-            cluster.run("scancel", "--me")
-            ratios.append(rate / reference)
-            print(f"  {rate:.0f} jobs/s of {reference:.0f}", file=sys.stderr)
+        ratios = _handed(cluster, "slurm", argv, HANDED, at_once=8, clear=("scancel", "--me"))
     yield Row(
         what=f"jobs handed to Slurm, {HANDED} mails waiting",
         values=ratios,
@@ -113,16 +106,9 @@ def to_slurm() -> Iterator[Row]:
 
 def to_gridengine() -> Iterator[Row]:
     """Jobs handed to Grid Engine, where they are held, against qsub itself."""
-    ratios = []
     argv = ("qsub", "-h", "-b", "y", "-o", "/dev/null", "-e", "/dev/null", "true")
     with gridengine() as cluster:
-        for _ in range(ROUNDS):
-            reference = bare(argv, cluster.environment, jobs=GRID, at_once=1)
-            with gateway("gridengine", cluster.environment, held=True) as made:
-                rate = handed_over(made, GRID)
-            cluster.run("qdel", "-u", "*")
-            ratios.append(rate / reference)
-            print(f"  {rate:.1f} jobs/s of {reference:.1f}", file=sys.stderr)
+        ratios = _handed(cluster, "gridengine", argv, GRID, at_once=1, clear=("qdel", "-u", "*"))
     yield Row(
         what=f"jobs handed to Grid Engine, {GRID} mails waiting",
         values=ratios,
@@ -130,6 +116,27 @@ def to_gridengine() -> Iterator[Row]:
         unit="x",
         reference="bare qsub in a loop",
     )
+
+
+def _handed(
+    cluster: Slurm | GridEngine,
+    engine: str,
+    argv: Sequence[str],
+    jobs: int,
+    *,
+    at_once: int,
+    clear: Sequence[str],
+) -> list[float]:
+    """Hand over so many jobs in each round, once by the command itself and once by a gateway."""
+    ratios = []
+    for _ in range(ROUNDS):
+        reference = bare(argv, cluster.environment, jobs=jobs, at_once=at_once)
+        with gateway(engine, cluster.environment, held=True) as made:
+            rate = handed_over(made, jobs)
+        cluster.run(*clear)
+        ratios.append(rate / reference)
+        print(f"  {rate:.1f} jobs/s of {reference:.1f}", file=sys.stderr)
+    return ratios
 
 
 # --- thousands that wait --------------------------------------------------------------------------
