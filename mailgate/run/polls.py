@@ -46,12 +46,17 @@ class Polls:
         self._least = least.total_seconds()
         self._most = most.total_seconds()
         self._pause = self._least
+        self._took = (0.0, 0.0)
+        self._failing = False
         self.known: dict[Token, Known] = {}
         self.last: float | None = None
         self.strangers: dict[Token, Seen] = {}
 
-    def came(self, seen: Iterable[Seen], began: float) -> list[Token]:
-        """Take in a good poll; return the attempts of which it says something new."""
+    def came(self, seen: Iterable[Seen], began: float, took: float = 0.0) -> list[Token]:
+        """Take in a good poll; return the attempts of which it says something new.
+
+        ``took``: how long its answer took, in seconds.
+        """
         found: dict[Token, Seen] = {}
         for one in seen:
             other = found.get(one.token)
@@ -60,6 +65,8 @@ class Polls:
         states = {t: known.seen.state if known.seen else None for t, known in self.known.items()}
         news = [t for t, known in self.known.items() if _changed(known, found.get(t), began)]
         self.last = began
+        self._failing = False
+        self._took = (self._took[1], took)
         self.strangers = {token: one for token, one in found.items() if token not in self.known}
         # A reason or an estimate that changes is no sign that something is about to happen.
         moved = any(self._state(token) is not states[token] for token in news)
@@ -72,16 +79,21 @@ class Polls:
         return seen.state if seen else None
 
     def failed(self) -> None:
-        """Know that a poll failed: the next one need not come sooner than usual."""
-        self._pause = min(self._pause * 1.5, self._most)
+        """Know that a poll failed: the next comes soon, and each that fails again later."""
+        self._pause = min(self._pause * 1.5, self._most) if self._failing else self._least
+        self._failing = True
 
     def hurry(self) -> None:
         """Have the next polls come soon: something is about to change."""
         self._pause = self._least
 
-    def pause(self, took: float) -> float:
-        """Return the seconds until the next poll, where the last one took so long."""
-        return max(self._pause, min(took * _SHARE, self._most))
+    @property
+    def pause(self) -> float:
+        """The seconds until the next poll."""
+        if self._failing:
+            return self._pause
+        # One slow answer is no slow scheduler: a machine that was busy for a moment.
+        return max(self._pause, min(min(self._took) * _SHARE, self._most))
 
     @property
     def waited_for(self) -> Sequence[Token]:

@@ -158,7 +158,7 @@ class Vigil:
             least = max(self._site.poll_min.total_seconds(), took)
             await asyncio.sleep(least)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._polls.pause(took) - least):
+                async with asyncio.timeout(self._polls.pause - least):
                     await self._soon.wait()
             self._soon.clear()
 
@@ -171,10 +171,11 @@ class Vigil:
             self._tell_blind(f"{error} {getattr(error, 'detail', '')}".strip())
             self._polls.failed()
             return
+        took = _now() - began
         self._tell_blind("")
         self._handover.answered()
         self._tell_strange(seen)
-        for token in self._polls.came(seen, began):
+        for token in self._polls.came(seen, began, took):
             self._news(token)
         # Of these the next poll may say that the time is over.
         self._due.update(self._polls.waited_for)

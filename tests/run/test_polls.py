@@ -82,13 +82,39 @@ def test_polls_come_soon_while_something_changes_and_seldom_while_nothing_does(
     polls: Polls,
 ) -> None:
     polls.came([seen(State.WAITING, why="Priority")], 101.0)
-    assert polls.pause(0.0) == 2.0
+    assert polls.pause == 2.0
     for number in range(12):
         polls.came([seen(State.WAITING, why=f"reason {number}")], 110.0 + number)
-    assert polls.pause(0.0) == 60.0
+    assert polls.pause == 60.0
     polls.came([seen(State.RUNNING)], 130.0)
-    assert polls.pause(0.0) == 2.0
-    assert polls.pause(1.5) == 30.0, "a slow scheduler is not asked all the time"
+    assert polls.pause == 2.0
+
+
+def test_a_slow_scheduler_is_asked_seldom_and_one_slow_answer_makes_none(polls: Polls) -> None:
+    polls.came([seen(State.RUNNING)], 101.0, 1.5)
+    assert polls.pause == 2.0
+    polls.came([seen(State.WAITING)], 103.0, 2.0)
+    assert polls.pause == 30.0
+    polls.came([seen(State.RUNNING)], 133.0, 0.1)
+    assert polls.pause == 2.0
+    for number in range(2):
+        polls.came([seen(State.RUNNING)], 140.0 + number, 1000.0)
+    assert polls.pause == 60.0
+
+
+def test_a_poll_that_fails_is_made_again_soon_and_each_that_fails_again_later(polls: Polls) -> None:
+    for number in range(12):
+        polls.came([seen(State.RUNNING)], 101.0 + number, 5.0)
+    assert polls.pause == 60.0
+    pauses = []
+    for _ in range(12):
+        polls.failed()
+        pauses.append(polls.pause)
+    assert pauses[:3] == [2.0, 3.0, 4.5]
+    assert pauses[-1] == 60.0
+    polls.came([seen(State.RUNNING)], 500.0)
+    polls.failed()
+    assert polls.pause == 2.0
 
 
 @pytest.mark.parametrize(

@@ -186,9 +186,10 @@ def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> No
         gateway.start()
         runs = sent(gateway, "runs")
         cluster.kill_controller()
-        eventually(lambda: "unseen engine=Slurm" in gateway.logged(), 60)
+        # squeue itself tries for a while.
+        eventually(lambda: "engine=Slurm" in gateway.logged("unseen"), 120, gateway.logged)
         gateway.send(request("echo", attachments={"data": b"hello\n"}))
-        eventually(lambda: gateway.logged("read").count("outcome=echo"), 30)
+        eventually(lambda: "outcome=echo" in gateway.logged("read"), 60, gateway.logged)
         assert phase(gateway, runs) == "EXECUTING"
         # What the folder says counts all the same.
         go.touch()
@@ -200,7 +201,7 @@ def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> No
             cluster.await_idle()
             return len(gateway.results()) == 2
 
-        eventually(come, 60, gateway.logged)
+        eventually(come, 120, gateway.logged)
         assert "resumed engine=Slurm" in gateway.logged()
 
 
