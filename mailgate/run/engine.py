@@ -118,7 +118,7 @@ class Engine(Protocol):
 class Engines:
     """Every engine in use, by the name of its [run.NAME] table; an attempt's says whose it is.
 
-    ``default`` has the jobs of services that name none; ``named`` maps the others to theirs.
+    ``default`` has the jobs of services that name none, or it; ``named`` maps services to theirs.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Engines:
     ) -> None:
         self._engines = engines
         self._default = default
-        self._named = named
+        self._named = {service: name for service, name in named.items() if name != default}
         self._missing: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
