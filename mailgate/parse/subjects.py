@@ -174,9 +174,10 @@ _SHORT = r"""
     |מחוץ\ למשרד|خارج\ المكتب
 """
 
-# What stands before the Subject of the mail that was read, or that nobody reads for now.
+# What stands before the Subject of the mail that was read (or was not), or that nobody reads for now.
+_NOT = r"(?:not|nicht|non|não|niet|ikke|inte|nie|не)"
 _BEFORE = r"""
-read|not\ read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|leída|gelezen|прочитано|læst
+read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|leída|gelezen|прочитано|læst
     |läst|luettu|przeczytano|přečteno|vacation|holiday
     |away
 |abwesenheit|absence|不在|부재|(?:annual\ |on\ )?leave|my\ e-?mail\ address\ has\ changed
@@ -237,7 +238,7 @@ _FEW, _TITLE = 6, 200  # words and characters of a title
 
 _MACHINES = re.compile(
     rf"\W*+(?:{_TITLES})"
-    rf"|\W*+(?:{_BEFORE})\ ?(?::\ |：)(?!\d)"
+    rf"|\W*+(?:{_NOT}\ )?(?:{_BEFORE})\ ?(?::\ |：)(?!\d)"
     rf"|\W*+(?:{_SHORT})(?:\W*$|\ ?[:：()\[\]–—.!]|\ -\ |\ re:"
     r"|\ (?:until|till|bis|jusqu|hasta|fino|até|tot|returning)\b)"
     r"|.{0,200}[(\[](?:auto(?:matic)?[ -]?(?:reply|response|ack)|out\ of\ (?:the\ )?office"

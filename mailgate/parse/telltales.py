@@ -194,6 +194,7 @@ acknowledge ~ (?:this is to|we|i) acknowledge (?:the )?receipt of your
 from now    ~ (?:replies|messages|mails?) (?:sent )?to this (?:address|mailbox) (?:are|is
         |will be) (?:not|never|deleted|discarded)
 number      ~ (?:ticket|case|reference|request)(?: number| id| no\.?) ?(?:is|:)
+получен     ~ ваш[ае] (?:письмо|сообщение|обращение|заявка|запрос) .{0,20}получен
 зарегистриро~ (?:обращение|заявка|запрос) .{0,30}зарегистриров
 ricevuta    ~ richiesta è stata ricevuta
 ihre        ~ ihre (?:anfrage|nachricht|e-?mail|mail)\b.{0,40} (?:eingegangen|erhalten|erfasst

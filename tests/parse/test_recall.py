@@ -114,6 +114,14 @@ def test_9_of_10_are_told_apart_where_nothing_but_a_few_words_tells(read):
     assert len(taken) <= 0.1 * people, taken
 
 
+def test_98_of_100_are_known_as_their_programs_mark_them_and_of_people_at_most_2_are_taken(read):
+    missed, machines = wrong(read, "fourth-machines", automatic=True)
+    taken, people = wrong(read, "fourth-people", automatic=False)
+    assert machines == people == 60
+    assert len(missed) <= 0.02 * machines, missed
+    assert len(taken) <= 0.02 * people, taken
+
+
 @pytest.mark.parametrize("name", ["first-machines", "second-machines"])
 def test_85_of_100_are_known_by_nothing_but_their_words_and_senders(read, name):
     missed, count = wrong(read, name, automatic=True, stripped=range(1000))
@@ -136,6 +144,9 @@ def test_85_of_100_are_known_by_nothing_but_their_words_and_senders(read, name):
         ("Subject: Abwesenheit 3.8.", "Ich bin bis zum 3. August nicht im Büro.", True),
         ("Subject: [AUTO GENERATED] tree", "Some thing.", True),
         ("Subject: Auto-generated figures", "They look wrong in panel B.", False),
+        ("Subject: Nicht gelesen: tree", "Wurde gelöscht.", True),
+        ("Subject: Not read: the manual", "I did not. How is a tree made?", False),
+        ("Subject: tree", "Ваше письмо получено.", True),
         ("From: slurm@example.org", "Done.", True),
         ("From: gerrit@example.org", "Done.", False),
         ("From: account-security-noreply@example.org", "Done.", True),
