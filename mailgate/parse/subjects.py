@@ -174,7 +174,7 @@ _SHORT = r"""
     |מחוץ\ למשרד|خارج\ المكتب
 """
 
-# What stands before the Subject of the mail that was read (or was not), or that nobody reads for now.
+# What stands before the Subject of a mail that was read, or not, or that nobody reads for now.
 _NOT = r"(?:not|nicht|non|não|niet|ikke|inte|nie|не)"
 _BEFORE = r"""
 read|gelesen|ungelesen\ gelöscht|lu|leído|letto|lettura|lida|leída|gelezen|прочитано|læst

@@ -234,7 +234,7 @@ def _is_last(texts: Sequence[str], lines: Sequence[Line], number: int) -> bool:
     if not _bare(texts[number]):
         return False
     rest = range(number + 1, len(lines))
-    below = next((n for n in rest if lines[n] is None or texts[n].strip()), None)
+    below = next((n for n in rest if _bare(texts[n])), None)
     return below is not None and lines[below] is not None
 
 
@@ -247,8 +247,10 @@ def _introduces(texts: Sequence[str], number: int) -> bool:
     bare = [_bare(line) for line in near]
     if names_an_original(bare[0]) or any(line and is_separator(line) for line in bare):
         return True
-    fields = dict(filter(None, map(header_field, bare)))
-    if is_header_block(fields) or "@" in fields.get("from", ""):
+    found = [header_field(line) for line in bare]
+    fields = dict(filter(None, found))
+    # Fields alone are what is left of a header, however few: what they head is another mail's.
+    if all(found) or is_header_block(fields) or "@" in fields.get("from", ""):
         return True
     joined = (" ".join(reversed(bare[:count])) for count in range(1, len(bare) + 1))
     closed = bare[0].endswith((":", "：", "-"))

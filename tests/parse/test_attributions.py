@@ -61,7 +61,29 @@ def test_no_unmarked_line_acts_below_an_attribution_that_is_marked(read, attribu
             assert commands(read, "\n".join([*lines, f"{blank}cancel"])) == []
 
 
+HEADERS = (
+    ("From: Bob", "Sent: Monday", "To: jobs", "Subject: tree"),
+    ("Von: Bob", "Gesendet: Montag", "An: jobs", "Betreff: Baum"),
+    ("De : Bob", "Envoyé : lundi", "À : jobs", "Objet : arbre"),
+    ("From: Bob", "Subject: tree", "Date: Mon, 3 Aug 2026 10:00:01 +0200"),
+    ("差出人: Bob", "件名: 木"),
+)
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mark", ["> ", ">", ">> "])
+def test_no_unmarked_line_acts_below_what_is_marked_of_a_header(read, header, form, mark):
+    for first in range(len(header)):
+        for last in range(first + 1, len(header) + 1):
+            marked = [f"{mark}{line}" for line in header[first:last]]
+            for between in ([], [""], [mark.strip()], [mark.strip(), ""]):
+                text = "\n".join([*marked, *between, *header[last:], "", "cancel"])
+                assert commands(read, text, form) == [], text
+
+
 def test_what_is_written_below_a_quoted_sentence_acts(read):
+    assert commands(read, "> Subject: tree is what it said\n> in it.\n\nextend 7d") == ["extend"]
     assert commands(read, "> It is kept until 5 December.\n\nextend 7d") == ["extend"]
     assert commands(read, "> On Mon, Bob <b@c.d> wrote:\n>> old\n> new\n\nextend 7d") == ["extend"]
 
