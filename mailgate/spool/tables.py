@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 7
+VERSION = 8
 """The schema's number, kept as SQLite's user_version."""
 
 
