@@ -7,8 +7,13 @@ change all that they do not cover: often the Message-ID.
 import base64
 import hashlib
 import re
+from itertools import islice
 
 from mailgate.parse.header import Header
+from mailgate.parse.mime import Unreadable
+
+MAX_SIGNATURES = 50
+"""Signatures of one mail; a mail that has more of them is not read, for each is a key."""
 
 _FIELD = "dkim-signature"
 _SIGNATURE = re.compile(r"(?:^|;)\s*+b\s*+=([^;]*+)", re.ASCII)
@@ -18,11 +23,20 @@ _LEAST = 64
 
 
 def signatures(header: Header) -> tuple[str, ...]:
-    """Return ``dkim:`` and the SHA-256 of each signature's own bytes, however they are written."""
+    """Return ``dkim:`` and the SHA-256 of each signature's own bytes, however they are written.
+
+    Raises
+    ------
+    Unreadable
+        There are more than 50. To know some of them would let a mail act again behind others.
+    """
     found = (raw for field in header.all(_FIELD) for raw in _SIGNATURE.findall(field))
     signed = (base64.b64decode(_padded(_NOT_BASE64.sub("", raw))) for raw in found)
     keys = (f"dkim:{hashlib.sha256(one).hexdigest()}" for one in signed if len(one) >= _LEAST)
-    return tuple(dict.fromkeys(keys))
+    some = tuple(islice(dict.fromkeys(keys), MAX_SIGNATURES + 1))
+    if len(some) > MAX_SIGNATURES:
+        raise Unreadable(f"The mail has more than {MAX_SIGNATURES} DKIM signatures.")
+    return some
 
 
 def _padded(text: str) -> str:
