@@ -38,7 +38,7 @@ from mailgate.run.runner import Runner
 from mailgate.saying import Words
 from mailgate.services import Service
 from mailgate.settings import argv
-from mailgate.spool import appointments, attempts, denied
+from mailgate.spool import appointments, attempts, denied, keep
 from mailgate.spool.clock import Clock
 from mailgate.spool.database import MISPLACED, Site
 from mailgate.spool.store import Folder, Spool, sole
@@ -346,6 +346,9 @@ async def _notice(spool: Spool) -> None:
     while True:
         if spool.changed_by_others():
             spool.ring()
+            # A sweep is more than a look, and its own writes are another's, too.
+            if keep.destroyed_jobs(spool.view):
+                spool.ring("clean")
         if misplaced != spool.misplaced():
             misplaced = not misplaced
             file = str(spool.folder.database)

@@ -211,13 +211,21 @@ def test_a_destroyed_job_goes_with_all_that_is_left_of_it(gateway: Gateway) -> N
     said = operator(gateway, "destroy", runs)
     assert b"The job is being ended." in said.stdout
     eventually(lambda: phase(gateway, runs) in {"ABORTED", "ARCHIVED"}, 30, gateway.logged)
-    # No job goes before its letters.
+    eventually(lambda: phase(gateway, runs) == "ARCHIVED", 30, gateway.logged)
+    # No letter of it is left behind.
     eventually(lambda: not gateway.unsent(), 30, gateway.logged)
-    assert operator(gateway, "purge").returncode == 0
-    assert phase(gateway, runs) == "ARCHIVED"
     letters = [x for x in gateway.letters() if x["Mailgate-Job"] == runs]
     assert [str(x["Subject"]) for x in letters] == [f"[job {runs}] wait: destroyed"]
     assert [str(x["Mailgate-Job"]) for x in gateway.results()] == [job]
+
+
+def test_what_the_operator_has_destroyed_is_gone_at_once(gateway: Gateway) -> None:
+    job = taken(gateway, request("true"))
+    gateway.await_results(1)
+    eventually(lambda: not gateway.unsent(), 30, gateway.logged)
+    assert operator(gateway, "destroy", job).returncode == 0
+    # The next sweep of its own is a minute away.
+    eventually(lambda: phase(gateway, job) == "ARCHIVED", 20, gateway.logged)
 
 
 def test_what_is_asked_and_not_done_yet_is_seen(gateway: Gateway) -> None:
