@@ -31,7 +31,6 @@ def _news(draft: Draft, given: Given) -> dict[str, object]:
         "run": given.optional("run", int) or 0,
         "quota": clause(given.optional_words("quota"), _CLAUSE),
         "paused": given.optional("paused", bool) or False,
-        "held_by": fact(job.held_by or ""),
         "waited": fact(said.duration(draft.now - job.created)),
         "every": fact(said.duration(job.every)) if job.every else "",
         **outlook_facts(draft, given),

@@ -165,6 +165,7 @@ def _running(draft: Draft) -> Facts:
     return {
         **_job(job, draft),
         "ran": _ran(job.started, draft.now),
+        "held_by": fact(job.held_by or ""),
         "percent": fact(said.percent(progress.percent)) if progress else "",
         "progress_words": printable(cut(progress.words, 300)).strip() if progress else "",
     }

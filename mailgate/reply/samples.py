@@ -184,6 +184,7 @@ def _on_the_way() -> Iterator[Sample]:
     for holder in ("operator", "cluster", "bob@example.org"):
         held = replace(weekly, phase=Phase.HELD, held_by=holder)
         yield Sample(draft=_draft(LetterKind.NEWS, held))
+        yield Sample(draft=_draft(LetterKind.RECEIPT, held))
 
 
 def _expected(runs: Job, waits: Job) -> Iterator[Sample]:

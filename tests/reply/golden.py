@@ -239,6 +239,9 @@ def _on_the_way() -> dict[str, Written]:
                 facts={"outlook": _AT_SLURM},
             )
         ),
+        "receipt-held": Written(
+            draft=draft(LetterKind.RECEIPT, job(phase=Phase.HELD, held_by="bob@example.org"))
+        ),
         "started": Written(draft=draft(LetterKind.STARTED, running, inputs=_INPUTS)),
         "destroyed": Written(draft=draft(LetterKind.DESTROYED, running)),
         "destroyed-watcher": Written(
