@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
@@ -30,22 +31,27 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     crash.dies_first(daemon)
     receive(source)
-    answer: object = (True, None)
+    answers: list[object] = []
     for done in count():
         if os.getppid() != daemon:
             return
-        target.write(packed(answer))
+        target.write(packed(answers))
         target.flush()
         if done == 1:
             # The first piece of work has loaded what all of them need.
             lasting.settle()
-        work = receive(source)
-        if not callable(work):
+        works = receive(source)
+        if not isinstance(works, list):
             return
-        try:
-            answer = (True, work())
-        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
-            answer = (False, _portable(error))
+        answers = [_done(work) for work in works]
+
+
+def _done(work: Callable[[], object]) -> object:
+    """Return what it returns, or its error: whatever that is, who asked is told."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001
+        return _portable(error)
 
 
 def _portable(error: Exception) -> Exception:

@@ -6,7 +6,7 @@ gets nothing that can take long. What each of them does is ``hand.py``.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -30,6 +30,10 @@ class Crew(Protocol):
 
     async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call it and return what it returns, or raise what it raises."""
+        ...
+
+    async def each(self, works: Sequence[Callable[[], T]]) -> Sequence[T | Exception]:
+        """Call several in one go; return what each returned, or its error."""
         ...
 
     async def briefly(self, work: Callable[[], T]) -> T:
@@ -63,10 +67,21 @@ class Hands:
             The process could not be started, died meanwhile, or did not answer within half a
             minute and was ended: what it was at may be half done.
         """
+        (answer,) = await self.each([partial(work, *args, **kwargs)])
+        return _returned(answer)
+
+    async def each(self, works: Sequence[Callable[[], T]]) -> Sequence[T | Exception]:
+        """Have one call several, one after another; return what each returned, or its error.
+
+        Raises
+        ------
+        Transient
+            As `do`, for all of them.
+        """
         try:
-            return await self._done(partial(work, *args, **kwargs), _LONGEST)
+            return await self._done(works, _LONGEST)
         except TimeoutError as error:
-            raise Transient(_HANGS, detail=getattr(work, "__name__", "")) from error
+            raise Transient(_HANGS, detail=f"at {len(works)} things") from error
 
     async def briefly(self, work: Callable[[], T]) -> T:
         """Do the same with what only reads, and may be broken off: after two seconds it is.
@@ -81,25 +96,24 @@ class Hands:
             As above.
         """
         try:
-            return await self._done(work, _BRIEF)
+            (answer,) = await self._done([work], _BRIEF)
         except _Died:
-            return await self._done(work, _BRIEF)
+            (answer,) = await self._done([work], _BRIEF)
+        return _returned(answer)
 
-    async def _done(self, work: Callable[[], T], longest: float) -> T:
-        frame = packed(work)
+    async def _done(
+        self, works: Sequence[Callable[[], T]], longest: float
+    ) -> Sequence[T | Exception]:
+        frame = packed([*works])
         hand = await self._idle.get()
         try:
-            answer = await _answer(hand, frame, longest)
+            answers = await _answers(hand, frame, longest)
         finally:
             self._idle.put_nowait(hand)
-        match answer:
-            case (True, result):
-                return result  # type: ignore[return-value]  # what the work returned
-            case (False, Exception() as error):
-                raise error
-            case _:
-                message = f"a helping process said {type(answer)}"
-                raise TypeError(message)
+        if not isinstance(answers, list) or len(answers) != len(works):
+            message = f"a helping process said {type(answers)}"
+            raise TypeError(message)
+        return answers
 
     async def warm(self) -> None:
         """Start them before somebody waits for it; who cannot be started now is so later."""
@@ -111,7 +125,13 @@ class Hands:
             await hand.stop()
 
 
-async def _answer(hand: Companion, frame: bytes, longest: float) -> object:
+def _returned(answer: T | Exception) -> T:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+async def _answers(hand: Companion, frame: bytes, longest: float) -> object:
     try:
         await hand.start()
     except TimeoutError as error:

@@ -9,6 +9,7 @@ lose.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from signal import Signals
@@ -17,7 +18,8 @@ from mailgate.errors import Transient
 from mailgate.hands import Crew
 from mailgate.model import Attempt, NativeId, Token
 from mailgate.run import jobdir
-from mailgate.run.handover import Handover
+from mailgate.run.bundles import Bundles
+from mailgate.run.handover import AHEAD, Handover
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.scheduler import Ask, Scheduler
 from mailgate.run.script import default_signals
@@ -30,8 +32,8 @@ from mailgate.settings.schedulers import Cluster as Site
 _BELL = "bell"
 # The scheduler's own limit is a backstop: the script's comes first.
 _BACKSTOP = timedelta(minutes=2)
-# For each submission that may be under way so many are taken up at a time.
-_TAKEN_UP = 4
+# So many may write files at a time, and so many are written in one go.
+_WRITERS, _IN_ONE_GO = 2, 8
 
 
 def load(name: str) -> Callable[[Site], Scheduler]:
@@ -60,8 +62,13 @@ class Cluster:
     ) -> None:
         self._scheduler = scheduler
         self._site = site
-        self._crew = crew
         self._bell = jobs / _BELL
+        self._writing: Bundles[Callable[[], None], None] = Bundles(
+            crew.each, at_once=_WRITERS, most=_IN_ONE_GO
+        )
+        self._written = partial(
+            written, path=site.path, kill_after=site.kill_after, bell=str(self._bell)
+        )
         self._handover = Handover(scheduler, site, lock)
         self._vigil = Vigil(
             scheduler, site, self._handover, grace=grace, crew=crew, bell=self._bell
@@ -75,7 +82,7 @@ class Cluster:
 
     def room(self, taken: int) -> int:
         """Return how many more attempts it can be given now, with ``taken`` already its."""
-        most = self._site.at_once * _TAKEN_UP
+        most = self._site.at_once * AHEAD
         if self._site.jobs is not None:
             most = min(most, self._site.jobs - taken)
         return self._handover.room(max(most, 0))
@@ -99,13 +106,10 @@ class Cluster:
         """
         self._vigil.handing(start.token)
         try:
-            await self._crew.do(
-                written, folder, start, lay_out,
-                path=self._site.path,
-                kill_after=self._site.kill_after,
-                default_signals=default_signals(),
-                bell=str(self._bell),
-            )  # fmt: skip
+            signals = default_signals()
+            await self._writing.do(
+                partial(self._written, folder, start, lay_out, default_signals=signals)
+            )
             return await self._handover.hand(self._ask(folder, start))
         finally:
             self._vigil.handed(start.token)

@@ -2,17 +2,15 @@
 
 A daemon that is killed leaves submissions under way: whoever comes after it must know that the last
 of them is over before he asks by name which were taken. So each holds a lock that its programs
-inherit, and recovery waits for all of them. The programs are timeout(1), which waits for the
-scheduler's own: that one may close what it inherits, and nobody else ends it if it hangs.
+inherit, and recovery waits for all of them. The programs are a shell and timeout(1), which wait for
+the scheduler's own: those may close what they inherit, and nobody else ends them if they hang.
 """
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 from mailgate import log
@@ -20,14 +18,13 @@ from mailgate.errors import Permanent, Transient
 from mailgate.log import escaped
 from mailgate.model import NativeId
 from mailgate.run import programs
+from mailgate.run.bundles import Bundles
 from mailgate.run.scheduler import Ask, Command, Said, Scheduler, UnreadableError, Verdict
 from mailgate.saying import Saying
 from mailgate.settings.schedulers import Cluster
 
-# From TERM to KILL of a submission that hangs, and what it may take beyond that (seconds).
-_KILL, _SPARE = 5, 10
-# timeout(1): the time was over; the program cannot be executed, is not there.
-_TIMED_OUT, _NOT_EXECUTED, _NOT_FOUND = 124, 126, 127
+# As a shell tells it: the program cannot be executed, is not there.
+_NOT_EXECUTED, _NOT_FOUND = 126, 127
 # The waits after "not now" (seconds), the last repeats.
 _PAUSES = (2.0, 5.0, 15.0, 60.0, 300.0)
 # So often it is looked whether a lock is free (seconds), and after so long that is told.
@@ -49,7 +46,9 @@ class Handover:
         self._limit = site.timeout
         self._lock = lock
         self.gate = asyncio.Semaphore(site.at_once * AHEAD)
-        self._at_once = asyncio.Semaphore(site.at_once)
+        # While one bundle is on its way, the next one is made up.
+        places = min(2, site.at_once)
+        self._bundles = Bundles(self._run, at_once=places, most=site.at_once // places)
         self._ready = False
         self._failures = 0
         self._under_way = 0
@@ -131,11 +130,7 @@ class Handover:
         return native
 
     async def _handed(self, ask: Ask) -> NativeId:
-        async with self._at_once:
-            if _now() < self._rests_until:
-                # One that was before it has heard so.
-                raise Transient(_NOT_NOW)
-            said = await self._run(self._scheduler.submit(ask))
+        said = await self._bundles.do(self._scheduler.submit(ask))
         if said.status == 0:
             try:
                 return self._scheduler.parse_submit(said.stdout)
@@ -153,14 +148,14 @@ class Handover:
             case Verdict.UNKNOWN:
                 raise Transient(_PERHAPS, detail=f"status {said.status}: {words}")
 
-    async def _run(self, command: Command) -> Said:
-        seconds = self._limit.total_seconds()
-        words = ("timeout", "-k", f"{_KILL}", f"{seconds:g}", *command.argv)
-        limit = timedelta(seconds=seconds + _KILL + _SPARE)
+    async def _run(self, commands: Sequence[Command]) -> Sequence[Said]:
+        if _now() < self._rests_until:
+            # Others that were before them have heard so.
+            raise Transient(_NOT_NOW)
         with self._opened() as lock:
             # Nobody holds it alone once we are ready.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return await programs.run(replace(command, argv=words), limit=limit, lock=lock)
+            return await programs.together(commands, limit=self._limit, lock=lock)
 
     def _rest(self) -> None:
         if _now() < self._rests_until:

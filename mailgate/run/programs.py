@@ -1,15 +1,16 @@
 """A scheduler's commands as processes: started without a thread, each with a time limit.
 
 Their output goes into memory files, so that nobody has to read while they run, and their end comes
-by a pidfd: a submission costs the daemon a spawn and a wake-up.
+by a pidfd: several submissions cost the daemon one spawn and one wake-up.
 """
 
 import asyncio
 import fcntl
 import os
+import shlex
 import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
@@ -26,41 +27,102 @@ _WORDS = 64 << 10
 _DYING = 1.0
 # The descriptor that the lock of a submission has in the programs that hold it.
 _LOCK = 9
+# From TERM to KILL of commands that hang, and what they may take beyond that (seconds).
+_KILL, _SPARE = 5, 10
+# The status of what KILL has ended, as a shell tells it.
+_KILLED = 128 + signal.SIGKILL
+
+# What waits for the commands and tells their statuses. It outlives a TERM, which breaks a wait off.
+_OVER = """\
+exec 2>/dev/null
+trap : TERM
+over() {
+    wait "$1"
+    status=$?
+    while [ "$status" -gt 128 ] && kill -0 "$1"; do
+        wait "$1"
+        status=$?
+    done
+    echo "$status"
+}
+"""
 
 
 class HangsError(Transient):
     """A command did not end in time, and was killed: what it was at may be done."""
 
 
-async def run(command: Command, *, limit: timedelta, lock: int = -1) -> Said:
+async def run(command: Command, *, limit: timedelta) -> Said:
     """Run a command to its end in a session of its own. Whoever is cancelled leaves it running.
-
-    ``lock``: a descriptor that it inherits, and all that it starts.
 
     Raises
     ------
     Transient
         There is no such program, or no process to be had. HangsError: it was killed.
     """
-    outputs = [_memory_file(name) for name in ("stdout", "stderr", "stdin")]
-    try:
-        process = _spawned(command, outputs, lock)
+    with _memory_files(3) as (stdin, stdout, stderr):
+        _give(stdin, command.stdin)
+        numbers = {0: stdin, 1: stdout, 2: stderr}
+        process = _spawned(command.argv, environment(command, os.environ), numbers)
         status = await _ended(process, limit)
-        return Said(
-            status=status, stdout=_text(outputs[0], _MOST), stderr=_text(outputs[1], _WORDS)
-        )
-    finally:
-        for one in outputs:
-            os.close(one)
+        return Said(status=status, stdout=_text(stdout, _MOST), stderr=_text(stderr, _WORDS))
 
 
-def _memory_file(name: str) -> int:
-    """Return a file's descriptor that is none of those that a program gets here."""
-    made = os.memfd_create(name)
-    try:
-        return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _LOCK + 1)
-    finally:
-        os.close(made)
+async def together(commands: Sequence[Command], *, limit: timedelta, lock: int) -> list[Said]:
+    """Run commands side by side, to the end of all, and return what each said.
+
+    They get the environment of the first. A shell waits for them, and timeout(1) for that: after
+    ``limit`` they are told TERM and soon KILL, whether or not anybody is left who asked for them.
+    ``lock`` is a descriptor that all these processes inherit. Of one that was killed the status is
+    over 128 or negative, and nothing is known of what it was at.
+
+    Raises
+    ------
+    Transient
+        There is no process to be had. HangsError: they were killed, and did not end by that.
+    """
+    with _memory_files(1 + 3 * len(commands)) as (told, *files):
+        script, waits = [_OVER], []
+        for number, command in enumerate(commands):
+            stdin, stdout, stderr = files[3 * number : 3 * number + 3]
+            _give(stdin, command.stdin)
+            line = shlex.join(command.argv)
+            places = f"</dev/fd/{stdin} >/dev/fd/{stdout} 2>/dev/fd/{stderr}"
+            script.append(f"{line} {places} & process{number}=$!\n")
+            waits.append(f"over $process{number}\n")
+        seconds = limit.total_seconds()
+        shell = ("/bin/sh", "-c", "".join(script + waits))
+        argv = ("timeout", "-k", f"{_KILL}", f"{seconds:g}", *shell)
+        numbers = {0: told, 1: told, 2: told, _LOCK: lock, **{file: file for file in files}}
+        process = _spawned(argv, environment(commands[0], os.environ), numbers)
+        whole = await _ended(process, timedelta(seconds=seconds + _KILL + _SPARE))
+        statuses = [int(word) for word in _text(told, _WORDS).split() if word.isdecimal()]
+        statuses += [whole or _KILLED] * len(commands)
+        return [
+            Said(status=status, stdout=_text(stdout, _MOST), stderr=_text(stderr, _WORDS))
+            for status, stdout, stderr in zip(statuses, files[1::3], files[2::3], strict=False)
+        ]
+
+
+@contextmanager
+def _memory_files(count: int) -> Iterator[list[int]]:
+    """Open so many for a while; none has a number that a program gets."""
+    with ExitStack() as stack:
+        files = []
+        for _ in range(count):
+            made = os.memfd_create("words")
+            try:
+                files.append(fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _LOCK + 1))
+            finally:
+                os.close(made)
+            stack.callback(os.close, files[-1])
+        yield files
+
+
+def _give(file: int, words: str) -> None:
+    if words:
+        os.write(file, words.encode())
+        os.lseek(file, 0, os.SEEK_SET)
 
 
 def environment(command: Command, given: Mapping[str, str]) -> dict[str, str]:
@@ -75,28 +137,21 @@ def environment(command: Command, given: Mapping[str, str]) -> dict[str, str]:
     return kept | {"LC_ALL": "C"}
 
 
-def _spawned(command: Command, outputs: list[int], lock: int) -> int:
-    stdout, stderr, stdin = outputs
-    os.write(stdin, command.stdin.encode())
-    os.lseek(stdin, 0, os.SEEK_SET)
-    held = [(os.POSIX_SPAWN_DUP2, lock, _LOCK)] if lock >= 0 else []
-    actions = [
-        # First: it may have one of the numbers below. None of the others has its new one.
-        *held,
-        (os.POSIX_SPAWN_DUP2, stdin, 0),
-        (os.POSIX_SPAWN_DUP2, stdout, 1),
-        (os.POSIX_SPAWN_DUP2, stderr, 2),
-    ]
-    program, env = command.argv[0], environment(command, os.environ)
+def _spawned(
+    argv: tuple[str, ...], environment: Mapping[str, str], numbers: Mapping[int, int]
+) -> int:
+    """Start a program whose descriptors are these; of ours it has no others."""
+    # None of ours has one of the low numbers. To the same number: it is kept open.
+    actions = [(os.POSIX_SPAWN_DUP2, ours, number) for number, ours in numbers.items()]
     try:
         return os.posix_spawnp(
-            program, command.argv, env, file_actions=actions,
+            argv[0], argv, environment, file_actions=actions,
             setsid=True, setsigmask=(), setsigdef=_ALL_SIGNALS,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise Transient(f"There is no program {program} on the gateway's PATH.") from error
+        raise Transient(f"There is no program {argv[0]} on the gateway's PATH.") from error
     except OSError as error:
-        raise Transient("No process can be started now.", detail=f"{program}: {error}") from error
+        raise Transient("No process can be started now.", detail=f"{argv[0]}: {error}") from error
 
 
 async def _ended(process: int, limit: timedelta) -> int:

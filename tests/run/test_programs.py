@@ -1,9 +1,13 @@
 """A scheduler's commands as processes: what they get, what they say, and when they are over."""
 
 import asyncio
+import fcntl
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import pytest
 from mailgate.errors import Transient
 from mailgate.run import programs
 from mailgate.run.scheduler import Command
-from tests.daemon import ROOT
+from tests.daemon import ROOT, eventually
 
 LONG = timedelta(seconds=30)
 
@@ -37,9 +41,10 @@ async def rounds():
     # In each another number is the lowest that is free.
     for one in reversed([os.open("/dev/null", os.O_RDONLY) for _ in range(12)]):
         os.close(one)
-        command = Command(argv=("sh", "-c", "echo hello; echo held >&9"))
-        said = await programs.run(command, limit=timedelta(seconds=30), lock=lock)
-        assert said.stdout == "hello\\n", said
+        script = "cat; echo held >&9; exit "
+        commands = [Command(argv=("sh", "-c", f"{script}{n}"), stdin=f"hi {n}") for n in range(3)]
+        said = await programs.together(commands, limit=timedelta(seconds=30), lock=lock)
+        assert [(s.status, s.stdout) for s in said] == [(n, f"hi {n}") for n in range(3)], said
 
 asyncio.run(rounds())
 """
@@ -48,7 +53,92 @@ asyncio.run(rounds())
 def test_a_lock_leaves_the_outputs_alone_whatever_numbers_are_free(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     subprocess.run([sys.executable, "-c", ROUNDS, lock], check=True, cwd=ROOT)
-    assert lock.read_text() == "held\n" * 12
+    assert lock.read_text() == "held\n" * 36
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[int]:
+    opened = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    yield opened
+    os.close(opened)
+
+
+async def test_of_several_commands_each_has_its_own_words_and_end(lock: int) -> None:
+    words = ["a 'b' \"c\" $(touch d) `e` \\ * ~ # ; & | < > \n\t é", "-n", ""]
+    each = 'for word; do printf "<%s>" "$word"; done'
+    said = await programs.together(
+        [
+            Command(argv=("sh", "-c", f"{each}; echo oh >&2", "sh", *words)),
+            Command(argv=("no-such-scheduler", "x")),
+            sh("kill -9 $$"),
+            sh("echo 7; exit 3"),
+        ],
+        limit=LONG,
+        lock=lock,
+    )
+    assert [one.status for one in said] == [0, 127, 128 + 9, 3]
+    assert (said[0].stdout, said[0].stderr) == ("".join(f"<{word}>" for word in words), "oh\n")
+    assert "no-such-scheduler" in said[1].stderr
+    assert said[3].stdout == "7\n"
+
+
+async def test_several_commands_run_at_the_same_time(lock: int, tmp_path: Path) -> None:
+    there = f"echo x >>{tmp_path}/all; until [ $(wc -l <{tmp_path}/all) = 3 ]; do sleep 0.02; done"
+    said = await programs.together([sh(there)] * 3, limit=LONG, lock=lock)
+    assert [one.status for one in said] == [0, 0, 0]
+
+
+async def test_of_several_commands_one_that_hangs_is_ended_and_the_others_ends_are_known(
+    lock: int, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    hangs = [sh("sleep 100"), sh("echo 1")]
+    one, other = await programs.together(hangs, limit=timedelta(seconds=0.5), lock=lock)
+    assert one.status == 128 + signal.SIGTERM
+    assert (other.status, other.stdout) == (0, "1\n")
+    assert time.monotonic() - began < 5
+    # One that does not hear is killed, and nobody is left who holds the lock.
+    said = await programs.together(
+        [sh("echo 1"), sh(deaf), sh("echo 2")], limit=timedelta(seconds=0.5), lock=lock
+    )
+    assert [one.status for one in said] == [0, -9, -9]
+    with (tmp_path / "lock").open("r+") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+HELD = """
+import asyncio, fcntl, os, sys
+from datetime import timedelta
+from mailgate.run import programs
+from mailgate.run.scheduler import Command
+
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_SH)
+# It closes what it has inherited, and outlives whoever asked for it.
+tool = "exec 9>&-; echo begun >$0; until test -e $1; do sleep 0.05; done"
+words = ("sh", "-c", tool, sys.argv[2], sys.argv[3])
+limit = timedelta(seconds=float(sys.argv[4]))
+asyncio.run(programs.together([Command(argv=words)], limit=limit, lock=lock))
+"""
+
+
+@pytest.mark.parametrize("limit", [30.0, 0.5])
+def test_whoever_waits_holds_the_lock_until_the_command_ends_or_its_time_is_over(
+    tmp_path: Path, limit: float
+) -> None:
+    lock, begun, go = (tmp_path / name for name in ("lock", "begun", "go"))
+    words = [str(word) for word in (lock, begun, go, limit)]
+    daemon = subprocess.Popen([sys.executable, "-c", HELD, *words], cwd=ROOT)
+    eventually(begun.exists)
+    daemon.kill()
+    daemon.wait()
+    with lock.open("r+") as held:
+        if limit > 1:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            go.touch()
+        fcntl.flock(held, fcntl.LOCK_EX)
 
 
 async def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:

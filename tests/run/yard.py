@@ -88,6 +88,11 @@ class Here:
         """Call it."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
+    async def each(self, works: Sequence[Callable[[], T]]) -> Sequence[T | Exception]:
+        """Call them all."""
+        done = (asyncio.to_thread(work) for work in works)
+        return await asyncio.gather(*done, return_exceptions=True)  # type: ignore[return-value]
+
     async def briefly(self, work: Callable[[], T]) -> T:
         """Call it, however long it takes."""
         return await asyncio.to_thread(work)
