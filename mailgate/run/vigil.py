@@ -89,9 +89,10 @@ class Vigil:
         case = self._cases.get(token)
         if case is None:
             case = self._cases[token] = Case(folder, attempt, now)
-            self._due.add(token)
-            # From a daemon before us, or just handed over.
-            self._polls.known.setdefault(token, Known(since=now))
+            if token not in self._polls.known:
+                # From a daemon before us: of one that was just handed over, its bell tells.
+                self._polls.known[token] = Known(since=now)
+                self._due.add(token)
         case.attempt, case.asked = attempt, now
         if case.sight is None or _is_noted(case.sight, attempt):
             return None
