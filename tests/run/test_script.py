@@ -111,6 +111,36 @@ def test_the_script_is_the_same_under_any_shell(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_on_a_cluster_the_script_ends_what_the_command_left_and_nothing_else(
+    tmp_path: Path, shell: str
+) -> None:
+    leaves = "setsid sh -c 'trap \"\" TERM; sleep 600 & sleep 600' & echo left"
+    job = handle(tmp_path, Plan(argv=("sh", "-c", leaves)))
+    prepare(job.folder, job.plan, ())
+    bell = tmp_path / "bell"
+    bell.mkdir()
+    write_attempt(job.folder, job.start, path=PATH, sandbox=(), bell=str(bell))
+    token = job.attempt.token
+    # Another attempt's, and some that merely know of the token.
+    strange = (f"MAILGATE_TOKEN={token}x", f"NOTE=MAILGATE_TOKEN={token}", f"MAILGATE_TOKEN2={token}")
+    others = [
+        subprocess.Popen(["env", "-i", word, "/bin/sleep", "600"], start_new_session=True)
+        for word in strange
+    ]
+    try:
+        words = [shell, "sh"] if shell == "busybox" else [shell]
+        subprocess.run([*words, str(job.run / "script")], check=True, timeout=60)
+        assert under(token) == []
+        assert [one.poll() for one in others] == [None, None, None]
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+    assert jobdir.look(job.folder, 1, alive=False).exit == Exit(reason=Reason.EXIT, code=0)
+    assert job.stdout == "left\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_is_read_without_complaint(shell: str) -> None:
     words = [shell, "sh"] if shell == "busybox" else [shell]
     body = Path(script.__file__).with_name("script.sh")

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from mailgate import share
+from mailgate.model import Token
 from tests.crash.proof import deliver, prepare, prove
 from tests.daemon import ECHO, Gateway, attached, eventually, request, running, shell, text_of
 from tests.gridengine import GridEngine, gridengine
+from tests.run.yard import under
 from tests.servers import require
 
 ENGINE = """
@@ -55,7 +57,7 @@ def _gateway(cluster: GridEngine, tmp_path_factory: pytest.TempPathFactory) -> I
         made.service("echo", ECHO)
         made.service("fails", shell("echo no such database >&2; exit 3"))
         made.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
-        made.service("waits", shell("echo begun; sleep 100"))
+        made.service("waits", shell("setsid sleep 100 & echo begun; sleep 100"))
         made.service("asks", shell("sleep 100", "[limits]\ngpus = 99"))
         made.service("cores", shell("true", "[limits]\ncores = 3"))
         made.service("elsewhere", 'queue = "nosuch.q"\n' + shell("true"))
@@ -119,6 +121,13 @@ def why(gateway: Gateway, job: str) -> str:
     with closing(gateway._database()) as spool:
         rows = spool.execute("SELECT why FROM attempt WHERE job = ?", (job,)).fetchall()
     return str(rows[-1][0])
+
+
+def left_of(gateway: Gateway, job: str) -> list[int]:
+    """The processes that are left of a job's attempts."""
+    with closing(gateway._database()) as spool:
+        rows = spool.execute("SELECT token FROM attempt WHERE job = ?", (job,)).fetchall()
+    return [process for (token,) in rows for process in under(Token(token))]
 
 
 def flat(letter: EmailMessage) -> str:
@@ -188,6 +197,8 @@ def test_jobs_are_cancelled_held_and_released_there(cluster: GridEngine, gateway
     assert told.startswith("Your job was cancelled after")
     assert [x["Mailgate-Exit"] for x in gateway.results("cancel@example.org")] == ["cancelled"]
     assert attached(gateway.results("cancel@example.org")[0])["stdout.txt"] == b"begun\n"
+    # Grid Engine itself spares what is root's.
+    assert left_of(gateway, runs) == []
     assert words(gateway, "hold@example.org")[0].startswith("Your job was cancelled before")
 
 
@@ -203,6 +214,7 @@ def test_a_job_that_is_deleted_behind_our_back_ends_and_is_not_run_again(
     assert all(one.startswith("Your job was cancelled at the cluster") for one in told)
     assert any("before it started" in one and "called it deleted" in one for one in told)
     assert len(re.findall(f"job=({runs}|{waits}) ", gateway.logged("submitted"))) == 2
+    assert left_of(gateway, runs) == []
 
 
 def test_a_job_that_is_suspended_or_held_there_is_so_here(

@@ -227,7 +227,7 @@ def test_a_great_output_comes_whole_and_no_child_of_a_job_is_left(
 ) -> None:
     size = (1 << 30) if soak else (1 << 24)
     gateway.service("great", shell(f"head -c {size} /dev/zero"))
-    gateway.service("parent", shell("sleep 1000 & sleep 1001 & echo left"))
+    gateway.service("parent", shell("sleep 1000 & setsid sleep 1001 & echo left"))
     gateway.start()
     gateway.send(request("great"))
     gateway.send(request("parent"))
