@@ -17,6 +17,7 @@ _TOKEN = re.compile(r"m[a-z2-7]{12}")
 _ATTRIBUTES = (
     "ClusterId,ProcId,JobBatchName,JobStatus,LastJobStatus,NumJobStarts,RemoteHost,LastRemoteHost"
     ",HoldReason,HoldReasonCode,RemoveReason,ExitBySignal,ExitSignal"
+    ",AutoClusterId,LastMatchTime,LastRejMatchTime,LastRejMatchReason"
 )
 # What no XML may hold, and a reason might.
 _UNSPEAKABLE = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
@@ -117,7 +118,9 @@ class HtCondor:
             raise UnreadableError(str(error)) from error
         if root.tag != "classads":
             raise UnreadableError("It is no list of jobs.")
-        return [seen for ad in root if (seen := self._seen(_facts(ad)))]
+        ads = [_facts(ad) for ad in root]
+        unmatched = _unmatched(ads)
+        return [seen for ad in ads if (seen := self._seen(ad, unmatched))]
 
     def why(self, job: Given) -> Command:
         """Ask the history, whose newest stands first."""
@@ -148,7 +151,7 @@ class HtCondor:
     def wake(self, job: Given) -> None:
         """There is no way to signal a script and nothing else."""
 
-    def _seen(self, facts: Mapping[str, str]) -> Seen | None:
+    def _seen(self, facts: Mapping[str, str], unmatched: Mapping[str, str]) -> Seen | None:
         name = facts.get("JobBatchName", "")
         if not _TOKEN.fullmatch(name):
             return None
@@ -164,7 +167,10 @@ class HtCondor:
             state, end, stays = State.ENDED, _held(int(held), facts), True
         elif state is State.ENDED:
             end = _end(word, facts)
-        why = facts.get("HoldReason") if word == "HELD" else facts.get("RemoveReason")
+        if word == "IDLE":
+            why = unmatched.get(_kind(facts))
+        else:
+            why = facts.get("HoldReason") if word == "HELD" else facts.get("RemoveReason")
         host = facts.get("RemoteHost") or facts.get("LastRemoteHost", "")
         return Seen(
             token=Token(name),
@@ -206,6 +212,29 @@ def _facts(ad: ET.Element) -> Mapping[str, str]:
     return {
         found.get("n", ""): found[0].get("v") or found[0].text or "" for found in ad if len(found)
     }
+
+
+def _kind(facts: Mapping[str, str]) -> str:
+    """Name the jobs that are alike to the negotiator: it asks after one of them for all."""
+    return facts.get("AutoClusterId") or f"job {facts.get('ClusterId')}"
+
+
+def _unmatched(ads: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+    """Return why jobs of a kind found no machine when that was last tried, as condor_q tells it.
+
+    That is why they wait, unless one of them was given a machine since.
+    """
+    last: dict[str, tuple[int, str]] = {}
+    for ad in ads:
+        matched, refused = _number(ad, "LastMatchTime"), _number(ad, "LastRejMatchTime")
+        why = ad.get("LastRejMatchReason", "").strip() if refused > matched else ""
+        last[_kind(ad)] = max(last.get(_kind(ad), (0, "")), (max(matched, refused), why))
+    return {kind: why for kind, (_, why) in last.items() if why}
+
+
+def _number(facts: Mapping[str, str], name: str) -> int:
+    told = facts.get(name, "")
+    return int(told) if told.isdecimal() else 0
 
 
 def _held(code: int, facts: Mapping[str, str]) -> Exit:

@@ -125,9 +125,7 @@ def test_a_job_waits_while_nothing_is_started_and_says_why(site: Site) -> None:
     site.submit()
     seen = site.poll()[TOKEN]
     assert seen.state is State.WAITING
-    if site.cluster.engine != "htcondor":
-        # condor_q tells that only in a long report for people.
-        assert seen.why == "Not enough | of; \"it\", 'yet'"
+    assert seen.why == "Not enough | of; \"it\", 'yet'"
     site.cluster.set(started=True)
     site.poll()
     eventually((site.folder / "ran").exists)

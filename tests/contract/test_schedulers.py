@@ -25,7 +25,7 @@ from mailgate.run.scheduler import (
     Verdict,
 )
 from tests.contract.adapters import ENGINES, made
-from tests.contract.texts import POLLS, WHY_OF, Listed
+from tests.contract.texts import POLLS, Listed
 from tests.source import CHECKOUT
 
 OURS, OTHERS = Token("mabcdefgh2345"), Token("mzzzzzzzz7777")
@@ -55,9 +55,9 @@ def text(engine: str, *jobs: Listed) -> str:
     return POLLS[engine](jobs)
 
 
-def word(adapter: Scheduler, state: State, engine: str = "") -> str:
-    """The first of the scheduler's words for a state, or the one whose poll says why."""
-    return WHY_OF.get(engine) or next(w for w, s in adapter.STATES.items() if s is state)
+def word(adapter: Scheduler, state: State) -> str:
+    """The first of the scheduler's words for a state."""
+    return next(w for w, s in adapter.STATES.items() if s is state)
 
 
 def ours(adapter: Scheduler, said: str) -> Seen | None:
@@ -184,7 +184,7 @@ REASONS = [
 
 @pytest.mark.parametrize("why", REASONS)
 def test_a_reason_holds_whatever_it_likes(engine: str, adapter: Scheduler, why: str) -> None:
-    said = word(adapter, State.WAITING, engine)
+    said = word(adapter, State.WAITING)
     seen = ours(adapter, text(engine, Listed(number=7, name=OURS, word=said, why=why)))
     assert seen is not None
     assert seen.state is adapter.STATES[said]

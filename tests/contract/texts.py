@@ -54,11 +54,13 @@ _STATUS["TRANSFERRING_OUTPUT"] = 6
 
 
 def htcondor(jobs: Sequence[Listed]) -> str:
-    """``condor_q -xml``; a job that waits says nothing, one on hold its reason."""
+    """``condor_q -xml``; an idle job says why it was not matched, one on hold why it is."""
     text = ['<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n']
     for job in jobs:
-        strings = {"JobBatchName": job.name, "HoldReason": job.why}
+        said = "HoldReason" if job.word == "HELD" else "LastRejMatchReason"
+        strings = {"JobBatchName": job.name, said: job.why}
         numbers = {"ClusterId": job.number, "ProcId": 0, "JobStatus": _STATUS.get(job.word, 42)}
+        numbers["LastRejMatchTime"] = 1_795_000_000
         text.append("<c>\n")
         text += [f'    <a n="{name}"><i>{value}</i></a>\n' for name, value in numbers.items()]
         text += [f'    <a n="{name}"><s>{escape(v)}</s></a>\n' for name, v in strings.items() if v]
@@ -103,6 +105,3 @@ POLLS: dict[str, Callable[[Sequence[Listed]], str]] = {
     "lsf": lsf,
     "htcondor": htcondor,
 }
-
-WHY_OF = {"htcondor": "HELD"}
-"""The state in which an engine's poll says why; else it is any that waits."""

@@ -117,6 +117,11 @@ def _ad(queue: Queue, job: dict) -> dict:
         "NumJobStarts": job["starts"],
         "RemoteHost": f"slot1@{job['node']}" if job["state"] == RUNNING else None,
         "LastRemoteHost": f"slot1@{job['node']}" if job.get("node") else None,
+        "AutoClusterId": 1,
+        "LastRejMatchTime": int(job["submitted"]) + 1 if job["state"] == WAITING else None,
+        "LastRejMatchReason": f"{queue.settings['why'] or 'no match found'} "
+        if job["state"] == WAITING
+        else None,
         "HoldReason": job["why"] if job["state"] == HELD else None,
         "HoldReasonCode": (job["code"] or 1) if job["state"] == HELD else None,
     }

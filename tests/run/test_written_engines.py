@@ -132,6 +132,13 @@ def test_why_a_job_waits_is_told_in_the_schedulers_words() -> None:
     assert held.why == "via condor_hold (by user gate)"
 
 
+def test_why_htcondor_gives_a_job_no_machine_is_told_of_all_that_are_alike() -> None:
+    found = polled("htcondor")
+    whys = {name: found[name.ljust(13, "a")].why for name in ("mqueued", "malike", "mmatched")}
+    # The negotiator asks after one of them for all; what was said before a match is no reason.
+    assert whys == {"mqueued": "no match found", "malike": "no match found", "mmatched": ""}
+
+
 def test_of_a_job_that_runs_its_node_is_told_and_no_reason() -> None:
     for engine, node in (("pbs", "n7"), ("lsf", "n7"), ("htcondor", "n7.example.org")):
         seen = polled(engine)["mrunningaaaaa"]
