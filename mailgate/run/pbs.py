@@ -1,4 +1,4 @@
-"""OpenPBS and PBS Professional: qsub, qstat, qdel, qrls, qalter, qsig, by their manual pages.
+"""OpenPBS and PBS Professional: qsub, qstat, qdel, qrls, qalter, by their manual pages.
 
 Written from their documentation and source alone: no PBS was to be had.
 """
@@ -47,7 +47,7 @@ class Pbs:
 
     title: ClassVar[str] = "PBS"
     programs: ClassVar[tuple[str, ...]] = (
-        "qsub", "qstat", "qselect", "qdel", "qrls", "qalter", "qsig",
+        "qsub", "qstat", "qselect", "qdel", "qrls", "qalter",
     )  # fmt: skip
     # qstat(1B). M (moved to another server) is none of these: nobody here knows what it does there.
     STATES: ClassVar[Mapping[str, State]] = {
@@ -136,9 +136,8 @@ class Pbs:
         """Change the walltime, which PBS lets its operators alone raise once a job runs."""
         return _to(job, "qalter", "-l", f"walltime={_walltime(limit)}")
 
-    def wake(self, job: Given) -> Command:
-        """Signal the job's own session, which its command has left."""
-        return _to(job, "qsig", "-s", "SIGUSR1")
+    def wake(self, job: Given) -> None:
+        """Say that there is no way: a signal is for all of the job's session, its command too."""
 
     def _seen(self, native: str, facts: Mapping[str, object]) -> Seen | None:
         name = facts.get("Job_Name")

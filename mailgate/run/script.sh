@@ -282,7 +282,8 @@ begin() {
     cd ../../work || exit 126
     # A session of its own, so that its group is its own. A shell without job control starts what it
     # does not wait for with INT and QUIT ignored, and only env can give them back.
-    exec setsid env -i $default_signals "$@"
+    [ -n "$grouped" ] || exec setsid env -i $default_signals "$@"
+    exec timeout 0 env -i $default_signals "$@"
 }
 
 # Three hundred years, and no more digits than a limit may have.
@@ -318,6 +319,11 @@ ring
 # A node may have another env than the gateway.
 [ -z "$bell" ] || [ -z "$default_signals" ] || env $default_signals true 2>/dev/null ||
     default_signals=
+
+# PBS counts, stops and ends what is in the script's session, and nothing else: there the command stays in
+# it. GNU's timeout(1) makes a group, and with 0 nothing else; others know no --foreground.
+grouped=
+[ -z "$bell" ] || [ -z "$PBS_ENVIRONMENT" ] || ! timeout --foreground 0 true 2>/dev/null || grouped=yes
 
 true >../../out/stdout && true >../../out/stderr || could_not_start no-output
 [ -d ../../work ] || could_not_start no-folder

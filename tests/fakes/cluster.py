@@ -1,11 +1,10 @@
 """What a test holds of a fake scheduler: its commands for PATH, and the strings that it is pulled by."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes import state
@@ -13,7 +12,7 @@ from tests.fakes import state
 HERE = Path(__file__).parent
 
 COMMANDS = {
-    "pbs": ("qsub", "qstat", "qdel", "qhold", "qrls", "qalter", "qselect", "qsig"),
+    "pbs": ("qsub", "qstat", "qdel", "qhold", "qrls", "qalter", "qselect"),
     "lsf": ("bsub", "bjobs", "bhist", "bkill", "bstop", "bresume", "bmod"),
     "htcondor": (
         "condor_submit", "condor_q", "condor_history", "condor_rm", "condor_hold",
@@ -143,9 +142,7 @@ class Cluster:
         """End what still runs."""
         self.set(started=False, patience=0.0)
         for job in self.jobs():
-            if job.get("pid"):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(job["pid"], 9)
+            state._tell(job, 9)
 
 
 @contextmanager

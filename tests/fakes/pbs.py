@@ -30,7 +30,6 @@ def do(queue: Queue, name: str, words: list[str]) -> str:
     return {
         "qsub": _qsub, "qstat": _qstat, "qdel": _qdel,
         "qhold": _qhold, "qrls": _qrls, "qalter": _qalter, "qselect": _qselect,
-        "qsig": _qsig,
     }[name](queue, words)  # fmt: skip
 
 
@@ -65,6 +64,7 @@ def _qsub(queue: Queue, words: list[str]) -> str:
         rerunnable=told.get("-r", "y"),
         account=told.get("-A", ""),
         environment={"PBS_ENVIRONMENT": "PBS_BATCH"},
+        by_session=True,
         state=HELD if "-h" in told else WAITING,
     )
     return f"{job['id']}.{SERVER}\n"
@@ -155,15 +155,6 @@ def _qselect(queue: Queue, words: list[str]) -> str:
     name = dict(options)["-N"]
     found = [job for job in queue.jobs() if job["name"] == name and job["state"] != ENDED]
     return "".join(f"{job['id']}.{SERVER}\n" for job in found)
-
-
-def _qsig(queue: Queue, words: list[str]) -> str:
-    options, idents = getopt.getopt(words, "s:")
-    for job in _each(queue, "qsig", idents):
-        if job["state"] != RUNNING:
-            raise Refused(f"qsig: Request invalid for state of job {job['id']}.{SERVER}", 168)
-        queue.tell(job, signal.Signals[dict(options)["-s"]])
-    return ""
 
 
 def _qhold(queue: Queue, words: list[str]) -> str:

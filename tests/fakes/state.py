@@ -145,10 +145,6 @@ class Queue:
         finally:
             os._exit(0)
 
-    def tell(self, job: dict, number: int) -> None:
-        """Send a signal to the script and to what shares its session."""
-        _tell(job, number)
-
     def suspend(self, job: dict, *, resume: bool = False) -> None:
         _tell(job, signal.SIGCONT if resume else signal.SIGSTOP)
         self.put(job, state=RUNNING if resume else SUSPENDED)
@@ -172,9 +168,23 @@ def _write(path: Path, value: object) -> None:
 
 
 def _tell(job: dict, number: int) -> None:
-    if job.get("pid"):
+    """Send a signal to the script's group or, as PBS does, to each process of its session alone."""
+    if job.get("pid") and job.get("by_session"):
+        for process in _session(job["pid"]):
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+    elif job.get("pid"):
         with suppress(ProcessLookupError):
             os.killpg(job["pid"], number)
+
+
+def _session(leader: int) -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[1-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(place.name)) == leader:
+                found.append(int(place.name))
+    return found
 
 
 def _alive(job: dict) -> bool:

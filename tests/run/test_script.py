@@ -75,8 +75,7 @@ def test_the_longest_word_that_a_program_can_be_given_is_given(tmp_path: Path) -
     assert passed_on(tmp_path, [word]) == [word.encode()]
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
+ENDS = pytest.mark.parametrize(
     ("argv", "limit", "end"),
     [
         (("true",), 60, Exit(reason=Reason.EXIT, code=0)),
@@ -87,6 +86,10 @@ def test_the_longest_word_that_a_program_can_be_given_is_given(tmp_path: Path) -
     ],
     ids=["success", "failure", "killed", "interrupted", "over-the-limit"],
 )
+
+
+@ENDS
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_is_the_same_under_any_shell(
     tmp_path: Path, shell: str, argv: tuple[str, ...], limit: int | None, end: Exit
 ) -> None:
@@ -110,6 +113,36 @@ def test_the_script_is_the_same_under_any_shell(
     until(lambda: under(job.attempt.token) == [], "something runs on")
 
 
+@ENDS
+def test_at_pbs_a_command_has_a_group_of_its_own_in_the_session_of_the_job(
+    tmp_path: Path, argv: tuple[str, ...], limit: int | None, end: Exit
+) -> None:
+    place = "import os; print(os.getpgrp(), os.getsid(0), flush=True); os.execvp(os.sys.argv[1], os.sys.argv[1:])"
+    span = None if limit is None else timedelta(seconds=limit)
+    job = handle(tmp_path, Plan(argv=(PYTHON, "-c", place, *argv)), limit=span)
+    prepare(job.folder, job.plan, ())
+    bell = tmp_path / "bell"
+    bell.mkdir()
+    write_attempt(
+        job.folder,
+        job.start,
+        path=PATH,
+        sandbox=(),
+        kill_after=timedelta(seconds=1),
+        default_signals=default_signals(),
+        bell=str(bell),
+    )
+    words, at_pbs = ["sh", str(job.run / "script")], os.environ | {"PBS_ENVIRONMENT": "PBS_BATCH"}
+    with subprocess.Popen(words, env=at_pbs, start_new_session=True) as script_:
+        assert script_.wait(60) == 0
+    seen = jobdir.look(job.folder, 1, alive=False)
+    assert isinstance(seen, Ended)
+    assert seen.exit == end
+    group, session = map(int, job.stdout.split()[:2])
+    assert session == script_.pid != group
+    assert under(job.attempt.token) == []
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_on_a_cluster_the_script_ends_what_the_command_left_and_nothing_else(
     tmp_path: Path, shell: str
@@ -122,7 +155,11 @@ def test_on_a_cluster_the_script_ends_what_the_command_left_and_nothing_else(
     write_attempt(job.folder, job.start, path=PATH, sandbox=(), bell=str(bell))
     token = job.attempt.token
     # Another attempt's, and some that merely know of the token.
-    strange = (f"MAILGATE_TOKEN={token}x", f"NOTE=MAILGATE_TOKEN={token}", f"MAILGATE_TOKEN2={token}")
+    strange = (
+        f"MAILGATE_TOKEN={token}x",
+        f"NOTE=MAILGATE_TOKEN={token}",
+        f"MAILGATE_TOKEN2={token}",
+    )
     others = [
         subprocess.Popen(["env", "-i", word, "/bin/sleep", "600"], start_new_session=True)
         for word in strange

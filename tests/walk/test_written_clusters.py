@@ -5,15 +5,17 @@ adapter carries it, and that a scheduler that lies loses nothing and starts noth
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from mailgate.model import Token
 from tests.contract.adapters import made
 from tests.daemon import Gateway, eventually, request, running, shell, text_of
 from tests.fakes.cluster import COMMANDS, Cluster, fake
+from tests.run.yard import under
 
 _RUN = '[run]\nengine = "{engine}"\ngrace = "1s"\n'
 _TABLE = """
@@ -264,6 +266,38 @@ def test_what_was_lost_once_it_ran_is_lost_and_tried_again_only_where_that_is_wa
     assert one.gateway.await_results(2)[-1]["Mailgate-Exit"] == "3"
     assert len(set(one.began)) == 3
     assert len(one.gateway.results()) == 2
+
+
+def test_pbs_stops_the_command_too_and_nothing_is_left_of_a_job(one: Room) -> None:
+    one.gateway.service("counts", shell("setsid sleep 600 & while :; do sleep 0.05; done"))
+    one.gateway.start()
+    one.send("counts")
+    one.there()
+    eventually(lambda: one.phase() == "EXECUTING", 20, one.gateway.logged)
+    job = one.there()
+
+    def states() -> set[str]:
+        """Those of the command's processes that PBS can reach: they are in the script's session."""
+        found = [stat(process) for process in under(Token(job["name"]))]
+        return {state for state, session in found if session == str(job["pid"])}
+
+    eventually(states, 20)
+    one.cluster.suspend(job["id"])
+    eventually(lambda: states() == {"T"}, 20)
+    eventually(lambda: one.phase() == "SUSPENDED", 20, one.gateway.logged)
+    one.cluster.suspend(job["id"], resume=True)
+    eventually(lambda: one.phase() == "EXECUTING", 20, one.gateway.logged)
+    one.command("cancel")
+    assert one.result()["Mailgate-Exit"] == "cancelled"
+    assert under(Token(job["name"])) == []
+
+
+def stat(process: int) -> tuple[str, str]:
+    """A process's state and its session; none of one that has just ended."""
+    with suppress(OSError):
+        told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return told[0], told[3]
+    return "", ""
 
 
 @pytest.mark.parametrize("how", ["empty", "hang"])
