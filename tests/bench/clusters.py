@@ -31,14 +31,15 @@ WATCHED = 60.0
 """So many jobs wait at Slurm, while the daemon is watched for so long (seconds)."""
 
 POLLS = 5
-_HELD = {"slurm": "--hold", "gridengine": "-h"}
+_HELD, _LATER, _GRID_HELD = "--hold", "--begin=now+1day", "-h"
+"""What has jobs wait at Slurm, held or until tomorrow, and at Grid Engine."""
 
 
 @contextmanager
-def gateway(name: str, environment: Mapping[str, str], *, held: bool) -> Iterator[Gateway]:
-    """A gateway before its start, whose jobs the engine ``name`` has; ``held``: they stay there."""
+def gateway(name: str, environment: Mapping[str, str], *, extra: str = "") -> Iterator[Gateway]:
+    """A gateway before its start, whose jobs the engine ``name`` has, with an option of its own."""
     with place(name) as folder:
-        extra = f'extra = ["{_HELD[name]}"]\n' if held else ""
+        extra = f'extra = ["{extra}"]\n' if extra else ""
         made = load.gateway(folder, more=f"[run.{name}]\n{extra}")
         text = made.config.read_text()
         made.config.write_text(text.replace("[run]\n", f'[run]\nengine = "{name}"\n'))
@@ -91,10 +92,11 @@ def bare(argv: Sequence[str], environment: Mapping[str, str], *, jobs: int, at_o
 
 
 def to_slurm() -> Iterator[Row]:
-    """Jobs handed to Slurm, where they are held, against sbatch itself."""
-    argv = ("sbatch", "--hold", "--output=/dev/null", "--wrap=true")
+    """Jobs handed to Slurm, where they wait, against sbatch itself."""
+    argv = ("sbatch", _LATER, "--output=/dev/null", "--wrap=true")
+    clear = ("scancel", "--me")
     with slurm() as cluster:
-        ratios = _handed(cluster, "slurm", argv, HANDED, at_once=8, clear=("scancel", "--me"))
+        ratios = _handed(cluster, "slurm", argv, HANDED, at_once=8, clear=clear, extra=_LATER)
     yield Row(
         what=f"jobs handed to Slurm, {HANDED} mails waiting",
         values=ratios,
@@ -106,9 +108,12 @@ def to_slurm() -> Iterator[Row]:
 
 def to_gridengine() -> Iterator[Row]:
     """Jobs handed to Grid Engine, where they are held, against qsub itself."""
-    argv = ("qsub", "-h", "-b", "y", "-o", "/dev/null", "-e", "/dev/null", "true")
+    argv = ("qsub", _GRID_HELD, "-b", "y", "-o", "/dev/null", "-e", "/dev/null", "true")
+    clear = ("qdel", "-u", "*")
     with gridengine() as cluster:
-        ratios = _handed(cluster, "gridengine", argv, GRID, at_once=1, clear=("qdel", "-u", "*"))
+        ratios = _handed(
+            cluster, "gridengine", argv, GRID, at_once=1, clear=clear, extra=_GRID_HELD
+        )
     yield Row(
         what=f"jobs handed to Grid Engine, {GRID} mails waiting",
         values=ratios,
@@ -126,12 +131,13 @@ def _handed(
     *,
     at_once: int,
     clear: Sequence[str],
+    extra: str,
 ) -> list[float]:
     """Hand over so many jobs in each round, once by the command itself and once by a gateway."""
     ratios = []
     for _ in range(ROUNDS):
         reference = bare(argv, cluster.environment, jobs=jobs, at_once=at_once)
-        with gateway(engine, cluster.environment, held=True) as made:
+        with gateway(engine, cluster.environment, extra=extra) as made:
             rate = handed_over(made, jobs)
         cluster.run(*clear)
         ratios.append(rate / reference)
@@ -145,7 +151,7 @@ def _handed(
 def waiting() -> Iterator[Row]:
     """What 5,000 jobs cost that wait at Slurm: a poll, and the daemon's time."""
     ratios, shares, commands = [], [], []
-    with slurm() as cluster, gateway("slurm", cluster.environment, held=True) as made:
+    with slurm() as cluster, gateway("slurm", cluster.environment, extra=_HELD) as made:
         counter = counted(made, "squeue")
         made.start()
         load.rate(made.port, size=200, mails=WAITING)
@@ -229,7 +235,7 @@ def polled(made: Gateway, environment: Mapping[str, str]) -> float:
 def to_the_courier() -> Iterator[Row]:
     """How long it takes from a job's end on Slurm until its reply is handed to the courier."""
     seconds: list[float] = []
-    with slurm() as cluster, gateway("slurm", cluster.environment, held=False) as made:
+    with slurm() as cluster, gateway("slurm", cluster.environment) as made:
         made.start()
         for _ in range(ENDS):
             before = delivered(made)
