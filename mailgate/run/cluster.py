@@ -134,8 +134,7 @@ class Cluster:
         if self._keeping is not None and self._keeping.done():
             # A bug: it is told, and all is begun anew by the room's loop.
             self._keeping.result()
-        seen = ((a.token, self._vigil.sight(folder, a)) for folder, a in attempts)
-        return {token: sight for token, sight in seen if sight is not None}
+        return self._vigil.sights(attempts)
 
     async def cancel(
         self, folder: Folder, attempt: Attempt, why: Signals = Signals.SIGTERM

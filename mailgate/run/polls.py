@@ -33,9 +33,14 @@ class Known:
     missed: bool = False
 
     @property
+    def state(self) -> State | None:
+        """What the scheduler said of it last; None before it said anything."""
+        return self.seen.state if self.seen is not None else None
+
+    @property
     def ended(self) -> bool:
         """Whether the scheduler itself says that it has ended."""
-        return self.seen is not None and self.seen.state is State.ENDED
+        return self.state is State.ENDED
 
 
 class Polls:
@@ -62,21 +67,20 @@ class Polls:
             other = found.get(one.token)
             if other is None or _LIVELY.index(one.state) >= _LIVELY.index(other.state):
                 found[one.token] = one
-        states = {t: known.seen.state if known.seen else None for t, known in self.known.items()}
-        news = [t for t, known in self.known.items() if _changed(known, found.get(t), began)]
+        news, moved = [], False
+        for token, known in self.known.items():
+            before = known.state
+            if _changed(known, found.get(token), began):
+                news.append(token)
+                # A reason or an estimate that changes is no sign that something is about to happen.
+                moved = moved or known.state is not before
         self.last = began
         self._failing = False
         self._took = (self._took[1], took)
         self.strangers = {token: one for token, one in found.items() if token not in self.known}
-        # A reason or an estimate that changes is no sign that something is about to happen.
-        moved = any(self._state(token) is not states[token] for token in news)
         calm = not moved and not self.waited_for
         self._pause = min(self._pause * 1.5, self._most) if calm else self._least
         return news
-
-    def _state(self, token: Token) -> State | None:
-        seen = self.known[token].seen
-        return seen.state if seen else None
 
     def failed(self) -> None:
         """Know that a poll failed: the next comes soon, and each that fails again later."""

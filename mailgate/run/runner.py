@@ -92,7 +92,7 @@ class Runner:
 
     async def run(self) -> None:
         """Run until cancelled. Jobs live on."""
-        self._under_way.load()
+        await self._under_way.load()
         # What was under way when the loop fell over is nobody's any more.
         self._working.clear()
         self._there.load()
@@ -166,7 +166,7 @@ class Runner:
         self._rests = {job: until for job, until in self._rests.items() if until > now}
         starting = {j: name for j, name in self._starting.items() if j in self._working}
         starting = {j: name for j, name in starting.items() if j not in self._rests}
-        busy = self._working | self._rests.keys() | {a.job for a in self._under_way.open.values()}
+        busy = self._working | self._rests.keys()
         for name in self._engines:
             engine = self._engines[name]
             taken = {a.job for a in self._under_way.open.values() if a.engine == name}
@@ -222,12 +222,12 @@ class Runner:
         # What is not there says nothing where the folder itself is away.
         if missed and not await self._place.settle(anew=True):
             return
-        alive = under_way.alive(sights, asked=asked, besides=self._working)
-        if self._weights.is_due:
+        over = self._weights.over - under_way.told
+        if over or self._weights.is_due:
+            alive = under_way.alive(sights, asked=asked, besides=self._working)
             self._weights.weigh(group, under_way.placed(alive))
-        # First: on a disk that it has filled nothing else can be noted of it.
-        for attempt in alive:
-            if attempt.token in self._weights.over - under_way.told:
+            # First: on a disk that it has filled nothing else can be noted of it.
+            for attempt in (one for one in alive if one.token in over):
                 self._take(group, attempt.job, self._step(under_way.tell, attempt, Signals.SIGXFSZ))
         await self._there.note(sights, besides=self._working)
         for token, sight in sights.items():

@@ -28,9 +28,10 @@ class UnderWay:
         self.open: dict[Token, Attempt] = {}
         self.told: set[Token] = set()
 
-    def load(self) -> None:
-        """Take up what the spool knows of."""
-        self.open = {a.token: a for a in attempts.open_attempts(self._spool.view)}
+    async def load(self) -> None:
+        """Take up what the spool knows of, once all is written that was on its way there."""
+        found = await self._spool.write(attempts.open_attempts)
+        self.open = {attempt.token: attempt for attempt in found}
 
     def folder(self, job: JobId) -> Folder:
         """Return the job's folder."""

@@ -63,6 +63,8 @@ class Vigil:
         self._cases: dict[Token, Case] = {}
         self._due: set[Token] = set()
         self._turn: list[Token] = []
+        self._running: set[Token] = set()
+        self._forgot = 0.0
         self._soon = asyncio.Event()
         self._over: Over = lambda _: ()
         self._cancelled: dict[Token, float] = {}
@@ -83,9 +85,14 @@ class Vigil:
         self._polls.known.setdefault(token, Known(since=None)).since = _now()
         self.hurry()
 
-    def sight(self, folder: Folder, attempt: Attempt) -> Sight | None:
-        """Return what is seen of an attempt; None where that is nothing, or known to its caller."""
-        now, token = _now(), attempt.token
+    def sights(self, attempts: Iterable[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
+        """Return what is seen of attempts, but what is nothing, or known to the caller."""
+        now = _now()
+        seen = ((attempt.token, self._sight(folder, attempt, now)) for folder, attempt in attempts)
+        return {token: sight for token, sight in seen if sight is not None}
+
+    def _sight(self, folder: Folder, attempt: Attempt, now: float) -> Sight | None:
+        token = attempt.token
         case = self._cases.get(token)
         if case is None:
             case = self._cases[token] = Case(folder, attempt, now)
@@ -259,12 +266,16 @@ class Vigil:
 
     def _next_in_turn(self) -> list[Token]:
         if not self._turn:
-            self._turn = [t for t, c in self._cases.items() if isinstance(c.sight, Running)]
+            self._turn = list(self._running)
         taken, self._turn = self._turn[:_IN_TURN], self._turn[_IN_TURN:]
         return [token for token in taken if token in self._cases]
 
     def _forget(self) -> None:
         now = _now()
+        if now < self._forgot + _FORGOTTEN:
+            return
+        self._forgot = now
+        self._running &= self._cases.keys()
         for token in [t for t, c in self._cases.items() if now > c.asked + _FORGOTTEN]:
             del self._cases[token]
             known = self._polls.known.pop(token, None)
@@ -287,6 +298,8 @@ class Vigil:
             if case is None:
                 continue
             before, case.sight = case.sight, await self._judge.judged(case, sight)
+            runs = isinstance(case.sight, Running)
+            (self._running.add if runs else self._running.discard)(token)
             if case.sight != before:
                 self.changed.set()
             if isinstance(sight, Ended) and not isinstance(case.sight, Ended):

@@ -43,13 +43,13 @@ def queued(
     where: str = "",
     values: Sequence[str] = (),
 ) -> list[JobId]:
-    """Return the jobs that wait longest for an engine, without those that the caller works on.
+    """Return the jobs that wait longest to be given to an engine, but those the caller works on.
 
     ``where``: a further condition of SQL, with ``values``.
     """
     busy = frozenset(besides)
     rows = view.all(
-        f"SELECT id FROM job WHERE phase = 'QUEUED'{where} ORDER BY queued LIMIT ?",
+        f"SELECT id FROM job WHERE phase = 'QUEUED' AND given = 0{where} ORDER BY queued LIMIT ?",
         *values,
         limit + len(busy),
     )
@@ -57,8 +57,13 @@ def queued(
 
 
 def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
-    """Write down that an attempt will be submitted; None if the job is not QUEUED any more."""
-    row = tx.one("SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED'", job)
+    """Write down that an attempt will be submitted; None if the job is not QUEUED any more.
+
+    Nor is there one while another has not ended.
+    """
+    row = tx.one(
+        "SELECT attempts, work_limit FROM job WHERE id = ? AND phase = 'QUEUED' AND given = 0", job
+    )
     if row is None:
         return None
     limit = timedelta(seconds=row["work_limit"]) if row["work_limit"] else None
@@ -80,7 +85,7 @@ def intend(tx: Tx, job: JobId, *, engine: str) -> Attempt | None:
         intended=tx.at,
         work_limit=limit.total_seconds() if limit else None,
     )
-    tx.execute("UPDATE job SET attempts = ? WHERE id = ?", attempt.number, job)
+    tx.execute("UPDATE job SET attempts = ?, given = 1 WHERE id = ?", attempt.number, job)
     return attempt
 
 
@@ -187,6 +192,7 @@ def dropped(tx: Tx, attempt: Attempt) -> None:
         tx.at,
         attempt.token,
     )
+    tx.execute("UPDATE job SET given = 0 WHERE id = ?", attempt.job)
     tx.ring("run")
 
 
@@ -216,7 +222,10 @@ def ended(
         # It ended all the same.
         wishes.mirror(tx, attempt.job, held=False)
     job = fetch(tx, attempt.job)
-    if not hit or job.phase not in ACTIVE:
+    if not hit:
+        return job.phase
+    if job.phase not in ACTIVE:
+        tx.execute("UPDATE job SET given = 0 WHERE id = ?", job.id)
         return job.phase
     if end != Exit(reason=Reason.EXIT, code=0):
         tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=codec.words(_told(end)))
@@ -225,7 +234,8 @@ def ended(
             advance(tx, job.id, Event.RETRY, before=job.phase)
         # The next attempt begins anew: neither its time nor its progress is this one's.
         tx.execute(
-            "UPDATE job SET started = NULL, progress = NULL, progress_words = '' WHERE id = ?",
+            "UPDATE job SET given = 0, started = NULL, progress = NULL, progress_words = ''"
+            " WHERE id = ?",
             job.id,
         )
         tx.note("retried", job=job.id, detail=f"reason={end.reason} attempt={attempt.number}")
@@ -275,7 +285,7 @@ def _finish(
     hit = tx.execute(
         "UPDATE job SET phase = ?, ended = ?, destruction = COALESCE(destruction, ?), reason = ?,"
         " code = ?, signal = ?, words = ?, left_out = ?, receipt_due = NULL, news_due = NULL,"
-        " wish = NULL WHERE id = ? AND phase = ?",
+        " wish = NULL, given = 0 WHERE id = ? AND phase = ?",
         new,
         over.timestamp(),
         (over if claimed else over + job.keep).timestamp(),

@@ -14,7 +14,9 @@ INDEXES = (
     "CREATE INDEX errand_held ON errand (id) WHERE state = 'HELD'",
     "CREATE UNIQUE INDEX confirmation_once ON confirmation (message, address, COALESCE(job, ''))",
     "CREATE INDEX confirmation_asked ON confirmation (asked) WHERE asked IS NOT NULL",
-    "CREATE INDEX job_queued ON job (queued, service, lower(owner), how) WHERE phase = 'QUEUED'",
+    "CREATE INDEX job_queued ON job (queued, service, lower(owner), how) WHERE phase = 'QUEUED'"
+    " AND given = 0",
+    "CREATE INDEX job_given ON job (service, lower(owner), how) WHERE given = 1",
     "CREATE INDEX job_waiting ON job (lower(owner), service, how) WHERE phase IN"
     " ('QUEUED', 'HELD')",
     "CREATE INDEX job_created ON job (created)",

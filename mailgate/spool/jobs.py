@@ -99,6 +99,7 @@ def create(tx: Tx, draft: Draft) -> None:
         words="",
         progress_words="",
         attempts=0,
+        given=0,
         receipt_due=None if claimed or after is None else tx.at + after.total_seconds(),
         news_every=request.every.total_seconds() if request.every else None,
         news_due=tx.at + request.every.total_seconds() if request.every else None,

@@ -145,9 +145,9 @@ def undelivered(view: View, job: JobId, who: str) -> Words | None:
 
 
 def ahead(view: View, job: JobId) -> int:
-    """Count the jobs that wait and came before this one, up to 1,000: at least so many then."""
+    """Count the jobs that came before this one and wait here, no engine has them: up to 1,000."""
     return view.count(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE phase = 'QUEUED' AND queued <"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE phase = 'QUEUED' AND given = 0 AND queued <"
         " (SELECT queued FROM job WHERE id = ?) LIMIT 1000)",
         job,
     )

@@ -19,7 +19,7 @@ def upgrade(database: SqliteDatabase) -> None:
     """Make of a database of an older format what `create` makes, within the caller's transaction.
 
     Every table is made anew and takes over the old one's columns, so that constraints that have
-    changed hold from now on; what is new has its default.
+    changed hold from now on; what is new has its default, or follows from what there is.
     """
     kept = _names(
         database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
@@ -37,6 +37,10 @@ def upgrade(database: SqliteDatabase) -> None:
         names = ", ".join(f'"{name}"' for name in old if name in new)
         database.execute_sql(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM "old_{table}"')
         database.execute_sql(f'DROP TABLE "old_{table}"')
+    database.execute_sql(
+        "UPDATE job SET given = 1 WHERE id IN (SELECT job FROM attempt WHERE state IN"
+        " ('INTENDED', 'SUBMITTED', 'STARTED'))"
+    )
 
 
 def _columns(database: SqliteDatabase, table: str) -> list[str]:

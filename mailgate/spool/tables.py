@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 8
+VERSION = 9
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -131,7 +131,8 @@ class JobRow(Model):
     """A job. ``wish`` is what a command asked for and run has not done yet.
 
     ``news_every``, in seconds: its owner hears so often where it is, next at ``news_due``.
-    ``noticed``: the ``destruction`` that its owner was told of, or need not be.
+    ``noticed``: the ``destruction`` that its owner was told of, or need not be. ``given``: an
+    attempt at it has not ended.
     """
 
     id = CharField(primary_key=True)
@@ -165,6 +166,7 @@ class JobRow(Model):
     progress = FloatField(null=True)
     progress_words = TextField(default="")
     attempts = IntegerField(default=0)
+    given = IntegerField(constraints=[SQL("DEFAULT 0")])
     receipt_due = FloatField(null=True)
     news_every = FloatField(null=True)
     news_due = FloatField(null=True)

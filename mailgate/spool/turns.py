@@ -17,7 +17,8 @@ from mailgate.spool.addresses import mailbox
 from mailgate.spool.database import Row, View
 
 _WHO = mailbox("lower(owner)")
-_OPEN = "attempt.state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+# Of those who are known so well the shares are taken up, too.
+_WEAKER = {how: [other for other in How if other.strength <= how.strength] for how in How}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ class Turns:
         if not self._bounds():
             where, names = among.where, sorted(among.services)
             return attempts.queued(view, limit=limit, besides=besides, where=where, values=names)
+        if view.one("SELECT 1 FROM job WHERE phase = 'QUEUED' AND given = 0 LIMIT 1") is None:
+            return []
         running = self.running(view, starting)
         busy, picked = frozenset(besides), list[JobId]()
         while True:
@@ -126,15 +129,14 @@ class Turns:
         """Count the jobs that the engine has, by each share."""
         count = Counter[str]()
         for row in view.all(
-            f"SELECT job.id, service, {_WHO} AS who, how FROM attempt JOIN job"
-            f" ON job.id = attempt.job WHERE {_OPEN}"
+            f"SELECT service, {_WHO} AS who, how, COUNT(*) AS jobs FROM job INDEXED BY job_given"
+            " WHERE given = 1 GROUP BY service, lower(owner), how"
         ):
-            count.update(_counted(row))
+            for share in _counted(row):
+                count[share] += row["jobs"]
         for job in starting:
             found = view.one(
-                f"SELECT service, {_WHO} AS who, how FROM job WHERE id = ? AND NOT EXISTS"
-                f" (SELECT 1 FROM attempt WHERE attempt.job = job.id AND {_OPEN})",
-                job,
+                f"SELECT service, {_WHO} AS who, how FROM job WHERE id = ? AND given = 0", job
             )
             count.update(_counted(found) if found is not None else ())
         return count
@@ -154,8 +156,8 @@ def _queued(view: View, full: Collection[str], limit: int, among: Among) -> list
         if names
     )
     return view.all(
-        f"SELECT id, service, {_WHO} AS who, how FROM job WHERE phase = 'QUEUED'{wheres}"
-        f"{among.where} ORDER BY queued LIMIT ?",
+        f"SELECT id, service, {_WHO} AS who, how FROM job WHERE phase = 'QUEUED' AND given = 0"
+        f"{wheres}{among.where} ORDER BY queued LIMIT ?",
         *(name for names in kinds.values() for name in names),
         *sorted(among.services),
         limit,
@@ -172,10 +174,9 @@ def _shares(row: Row) -> Iterator[str]:
 def _counted(row: Row) -> Iterator[str]:
     """Yield the shares that a job takes of while it runs."""
     yield row["service"]
-    for how in How:
-        if how.strength <= How(row["how"]).strength:
-            yield f"{row['who']} {how}"
-            yield f"{row['service']} {row['who']} {how}"
+    for how in _WEAKER[How(row["how"])]:
+        yield f"{row['who']} {how}"
+        yield f"{row['service']} {row['who']} {how}"
 
 
 def _parts(name: str) -> tuple[str, str, str]:

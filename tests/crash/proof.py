@@ -11,6 +11,7 @@ from mailgate.janitor import Janitor, committing
 from mailgate.spool.database import Site
 from mailgate.spool.store import Folder, direct
 from tests.daemon import Gateway, attached, eventually, request, shell
+from tests.spool.conftest import WRONGLY_GIVEN
 
 # Each start of a body leaves a line, whatever became of it; the input says how it is to end (under
 # 129: the numbers above are signals to every shell).
@@ -106,6 +107,7 @@ def check_no_orphans(gateway: Gateway) -> None:
         named = {row[0] for row in database.execute("SELECT file FROM message WHERE file NOT NULL")}
         jobs = {row[0] for row in database.execute("SELECT id FROM job")}
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute(WRONGLY_GIVEN).fetchone() == (0,)
     assert _names(folder.mail) == named
     assert _names(folder.letters) == set()
     assert _names(folder.staged) == set()

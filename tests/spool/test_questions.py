@@ -11,6 +11,7 @@ import pytest
 
 from mailgate.model import JobId
 from mailgate.phases import Phase
+from mailgate.settings.quotas import Quota
 from mailgate.spool import (
     confirmations,
     due,
@@ -30,6 +31,7 @@ from mailgate.spool import (
 from mailgate.spool.confirmations import Terms
 from mailgate.spool.database import Connection, Tx
 from mailgate.spool.store import Folder
+from mailgate.spool.turns import Turns
 from tests.spool.conftest import SITE
 from tests.spool.made import ADA, a_job
 
@@ -69,6 +71,7 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
     "the jobs under way": lambda tx: jobs.newest(tx, limit=50, active=True),
     "what became of a mail": lambda tx: explain.explain(tx, "<1@example.org>"),
     "what is wished": wishes.left,
+    "whose turn it is": lambda tx: Turns(quota=Quota(running=1)).next(tx, limit=5, besides=()),
     "what may go": lambda tx: [
         keep.destroyed_jobs(tx),
         keep.expired_jobs(tx, now=tx.at),
@@ -118,7 +121,7 @@ def test_a_million_ended_jobs_and_their_letters_weigh_nothing(
 TABLES = "job|letter|event|message|errand|act|attempt|input|stream"
 # Their rows are few, or they give the newest first, and not all are asked for.
 SMALL = (
-    "job_created|job_active|job_queued|job_wish|errand_held|letter_planned|letter_waiting"
+    "job_created|job_active|job_queued|job_given|job_wish|errand_held|letter_planned|letter_waiting"
     "|letter_urgent|letter_held|letter_bounced|attempt_open|message_claimed|event_loose"
 )
 

@@ -1,6 +1,8 @@
 """Quotas over a real spool: what is counted, for whom, what is refused, and whose turn it is."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from mailgate.services import Service, load
 from mailgate.settings.quotas import Quota
 from mailgate.spool import attempts, mail, quotas
 from mailgate.spool.addresses import mailbox
-from mailgate.spool.database import Connection
+from mailgate.spool.database import Connection, View
 from mailgate.spool.quotas import DAY, Rule, rules
+from mailgate.spool.store import Folder
 from mailgate.spool.turns import Turns
 from tests.spool.made import ADA, a_job, accepted, ended
 
@@ -283,7 +286,7 @@ def test_a_job_over_its_quota_waits_and_others_go_first(spool: Connection) -> No
     ended_one = hers[0]
     with spool.transaction() as tx:
         tx.execute("UPDATE attempt SET state = 'ENDED', ended = 1 WHERE job = ?", ended_one)
-        tx.execute("UPDATE job SET phase = 'EXECUTING' WHERE id = ?", ended_one)
+        tx.execute("UPDATE job SET phase = 'EXECUTING', given = 0 WHERE id = ?", ended_one)
     assert turn(spool, turns, 1, besides=hers[:2]) == [hers[2]]
 
 
@@ -334,9 +337,48 @@ def test_a_crowd_of_one_person_keeps_nobody_from_the_front(spool: Connection) ->
     assert turn(spool, turns, 2) == ["j00000000000", last]
     plan = spool.view.all(
         "EXPLAIN QUERY PLAN SELECT id, service, lower(owner) AS who, how FROM job"
-        " WHERE phase = 'QUEUED' AND lower(owner) || ' ' || how NOT IN ('x') ORDER BY queued LIMIT 5"
+        " WHERE phase = 'QUEUED' AND given = 0 AND lower(owner) || ' ' || how NOT IN ('x') ORDER BY queued LIMIT 5"
     )
     assert any("job_queued" in row["detail"] for row in plan)
+
+
+@pytest.mark.parametrize("turns", [Turns(), Turns(quota=Quota(running=3))], ids=["free", "quota"])
+def test_thousands_that_an_engine_has_weigh_nothing_when_the_next_is_chosen(
+    spool: Connection, folder: Folder, turns: Turns
+) -> None:
+    last = a_job(spool, owner=BOB)
+    before = steps(folder, turns, [last])
+    with spool.transaction() as tx:
+        template = a_columns(tx)
+        for number in range(2000):
+            job = JobId(f"j{number:011d}")
+            tx.insert("job", **{**template, "id": job, "queued": 1.0})
+            assert attempts.intend(tx, job, engine="slurm") is not None
+            assert attempts.intend(tx, job, engine="slurm") is None, "one at a time"
+    many = steps(folder, turns, [last])
+    # Of one person they are one row, and are counted.
+    assert many < before + (20 * 2000 if turns.quota.running else 10)
+    start(spool, last)
+    assert steps(folder, turns, []) < 100, "nobody counts where nobody waits"
+
+
+def steps(folder: Folder, turns: Turns, expected: Sequence[JobId]) -> int:
+    """Choose, and return how many steps of SQLite's machine that took."""
+    taken = 0
+
+    def step() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with closing(sqlite3.connect(folder.database)) as raw:
+        raw.row_factory = sqlite3.Row
+        view = View(raw)
+        # What there is, is read first.
+        assert turns.next(view, limit=8, besides=()) == expected
+        raw.set_progress_handler(step, 1)
+        turns.next(view, limit=8, besides=())
+    return taken
 
 
 def a_columns(tx: mail.Tx) -> dict[str, object]:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mailgate.model import DISK_FULL, JobId
-from mailgate.spool import jobs, tables
+from mailgate.spool import attempts, jobs, tables
 from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder
+from mailgate.spool.turns import Turns
 from mailgate.wording import is_that
 from tests.source import CHECKOUT
-from tests.spool.conftest import SITE
+from tests.spool.conftest import SITE, WRONGLY_GIVEN
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_a_format_never_changes(folder: Folder) -> None:
     connection.close()
     found = tables.VERSION, hashlib.sha256(text.encode()).hexdigest()[:16]
     # A spool of the same number is not made anew: who changes a table or an index takes the next.
-    assert found == (8, "caf2c7b68a492961")
+    assert found == (9, "52b68c0c60d7ce75")
 
 
 def test_what_an_older_spool_held_is_still_there(old: Folder) -> None:
@@ -85,6 +87,23 @@ def test_the_words_of_an_older_spool_are_what_they_were(old: Folder) -> None:
     assert (job.exit.words, job.errors[0].words) == ("exit status 137", "exit status 137")
     assert job.left_out == (left_out,)
     assert is_that(left_out, DISK_FULL)
+    connection.close()
+
+
+def test_what_an_engine_had_is_not_given_to_it_again_by_a_newer_version(old: Folder) -> None:
+    with closing(sqlite3.connect(old.database)) as database:
+        database.execute(
+            "INSERT INTO attempt (token, job, number, engine, state, intended)"
+            " VALUES ('mabcdefgh2345', 'k7q2m5xzab3c', 1, 'local', 'SUBMITTED', 1700000000.0)"
+        )
+        database.commit()
+    connection = opened(old)
+    assert Turns().next(connection.view, limit=5, besides=()) == []
+    assert connection.view.count(WRONGLY_GIVEN) == 0
+    (attempt,) = attempts.open_attempts(connection.view)
+    with connection.transaction() as tx:
+        attempts.dropped(tx, attempt)
+    assert Turns().next(connection.view, limit=5, besides=()) == ["k7q2m5xzab3c"]
     connection.close()
 
 

@@ -47,7 +47,7 @@ path = "/usr/bin:/bin"
 _BODY = 'echo "$MAILGATE_TOKEN" >>{began}; echo 10 >"$MAILGATE_PROGRESS"'
 _WAIT = "while [ ! -e {go} ]; do sleep 0.1; done; echo 'a month later'"
 # What the format before the one of clusters did not have.
-_NEW_COLUMNS = {"attempt": ("why", "starts", "held")}
+_NEW_COLUMNS = {"attempt": ("why", "starts", "held"), "job": ("given",)}
 _BEFORE = 5
 _INDEXES = (
     "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
