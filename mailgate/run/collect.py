@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ MOST_OUTPUTS = 1000
 
 MOST_BYTES = 16 << 30
 """Of all outputs of a job together; a sparse file may claim any size."""
+
+# So long (seconds) a shared file system may show what it showed before: NFS does a minute (nfs(5),
+# acregmax, acdirmax).
+_LAG = 90.0
 
 _MOST_TOLD = 100
 _BRIEF = 100
@@ -61,7 +66,8 @@ def collect(folder: Folder, plan: Plan, number: int) -> Collected:
     Raises
     ------
     Transient
-        The disk or the machine failed: nothing is known yet.
+        The disk or the machine failed: nothing is known yet. Or the job has just ended, and less of
+        its standard output or error is seen than its exit record says.
     """
     try:
         root = _open_root(folder)
@@ -70,11 +76,22 @@ def collect(folder: Folder, plan: Plan, number: int) -> Collected:
             return Collected(streams=(), left_out=(Saying("outputs/all-gone"),))
         raise Transient("The outputs cannot be read now.", detail=str(error)) from error
     try:
-        return _Collection(root, plan).run(output_sizes(folder, number))
+        collection = _Collection(root, plan)
+        found = collection.run(output_sizes(folder, number))
+        is_early = collection.lags and _has_just_ended(folder, number)
     except OSError as error:
         raise Transient("The outputs cannot be read now.", detail=str(error)) from error
     finally:
         os.close(root)
+    if is_early:
+        raise Transient("Not all that the job wrote is to be seen yet.")
+    return found
+
+
+def _has_just_ended(folder: Folder, number: int) -> bool:
+    # Whose clock it is by does not matter: one that is far off costs a wait, or that there is none.
+    ended = (folder.attempt(number) / "exit").stat().st_mtime
+    return abs(time.time() - ended) < _LAG
 
 
 def open_stream(folder: Folder, stream: Stream) -> BinaryIO:
@@ -108,11 +125,15 @@ def open_file(folder: Folder, parts: tuple[str, ...]) -> int:
 
 
 class _Collection:
-    """One job's outputs on their way into a Collected; ``root`` is its folder, opened."""
+    """One job's outputs on their way into a Collected; ``root`` is its folder, opened.
+
+    ``lags``: of standard output or error fewer bytes are seen than were written.
+    """
 
     def __init__(self, root: int, plan: Plan) -> None:
         self._root = root
         self._plan = plan
+        self.lags = False
         self._streams: list[Stream] = []
         self._left_out: list[Saying] = []
         self._over = 0
@@ -164,6 +185,7 @@ class _Collection:
         try:
             opened = _open_file(self._root, parts)
         except OSError as error:
+            self.lags = self.lags or (error.errno == errno.ENOENT and bool(expected))
             self._leave_for(error, name)
             return
         with _closing(opened):
@@ -176,6 +198,7 @@ class _Collection:
         if sha256 is None:
             return
         if expected is not None and size < expected:
+            self.lags = True
             self._leave(name, Saying("outputs/short", size=size, expected=expected))
         self._bytes += size
         self._folders.add(parts[:-1])

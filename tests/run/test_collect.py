@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.errors import Permanent
+from mailgate.errors import Permanent, Transient
 from mailgate.model import Plan, Stream, StreamRole
 from mailgate.run import jobdir
 from mailgate.run.collect import MOST_OUTPUTS, Collected, collect, open_stream
@@ -272,12 +272,24 @@ def test_too_many_sentences_are_counted_too(job: Handle) -> None:
     assert told(got)[-1].startswith("50 more")
 
 
-def test_fewer_bytes_than_recorded_are_told(job: Handle) -> None:
+@pytest.mark.parametrize("seen", [b"output\n", None])
+def test_fewer_bytes_than_recorded_are_waited_for_and_told_in_the_end(
+    job: Handle, seen: bytes | None
+) -> None:
     job.run.mkdir(parents=True)
     (job.run / "exit").write_text("status 0\nstdout 70\nstderr 0\nend\n")
-    got = collected(job)
-    assert told(got) == ("stdout.txt: only 7 of its 70 bytes are there",)
-    assert len(got.streams) == 2
+    stdout = job.folder.out / "stdout"
+    if seen is None:
+        stdout.unlink()
+    with pytest.raises(Transient, match="Not all that the job wrote is to be seen yet"):
+        collected(job)
+    stdout.write_bytes(bytes(70))
+    assert (collected(job).streams[0].size, told(collected(job))) == (70, ())
+    # Whatever the file system shows later than that, it shows never.
+    os.utime(job.run / "exit", (0, 0))
+    stdout.unlink() if seen is None else stdout.write_bytes(seen)
+    why = "there is no such file" if seen is None else "only 7 of its 70 bytes are there"
+    assert told(collected(job)) == (f"stdout.txt: {why}",)
 
 
 # --- names ----------------------------------------------------------------------------------------
