@@ -303,7 +303,6 @@ class Runner:
         if phase in ACTIVE:
             found, end = await self._collect(attempt, plan, end, started)
         crash.point("run:collected")
-        keep = self._config.keep.mail
 
         def over(tx: Tx) -> tuple[bool, Phase]:
             begun = started is not None and attempts.begun(tx, attempt, started)
@@ -312,9 +311,10 @@ class Runner:
                 attempt,
                 end,
                 at=at,
+                began=started,
                 streams=found.streams,
                 left_out=found.left_out,
-                keep_mail=keep,
+                keep_mail=self._config.keep.mail,
             )
 
         try:

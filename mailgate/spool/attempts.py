@@ -162,18 +162,22 @@ def stopped(view: View) -> set[Token]:
 
 
 def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
-    """Note that the attempt's command runs since ``at``; False if that was known."""
+    """Note that the attempt's command runs since ``at``; False if that was known.
+
+    Where that is before it was written down, the clock that says so is behind ours.
+    """
     if attempt.native is not None and attempt.state is AttemptState.INTENDED:
         submitted(tx, attempt, attempt.native, borrowed=True)
     hit = tx.execute(
-        "UPDATE attempt SET state = 'STARTED', started = ? WHERE token = ?"
+        "UPDATE attempt SET state = 'STARTED', started = MAX(?, intended) WHERE token = ?"
         " AND state IN ('INTENDED', 'SUBMITTED')",
         at.timestamp(),
         attempt.token,
     )
     if not hit:
         return False
-    tx.execute("UPDATE job SET started = ? WHERE id = ?", at.timestamp(), attempt.job)
+    started = "(SELECT started FROM attempt WHERE token = ?)"
+    tx.execute(f"UPDATE job SET started = {started} WHERE id = ?", attempt.token, attempt.job)
     if attempt.held:
         wishes.mirror(tx, attempt.job, held=False)
     if phase_of(tx, attempt.job) is Phase.QUEUED:
@@ -193,6 +197,9 @@ def dropped(tx: Tx, attempt: Attempt) -> None:
         attempt.token,
     )
     tx.execute("UPDATE job SET given = 0 WHERE id = ?", attempt.job)
+    native = f" native={attempt.native}" if attempt.native else ""
+    detail = f"attempt={attempt.number} engine={attempt.engine}{native}"
+    tx.note("dropped", job=attempt.job, detail=detail)
     tx.ring("run")
 
 
@@ -202,6 +209,7 @@ def ended(
     end: Exit,
     *,
     at: datetime,
+    began: datetime | None = None,
     streams: Sequence[Stream],
     left_out: Sequence[Words],
     keep_mail: timedelta,
@@ -209,8 +217,12 @@ def ended(
     """End an attempt; the job is queued again where its plan says so, else it ends with its letter.
 
     The whole of it is one transaction: a finished job whose reply is forgotten cannot exist.
+    ``began`` and ``at`` are by one clock: where that is behind ours, only what lies between counts.
     Returns the job's phase; doing it a second time changes nothing.
     """
+    job = fetch(tx, attempt.job)
+    if began and job.started and job.started > began:
+        at = min(job.started + (at - began), max(at, tx.now))
     state = AttemptState.LOST if end.reason is Reason.LOST else AttemptState.ENDED
     hit = tx.execute(
         "UPDATE attempt SET state = ?, ended = ? WHERE token = ? AND ended IS NULL",
@@ -221,7 +233,7 @@ def ended(
     if attempt.held:
         # It ended all the same.
         wishes.mirror(tx, attempt.job, held=False)
-    job = fetch(tx, attempt.job)
+        job = fetch(tx, attempt.job)
     if not hit:
         return job.phase
     if job.phase not in ACTIVE:

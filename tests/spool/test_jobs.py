@@ -1,5 +1,6 @@
 """Jobs in a real database: steps, attempts, ends, and the letters that these cause."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -158,6 +159,41 @@ def test_an_end_that_the_clock_puts_before_the_start_is_put_right(spool: Connect
     assert found.ended is not None
     assert found.ended >= found.started
     assert found.destruction == found.ended + WEEK
+
+
+@pytest.mark.parametrize("apart", [timedelta(days=-9), timedelta(hours=1)])
+def test_where_nodes_have_another_clock_it_is_told_how_long_it_took(
+    spool: Connection, apart: timedelta
+) -> None:
+    job, took = a_job(spool), timedelta(seconds=5)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="slurm")
+        assert attempt is not None
+        tx.execute("UPDATE attempt SET intended = intended - 60")
+        tx.execute("UPDATE job SET created = created - 60")
+        began = tx.now + apart
+        attempts.begun(tx, attempt, began)
+        attempts.ended(
+            tx, attempt, DONE, at=began + took, began=began, streams=(), left_out=(), keep_mail=WEEK
+        )
+    found = jobs.fetch(spool.view, job)
+    assert found.started is not None
+    assert found.ended is not None
+    assert found.ended - found.started == took
+    assert found.started >= found.created
+
+
+def test_an_attempt_that_never_began_is_in_the_history(spool: Connection) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="slurm")
+        assert attempt is not None
+        attempts.submitted(tx, attempt, NativeId("48211"))
+        known = replace(attempt, native=NativeId("48211"))
+        attempts.dropped(tx, known)
+    assert [(verb, detail) for _, verb, detail in jobs.history(spool.view, job)][1:] == [
+        ("dropped", "attempt=1 engine=slurm native=48211")
+    ]
 
 
 def test_what_was_collected_comes_back_as_it_was(spool: Connection) -> None:
