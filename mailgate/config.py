@@ -260,6 +260,8 @@ def _check_folders(sheet: Sheet, config: Config) -> None:
         first = seen.setdefault(os.path.realpath(folder), place)
         if first != place:
             sheet.wrong(place, f"is the same folder as {'.'.join(first)}", "a folder of its own")
+        if os.path.realpath(folder) == "/":
+            sheet.wrong(place, "is the root of the file system", "a folder of its own")
         if fault := _folder_fault(folder, needed=place == ("gateway", "templates")):
             sheet.wrong(place, f"{folder} {fault}", "a folder")
 

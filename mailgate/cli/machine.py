@@ -76,12 +76,19 @@ def _schedulers(config: Config, services: Mapping[str, Service]) -> Iterator[str
                 f"[run.{name}]: its jobs are in no sandbox: each may read what the gateway's user"
                 " may on the nodes, other people's jobs too"
             )
-            if config.run.folder.is_relative_to(config.gateway.spool):
+            if _on_one_disk(config.run.folder, config.gateway.spool):
                 yield (
-                    f"[run.{name}]: its nodes must see {config.run.folder} by that path: give [run]"
-                    " folder a place on a file system that they share with the gateway, and leave"
-                    " the spool on a local disk"
+                    f"[run.{name}]: its nodes must see {config.run.folder} by that path, and it is"
+                    " on the spool's own disk: give [run] folder a place on a file system that they"
+                    " share with the gateway, and have that mounted before the gateway starts"
                 )
+
+
+def _on_one_disk(one: Path, other: Path) -> bool:
+    try:
+        return _nearest(one).stat().st_dev == _nearest(other).stat().st_dev
+    except OSError:
+        return False
 
 
 # --- programs -------------------------------------------------------------------------------------
@@ -190,9 +197,6 @@ def _folders(config: Config) -> Iterator[str]:
     for key, folder in (
         named | ({"[deliver.maildir] path": maildir.path} if maildir else {})
     ).items():
-        if os.path.realpath(folder) == "/":
-            yield f'{key} is "/": files of the gateway would lie among those of the system'
-            continue
         place = _nearest(folder)
         if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
             yield f"{key}: {place} cannot be written by you, and must be by the gateway's user"

@@ -1,8 +1,8 @@
 """The folder of all jobs: whether it is there and is this gateway's, and whether there is room.
 
 A file ``gateway`` in it holds a mark that the spool knows too. Where that is missing or another's
-while jobs run, the folder is not the one that they were started in (a disk that is not mounted, a
-slip in the configuration): nothing of them is concluded, nothing is started, until it is back.
+while jobs run or outputs are kept, the folder is not the one that these lie in (a disk that is not
+mounted, a slip in the configuration): nothing is concluded, nothing is started, until it is back.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mailgate import log
-from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
+from mailgate.errors import MailgateError, Permanent, Transient
 from mailgate.model import MARK, JobId
 from mailgate.run.excess import FULL
 from mailgate.run.files import reopen
@@ -50,14 +50,9 @@ class Place:
 
         Raises
         ------
-        BadConfig
-            It is the root of the file system.
         Permanent
             It is another gateway's, or cannot be used, and nothing of ours goes on in it.
         """
-        if self._jobs == Path(self._jobs.anchor):
-            message = "[run] folder is the root of the file system; expected a folder of its own"
-            raise BadConfig(message)
         await self.settle()
         if self.away is not None and not house.needs_folder(self._spool.view):
             raise Permanent(self.away)
@@ -133,17 +128,17 @@ class Place:
         if ours is None:
             ours = await self._spool.write(house.named)
         self._mark = ours.mark
-        live = [JobId(job) for job in house.live_jobs(self._spool.view)]
+        jobs = [JobId(job) for job in house.there(self._spool.view)]
         needed = house.needs_folder(self._spool.view)
         try:
-            there, alive = await asyncio.to_thread(self._found, live)
+            there, holds = await asyncio.to_thread(self._found, jobs)
             if there is not None and there == ours.mark:
                 return None
             if there is not None and there.split()[:1] != [ours.name]:
                 return self._anothers()
             if there is not None and not needed:
                 await self._adopt(there)
-            elif there is None and alive and ours.mark is not None:
+            elif there is None and holds and ours.mark is not None:
                 # Somebody deleted the mark alone.
                 await asyncio.to_thread(write, self._jobs, ours.mark)
             elif there is None and (not needed or ours.mark is None):
@@ -160,10 +155,10 @@ class Place:
         # Another gateway that was faster.
         return None if there == self._mark else self._anothers()
 
-    def _found(self, live: Sequence[JobId]) -> tuple[str | None, bool]:
-        """Return the mark that is there, and whether jobs that run have their folders there."""
+    def _found(self, jobs: Sequence[JobId]) -> tuple[str | None, bool]:
+        """Return the mark that is there, and whether one of these jobs has its folder there."""
         there = read(self._jobs)
-        return there, any(Folder(self._jobs, job).root.is_dir() for job in live)
+        return there, any(Folder(self._jobs, job).root.is_dir() for job in jobs)
 
     async def _mark_anew(self, ours: House) -> None:
         mark = house.new_mark(ours)
@@ -184,9 +179,9 @@ class Place:
 
     def _gone(self, ours: House) -> str:
         return (
-            f"{self._jobs} is not the folder that the running jobs were started in: mount or"
-            " configure that one. If it is lost for good, they are given up after: echo"
-            f" '{ours.mark}' > {self._jobs / MARK}"
+            f"{self._jobs} is not the folder that holds the jobs that run and the outputs that are"
+            " kept: mount or configure that one. If it is lost for good, they are given up after:"
+            f" echo '{ours.mark}' > {self._jobs / MARK}"
         )
 
 

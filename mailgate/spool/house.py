@@ -47,17 +47,23 @@ def new_mark(house: House) -> str:
 
 
 def needs_folder(view: View) -> bool:
-    """Tell whether something goes on in the folder of jobs: attempts, results to be composed."""
-    open_ = "SELECT 1 FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
-    unwritten = (
-        "SELECT 1 FROM letter JOIN stream ON stream.job = letter.job"
-        " WHERE letter.state = 'PLANNED' AND letter.kind IN ('result', 'part') AND stream.size > 0"
+    """Tell whether the folder of jobs would be missed: attempts are open, outputs kept."""
+    return view.one(f"SELECT 1 FROM attempt WHERE {_OPEN} LIMIT 1") is not None or bool(_kept(view))
+
+
+def there(view: View) -> list[str]:
+    """Return jobs with a folder, not all: an attempt has begun, or outputs are kept."""
+    begun = view.all(f"SELECT job FROM attempt WHERE {_OPEN} AND state = 'STARTED' LIMIT 100")
+    return [row["job"] for row in begun] + _kept(view)
+
+
+# So the index of these is used.
+_OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+
+
+def _kept(view: View) -> list[str]:
+    rows = view.all(
+        "SELECT DISTINCT stream.job FROM stream JOIN job ON job.id = stream.job"
+        " WHERE job.phase <> 'ARCHIVED' AND stream.size > 0 LIMIT 100"
     )
-    return view.one(f"{open_} LIMIT 1") is not None or view.one(f"{unwritten} LIMIT 1") is not None
-
-
-def live_jobs(view: View) -> list[str]:
-    """Return the jobs of which an attempt is known to have begun."""
-    open_ = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
-    rows = view.all(f"SELECT job FROM attempt WHERE {open_} AND state = 'STARTED' LIMIT 100")
     return [row["job"] for row in rows]

@@ -9,6 +9,7 @@ import pytest
 
 from mailgate.cli.check import run
 from mailgate.cli.machine import file_system
+from tests.disks import small_disk
 
 CONFIG = """
 [gateway]
@@ -144,13 +145,13 @@ def test_jobs_that_reach_a_trusting_door_are_warned_about(
             '[run.local]\nsandbox = "none"',
             "[run.local] sandbox: Local jobs share the gateway's rights",
         ),
-        ('[run]\nfolder = "/"', '[run] folder is "/": '),
         (
             '[run.local]\npath = "/nowhere"',
             'tool: "true" is in no folder of the jobs\' PATH, /nowhere',
         ),
         ('[run]\nengine = "lsf"', "[run.lsf]: its jobs are in no sandbox"),
         ('[run]\nengine = "lsf"', "[run.lsf]: its nodes must see "),
+        ('[run]\nengine = "lsf"\nfolder = "jobs"', "[run.lsf]: its nodes must see "),
     ],
 )
 def test_what_this_machine_makes_of_it_is_warned_about(
@@ -161,6 +162,15 @@ def test_what_this_machine_makes_of_it_is_warned_about(
     told = capsys.readouterr().err
     assert f"warning: {warning}" in told
     assert ("warning: you are root" in told) == (os.geteuid() == 0)
+
+
+def test_a_clusters_folder_on_a_disk_of_its_own_is_not_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "shared", "1m") as disk:
+        config.write_text(f'{CONFIG}[run]\nengine = "lsf"\nfolder = "{disk.place}/mailgate/jobs"\n')
+        assert run(["-c", str(config)]) == 0
+    assert "its nodes must see" not in capsys.readouterr().err
 
 
 def test_a_service_whose_engine_is_nowhere_is_a_mistake(

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.errors import BadConfig, Permanent, Transient
+from mailgate.errors import Permanent, Transient
 from mailgate.janitor import Janitor, committing
-from mailgate.model import JobId
+from mailgate.model import JobId, Stream, StreamRole
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import Place
+from mailgate.spool import attempts
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
-from tests.spool.made import begun_attempt
+from tests.spool.made import DONE, WEEK, begun_attempt
 from tests.spool.test_janitor import STRAY, config_of, made
 
 
@@ -57,7 +58,7 @@ async def test_a_folder_that_is_away_while_jobs_run_is_waited_for(
     again = place_of(spool, jobs)
     await again.take()
     assert not await again.settle(anew=True)
-    assert str(again.away).startswith(f"{jobs} is not the folder that the running jobs were")
+    assert str(again.away).startswith(f"{jobs} is not the folder that holds the jobs that run")
     with pytest.raises(Transient):
         again.mark.check()
     assert list(jobs.iterdir()) == []
@@ -91,6 +92,40 @@ async def test_a_mark_that_alone_is_gone_is_written_again(
     (jobs / "gateway").unlink()
     assert await place.settle(anew=True)
     assert (jobs / "gateway").read_text() == mark
+
+
+async def test_a_folder_that_is_away_while_outputs_are_kept_in_it_is_not_made_anew(
+    spool: Spool, folder: Folder, jobs: Path
+) -> None:
+    place = place_of(spool, jobs)
+    await place.take()
+    with direct(folder, SITE) as connection:
+        attempt = begun_attempt(connection)
+        stream = Stream(
+            role=StreamRole.STDOUT, name="stdout.txt", path="out/stdout", size=3, sha256="1" * 64
+        )
+        with connection.transaction() as tx:
+            attempts.ended(
+                tx, attempt, DONE, at=tx.now, streams=(stream,), left_out=(), keep_mail=WEEK
+            )
+    JobFolder(jobs, attempt.job).root.mkdir(parents=True)
+    mark = (jobs / "gateway").read_text()
+    jobs.rename(jobs.with_name("away"))
+    again = place_of(spool, jobs)
+    await again.take()
+    assert not await again.settle(anew=True)
+    assert "the outputs that are kept: mount or configure that one" in str(again.away)
+    assert not jobs.exists()
+    jobs.with_name("away").rename(jobs)
+    (jobs / "gateway").unlink()
+    assert await again.settle(anew=True)
+    assert (jobs / "gateway").read_text() == mark
+    # Once nothing is kept any more, none of it is missed.
+    with direct(folder, SITE) as connection, connection.transaction() as tx:
+        tx.execute("UPDATE job SET phase = 'ARCHIVED'")
+    shutil.rmtree(jobs)
+    assert await again.settle(anew=True)
+    assert (jobs / "gateway").read_text() != mark
 
 
 async def test_another_folder_may_be_chosen_and_the_old_one_again_while_nothing_runs(
@@ -156,12 +191,6 @@ async def test_a_folder_that_cannot_be_used_is_named(
     (tmp_path / "a file").write_text("")
     with pytest.raises(Permanent, match=f"the folder .*{where} cannot be used: .* make"):
         await place_of(spool, tmp_path / where).take()
-
-
-async def test_the_root_of_the_file_system_is_no_folder_of_jobs(spool: Spool) -> None:
-    with pytest.raises(BadConfig, match="the root of the file system"):
-        await place_of(spool, Path("/")).take()
-    assert not Path("/gateway").exists()
 
 
 async def test_no_room_is_told_once_and_keeps_no_job_from_being_seen(
