@@ -39,7 +39,7 @@ from mailgate.run.excess import clear, is_over
 from mailgate.run.handing import Handing
 from mailgate.run.news import News, tell_end, tell_start, tell_submission
 from mailgate.run.place import Place
-from mailgate.run.steps import collected
+from mailgate.run.steps import collected, seen_anew
 from mailgate.run.there import There
 from mailgate.run.underway import UnderWay
 from mailgate.run.weights import Weights
@@ -257,11 +257,8 @@ class Runner:
                 return self._step(self._ended, attempt, end, ended, started)
             case Gone(started=started):
                 return self._step(self._lost, attempt, started)
-            case NotStarted() if attempt.state is AttemptState.STARTED:
-                # It was seen to run: what it did with its claim since does not undo that.
-                return self._step(self._vanished, attempt)
             case NotStarted():
-                return self._step(self._again, attempt)
+                return self._step(self._missed, attempt)
 
     async def _begun(self, attempt: Attempt, started: datetime, native: NativeId | None) -> None:
         begun = replace(attempt, native=attempt.native or native)
@@ -350,20 +347,22 @@ class Runner:
         end = Exit(reason=reason, words=words)
         await self._end(attempt, end, datetime.now(UTC), started=started)
 
-    async def _vanished(self, attempt: Attempt) -> None:
-        """End what began and then removed the record of that."""
-        # What still runs of it holds no lock any more.
-        await self._under_way.tell(attempt, Signals.SIGTERM)
-        words = Saying("ends/record-removed")
-        await self._lost(attempt, attempt.started or datetime.now(UTC), words)
-
-    async def _again(self, attempt: Attempt) -> None:
-        """Replace what never began. Who replaces, first claims: a late start does nothing."""
+    async def _missed(self, attempt: Attempt) -> None:
+        """Replace what never began; end what began and then removed the record of that."""
         folder = self._under_way.folder(attempt.job)
-        known = attempt.state is not AttemptState.INTENDED
-        if known and await asyncio.to_thread(jobdir.has_begun, folder, attempt.number):
-            await self._vanished(attempt)
-            return
+        match await asyncio.to_thread(seen_anew, self._place.mark, folder, attempt):
+            case NotStarted():
+                await self._again(attempt, folder)
+            case Gone(started=started):
+                # What still runs of it holds no lock any more.
+                await self._under_way.tell(attempt, Signals.SIGTERM)
+                await self._lost(attempt, started, Saying("ends/record-removed"))
+            case _:
+                # Seen while the folder was away; the next look tells more.
+                return
+
+    async def _again(self, attempt: Attempt, folder: jobdir.Folder) -> None:
+        """Replace what never began. Who replaces, first claims: a late start does nothing."""
         if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             return
         await self._under_way.drop(attempt)

@@ -9,13 +9,13 @@ import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
 from mailgate import crash
 from mailgate.errors import Transient
-from mailgate.model import Attempt, Exit, Plan, Staged, Token
+from mailgate.model import Attempt, AttemptState, Exit, Plan, Staged, Token
 from mailgate.phases import Phase
 from mailgate.run import jobdir
 from mailgate.run.collect import Collected, collect
@@ -27,7 +27,7 @@ from mailgate.run.process import is_locked, locked, start_script
 from mailgate.run.remains import end_recent, end_remains
 from mailgate.run.sandbox import Confinement
 from mailgate.run.script import write_attempt
-from mailgate.run.sight import Ended, NotStarted, Running, Sight, is_wiped
+from mailgate.run.sight import Ended, Gone, NotStarted, Running, Sight, is_wiped
 from mailgate.saying import Saying
 
 
@@ -135,6 +135,40 @@ def seen_in(attempts: Sequence[tuple[Folder, Attempt]]) -> tuple[dict[Token, Sig
         except OSError as error:
             unread.append(f"{attempt.job}: {error}")
     return seen, unread
+
+
+def seen_anew(mark: Mark, folder: Folder, attempt: Attempt) -> Sight:
+    """Look into the folder of an attempt that was seen without its claim, perhaps a while ago.
+
+    Gone: it has begun all the same, and nothing is left that tells how it ended.
+
+    Raises
+    ------
+    Transient
+        It cannot be read, or the folder of jobs is not there: that says nothing.
+    """
+    number = attempt.number
+    try:
+        look = partial(jobdir.look, folder, number, alive=True)
+        sight = jobdir.in_spite(look, folder, number)
+        if isinstance(sight, NotStarted) and _has_begun(folder, attempt):
+            sight = Gone(started=attempt.started or datetime.now(UTC))
+    except OSError as error:
+        raise Transient("A job folder cannot be read now.", detail=str(error)) from error
+    # What is missing is so only where the folder itself is there.
+    mark.check()
+    return sight
+
+
+def _has_begun(folder: Folder, attempt: Attempt) -> bool:
+    match attempt.state:
+        case AttemptState.STARTED:
+            # It was seen to run: what it did with its claim since does not undo that.
+            return True
+        case AttemptState.INTENDED:
+            return False
+        case _:
+            return jobdir.has_begun(folder, attempt.number)
 
 
 def rung(bell: Path) -> set[Token]:

@@ -84,7 +84,7 @@ def test_a_job_that_removes_its_own_record_has_an_end_and_is_not_run_again(
         (letter,) = gateway.await_results(1)
         assert letter["Mailgate-Exit"] == end
         words = " ".join(text_of(letter).split())
-        assert "It removed the files in which its end is recorded." in words
+        assert "The files in which its end is recorded are gone" in words
         assert (tmp_path / "ran").read_text() == "\n"
 
 

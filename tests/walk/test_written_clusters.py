@@ -241,6 +241,25 @@ def test_a_poll_that_lies_ends_nothing(one: Room) -> None:
     assert one.gateway.logged("unseen").count("is no state") == 1
 
 
+def test_what_ends_while_the_folder_of_jobs_is_away_has_its_end_when_that_is_back(
+    one: Room,
+) -> None:
+    one.gateway.start()
+    one.send()
+    one.runs()
+    jobs, away = one.gateway.spool / "jobs", one.gateway.spool / "unmounted"
+    jobs.rename(away)
+    eventually(lambda: "folder=" in one.gateway.logged("unseen"), 20, one.gateway.logged)
+    one.go.touch()
+    eventually(lambda: not under(Token(one.began[0])), 20)
+    # For longer than the grace.
+    resumed(one)
+    resumed(one)
+    away.rename(jobs)
+    assert one.result()["Mailgate-Exit"] == "3"
+    one.once()
+
+
 def lied(room: Room) -> str:
     """How the last poll lied."""
     return str(room.cluster.calls(room.polls)[-1]["lie"])
