@@ -69,6 +69,8 @@ def _wanted(words: tuple[str, ...]) -> owned.Wanted | Words:
 def _set(wanted: owned.Wanted, word: str, value: str) -> bool:
     """Narrow it down by a word and its value; False if they mean nothing."""
     match word:
+        case "phase" if value.upper() in set(Phase):
+            wanted.phases.add(Phase(value.upper()))
         case "service":
             wanted.service = value.lower()
         case "label":

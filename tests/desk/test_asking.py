@@ -45,6 +45,7 @@ def four(place: Place) -> dict[str, JobId]:  # noqa: F811
         ("list completed", ["done"]),
         ("list queued held", ["held", "other", "old"]),
         ("list active", ["held", "other", "old"]),
+        ("list phase completed", ["done"]),
         ("list service blast", ["other"]),
         ("list label GLOB", ["other", "old"]),
         ("list label \u00dcbung", ["old"]),
