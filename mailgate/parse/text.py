@@ -252,7 +252,9 @@ def _introduces(texts: Sequence[str], number: int) -> bool:
     # Fields alone are what is left of a header, however few: what they head is another mail's.
     if all(found) or is_header_block(fields) or "@" in fields.get("from", ""):
         return True
-    joined = (" ".join(reversed(bare[:count])) for count in range(1, len(bare) + 1))
+    joined = [" ".join(reversed(bare[:count])) for count in range(1, len(bare) + 1)]
+    if any(text and is_separator(text) for text in joined):
+        return True
     closed = bare[0].endswith((":", "：", "-"))
     return closed and (
         is_short_attribution(bare[0])

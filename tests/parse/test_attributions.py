@@ -82,6 +82,12 @@ def test_no_unmarked_line_acts_below_what_is_marked_of_a_header(read, header, fo
                 assert commands(read, text, form) == [], text
 
 
+def test_no_unmarked_line_acts_below_a_marked_rule_that_is_wrapped(read):
+    for words in ("原始邮件", "Original Message"):
+        text = f"> ------------------ {words}\n> ------------------\n\nconfirm"
+        assert commands(read, text) == []
+
+
 def test_what_is_written_below_a_quoted_sentence_acts(read):
     assert commands(read, "> Subject: tree is what it said\n> in it.\n\nextend 7d") == ["extend"]
     assert commands(read, "> It is kept until 5 December.\n\nextend 7d") == ["extend"]
