@@ -274,3 +274,15 @@ def test_a_job_whose_service_is_gone_wants_its_people_known_as_when_it_was_made(
             (Plan(argv=("true",)), How.SMTP_AUTH),
         ):
             assert least_how(spool.view, desk, a_job(spool, plan=plan)) is least
+
+
+@pytest.mark.parametrize("name", ABOUT_A_JOB)
+def test_who_is_known_too_weakly_for_a_jobs_service_asks_nothing_of_the_job(
+    house: tuple[Desk, Connection], name: str
+) -> None:
+    job = a_job(house[1], service="gone", plan=Plan(argv=("true",), require=How.REPLY))
+    before = house[1].view.all("SELECT * FROM job")
+    became, words = said(house, f"{name} {job}")
+    assert became == "not too-weak"
+    assert 'the service "gone" wants' in words
+    assert house[1].view.all("SELECT * FROM job") == before

@@ -190,7 +190,10 @@ def test_what_is_not_confirmed_in_time_is_gone_without_a_word(
         assert confirmations.expire(tx, TERMS).mails == ()
     word = token(spool)
     with spool.transaction() as tx:
+        assert confirmations.find(tx, word, now=tx.at) is not None
         tx.now += timedelta(days=3, seconds=1)
+        # Whether it was swept or not.
+        assert confirmed(tx, word, gateway) == "too-late"
         gone = confirmations.expire(tx, TERMS)
         assert [given.key for given in gone.mails] == ["<1@example.org>"]
         assert gone.staged == ("1-align-0",)
