@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 from mailgate.errors import Permanent
 from mailgate.model import Exit, NativeId, Reason, Token
+from mailgate.run.answers import element
 from mailgate.run.scheduler import (
     Ask,
     Command,
@@ -34,7 +35,7 @@ _WHY = 'qstat -j "$1" 2>/dev/null || qacct -j "$1" 2>/dev/null || exec qstat -xm
 _US = "$user"  # qstat's own word for whoever asks
 # The jobs, and then why they wait: the scheduler's reasons, each with the numbers of its jobs.
 _POLL = 'qstat -xml -s prs -u "$1" && exec qstat -xml -j'
-_DOCUMENT = re.compile(r"^(?=<\?xml )", re.MULTILINE)
+_BEGIN = "<?xml "
 # These reasons say nothing: of a queue that was not asked for, and that none are collected.
 _IDLE = {"6", "83"}
 _TOLD = 3
@@ -151,11 +152,11 @@ class GridEngine:
         UnreadableError
             It is no whole list of jobs, or of reasons.
         """
-        documents = [one for one in _DOCUMENT.split(text) if one.strip()]
-        if len(documents) != 2:
+        before, *documents = text.split(_BEGIN)
+        if before.strip() or len(documents) != 2:
             raise UnreadableError(text[:200])
-        own, everybodys = _reasons(documents[1])
-        found = [self._seen(job) for job in _jobs(documents[0])]
+        own, everybodys = _reasons(_BEGIN + documents[1])
+        found = [self._seen(job) for job in _jobs(_BEGIN + documents[0])]
         return [
             replace(one, why=_in_short(own.get(one.native) or everybodys))
             if one.state in {State.WAITING, State.HELD}
@@ -194,9 +195,10 @@ class GridEngine:
         text = said.stdout
         if said.status != 0:
             raise UnreadableError(said.stderr[:200])
-        if listing := _DOCUMENT.search(text):
-            # The accounting may have said before it that it has none.
-            return self._listed(text[listing.start() :], job)
+        # The accounting may have said before it that it has none.
+        said_before, is_listing, listing = text.partition(_BEGIN)
+        if is_listing and (not said_before or said_before.endswith("\n")):
+            return self._listed(_BEGIN + listing, job)
         found = [_accounted(one, job) for one in _records(text, _ACCOUNT, "jobname", job)]
         found += [_detailed(one, job) for one in _records(text, _DETAIL, "job_name", job)]
         return found[-1] if found else None
@@ -226,17 +228,9 @@ class GridEngine:
         """Say that this cannot be done: no command sends a signal of one's choice."""
 
 
-def _read(text: str) -> ET.Element:
-    try:
-        # The site's own qstat has written it, with no more than job names of strangers in it.
-        return ET.fromstring(text)  # noqa: S314
-    except ET.ParseError as error:
-        raise UnreadableError(str(error)) from error
-
-
 def _reasons(text: str) -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
     """Return why jobs wait: by their numbers, and what is in everybody's way."""
-    top = _read(text)
+    top = element(text)
     if top.tag != "message":
         raise UnreadableError(f"<{top.tag}>")
     own: dict[str, list[str]] = {}
@@ -258,7 +252,7 @@ def _in_short(reasons: Sequence[str]) -> str:
 
 
 def _jobs(text: str) -> list[ET.Element]:
-    top = _read(text)
+    top = element(text)
     if top.tag != "job_info" or top.find("queue_info") is None or top.find("job_info") is None:
         raise UnreadableError(f"<{top.tag}>")
     return list(top.iter("job_list"))

@@ -10,6 +10,7 @@ from typing import ClassVar
 from xml.etree import ElementTree as ET
 
 from mailgate.model import Exit, NativeId, Reason, Token
+from mailgate.run.answers import element
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import HtCondor as Site
 
@@ -19,8 +20,6 @@ _ATTRIBUTES = (
     ",HoldReason,HoldReasonCode,RemoveReason,ExitBySignal,ExitSignal"
     ",AutoClusterId,LastMatchTime,LastRejMatchTime,LastRejMatchReason"
 )
-# What no XML may hold, and a reason might.
-_UNSPEAKABLE = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 
 # The job ClassAd attribute JobStatus.
 _STATUS = {
@@ -111,11 +110,7 @@ class HtCondor:
     def parse_poll(self, text: str) -> Sequence[Seen]:
         """Read the ClassAds as XML."""
         begin = text.find("<?xml")
-        try:
-            # Our own scheduler's words; expat opens no other file.
-            root = ET.fromstring(text[max(begin, 0) :].translate(_UNSPEAKABLE))  # noqa: S314
-        except ET.ParseError as error:
-            raise UnreadableError(str(error)) from error
+        root = element(text[max(begin, 0) :])
         if root.tag != "classads":
             raise UnreadableError("It is no list of jobs.")
         ads = [_facts(ad) for ad in root]

@@ -3,7 +3,6 @@
 Written from that documentation and what users of LSF report: no LSF was to be had.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from mailgate.model import Exit, NativeId, Reason, Token
+from mailgate.run.answers import value
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import Lsf as Site
 
@@ -181,12 +181,11 @@ def _records(text: str) -> Sequence[Mapping[str, object]]:
     begin = text.find("{")
     if begin < 0 and _NONE.search(text):
         return ()
-    try:
-        told, _ = json.JSONDecoder(strict=False).raw_decode(text, max(begin, 0))
-        records, count = told["RECORDS"], told["JOBS"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise UnreadableError(repr(error)) from error
-    if not isinstance(records, list) or count != len(records):
+    told = value(text, max(begin, 0))
+    records = told.get("RECORDS") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not isinstance(records, list):
+        raise UnreadableError("It is no list of jobs.")
+    if told.get("JOBS") != len(records):
         raise UnreadableError("Some of the jobs are missing.")
     return [record for record in records if isinstance(record, dict)]
 

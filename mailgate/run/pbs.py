@@ -3,13 +3,13 @@
 Written from their documentation and source alone: no PBS was to be had.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from mailgate.model import Exit, NativeId, Reason, Token
+from mailgate.run.answers import value
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import Pbs as Site
 
@@ -38,7 +38,8 @@ _DOUBT = re.compile(
     r"|System error"
 )
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_NUMBER = re.compile(r'((?<!\\)":\s*)([-+.\d][-+.\w]*)(\s*[,}\]\n])')
+_WORD = re.compile(r'((?<!\\)":\s*)([-+.\d][-+.\w]*)(\s*[,}\]\n])')
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _UNKNOWN_JOB = re.compile(r"Unknown Job Id|not configured to maintain job history", re.IGNORECASE)
 
 
@@ -173,14 +174,11 @@ def _to(job: Given, *argv: str) -> Command:
 
 
 def _jobs(text: str) -> Mapping[str, Mapping[str, object]]:
+    text = text[max(text.find("{"), 0) :]
     try:
-        try:
-            # Old ones let control characters through.
-            told = json.loads(text, strict=False)
-        except ValueError:
-            told = json.loads(_mended(text), strict=False)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError(str(error)) from error
+        told = value(text)
+    except UnreadableError:
+        told = value(_mended(text))
     jobs = told.get("Jobs", {}) if isinstance(told, dict) and "pbs_server" in told else None
     if not isinstance(jobs, dict):
         raise UnreadableError("It is no list of jobs.")
@@ -193,7 +191,11 @@ def _mended(text: str) -> str:
     In OpenPBS 14 to 23 (mended by its pull requests 2049 and 2603) one such job hides all others.
     """
     text = _ESCAPE.sub(lambda one: one[0] if _is_escape(one[1]) else f"\\{one[0]}", text)
-    return _NUMBER.sub(r'\1"\2"\3', text)
+    return _WORD.sub(lambda one: one[0] if _NUMBER.fullmatch(one[2]) else _as_text(one), text)
+
+
+def _as_text(one: re.Match[str]) -> str:
+    return f'{one[1]}"{one[2]}"{one[3]}'
 
 
 def _is_escape(told: str) -> bool:

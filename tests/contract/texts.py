@@ -8,12 +8,16 @@ from xml.sax.saxutils import escape
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """One job of a poll; ``word`` is the scheduler's own, ``why`` what it says of a job that waits."""
+    """One job of a poll; ``word`` is the scheduler's own, ``why`` what it says of a job that waits.
+
+    ``besides``: so much more is told of it that nobody asked for, where the scheduler tells all.
+    """
 
     number: int
     name: str
     word: str
     why: str = ""
+    besides: int = 0
 
 
 def pbs(jobs: Sequence[Listed]) -> str:
@@ -25,7 +29,11 @@ def pbs(jobs: Sequence[Listed]) -> str:
                 "Job_Name": job.name,
                 "job_state": job.word,
                 "comment": f"Not Running: {job.why}",
-                "Variable_List": {"PBS_O_HOME": "/home/gate", "PBS_O_WORKDIR": "/"},
+                "Variable_List": {
+                    "PBS_O_HOME": "/home/gate",
+                    "PBS_O_WORKDIR": "/",
+                    **{f"PBS_O_{number}": number for number in range(job.besides)},
+                },
             }
             for job in jobs
         }

@@ -205,6 +205,15 @@ def test_what_became_of_a_job_is_read_from_its_history(
     assert (seen.end and seen.end.reason) == reason
 
 
+def test_how_a_pbs_job_ended_is_read_whatever_is_in_its_environment() -> None:
+    odd = '"Variable_List":{"AGENT":007,"PART":.5,"PATTERN":"\\d"},"substate"'
+    told = text("pbs", "why-limit.json").replace('"substate"', odd)
+    seen = made("pbs").parse_why(Said(status=0, stdout=told, stderr=""), JOB["pbs"])
+    assert seen is not None
+    assert seen.end is not None
+    assert seen.end.reason is Reason.WORK_LIMIT
+
+
 def astuple(job: Given) -> tuple[Token, NativeId]:
     return job.token, job.native
 
