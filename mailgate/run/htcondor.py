@@ -79,6 +79,8 @@ class HtCondor:
             "request_memory": None if ask.memory is None else str(-(-ask.memory // 1024**2)),
             "request_gpus": str(ask.gpus) if ask.gpus else None,
             "accounting_group": ask.queue or self._site.accounting_group,
+            # Evicted once, it is matched no more, and removed by the rule below.
+            "requirements": "NumJobStarts == 0",
             # So that polls still see how it ended.
             "leave_in_queue": "JobStatus >= 3 && JobStatus <= 4"
             " && time() - EnteredCurrentStatus < 600",

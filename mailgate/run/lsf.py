@@ -22,11 +22,12 @@ _NONE = re.compile(r"^No (unfinished )?job found", re.MULTILINE)
 _ENDS = {
     **dict.fromkeys(("RUNLIMIT", "CPULIMIT", "DEADLINE", "WINDOW"), Reason.WORK_LIMIT),
     **dict.fromkeys(("MEMLIMIT", "SWAP"), Reason.MEMORY),
-    **dict.fromkeys(("PREEMPT", "LOAD", "BUCKET_KILL"), Reason.PREEMPTED),
+    **dict.fromkeys(("PREEMPT", "LOAD", "RC", "RC_RECLAIM"), Reason.PREEMPTED),
     **dict.fromkeys(("OWNER", "FORCE_OWNER", "ADMIN", "FORCE_ADMIN"), Reason.CANCELLED),
-    **dict.fromkeys(("REMOVE_HUNG_JOB", "ORPHAN_SYSTEM", "RMS"), Reason.CANCELLED),
-    **dict.fromkeys(("CWD_NOTEXIST", "PRE_EXEC_FAIL"), Reason.COULD_NOT_START),
-    "ZOMBIE": Reason.NODE_FAILURE,
+    **dict.fromkeys(("BUCKET_KILL", "ORPHAN_SYSTEM", "MC_RECALL"), Reason.CANCELLED),
+    **dict.fromkeys(("CWD_NOTEXIST", "PRE_EXEC_FAIL", "DATA"), Reason.COULD_NOT_START),
+    # A job hangs, to LSF, whose host is away.
+    **dict.fromkeys(("ZOMBIE", "REMOVE_HUNG_JOB", "RMS", "SLURM"), Reason.NODE_FAILURE),
 }
 _REASON = re.compile(r"\bTERM_([A-Z_]+)")
 
@@ -120,11 +121,12 @@ class Lsf:
         # What was cut off may hold its end, but never a start that was none.
         word = "RUN" if re.search(r"Dispatched|Starting", text) else "PEND"
         code = re.search(r"Exited with exit code (\d+)", text)
+        signal = re.search(r"Exited by signal (\d+)", text)
         record = {
             "JOBID": job.native,
             "JOB_NAME": job.token,
             "STAT": "DONE" if done else "EXIT" if over else word,
-            "EXIT_CODE": code[1] if code else "",
+            "EXIT_CODE": code[1] if code else str(128 + int(signal[1])) if signal else "",
             "EXIT_REASON": (over and over[1]) or "",
         }
         return self._seen(record)

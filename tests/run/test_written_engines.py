@@ -123,6 +123,41 @@ def test_a_poll_tells_how_a_job_ended(
     assert seen.stays == (seen.word == "HELD")
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("TERM_CPULIMIT: job killed after reaching LSF CPU usage limit", Reason.WORK_LIMIT),
+        ("TERM_SWAP: job killed after reaching LSF swap usage limit", Reason.MEMORY),
+        ("TERM_RC: job killed when its host is reclaimed by cloud", Reason.PREEMPTED),
+        ("TERM_FORCE_ADMIN: job killed by root or LSF administrator", Reason.CANCELLED),
+        ("TERM_BUCKET_KILL: job killed with bkill -b", Reason.CANCELLED),
+        ("TERM_REMOVE_HUNG_JOB: job removed from LSF", Reason.NODE_FAILURE),
+        ("TERM_ZOMBIE: job exited while LSF is not available", Reason.NODE_FAILURE),
+        ("TERM_CWD_NOTEXIST: working directory does not exist", Reason.COULD_NOT_START),
+        ("TERM_PRE_EXEC_FAIL: job killed after pre-execution", Reason.COULD_NOT_START),
+        # What is in no table of ours leaves the status to speak: 137.
+        ("TERM_THREADLIMIT: job killed after reaching LSF thread limit", Reason.SIGNAL),
+    ],
+)
+def test_lsf_has_a_word_for_each_way_to_end(words: str, reason: Reason) -> None:
+    told = text("lsf", "poll.json").replace(
+        "TERM_RUNLIMIT: job killed after reaching LSF run time limit", words
+    )
+    told = told.replace('"EXIT_CODE":"140"', '"EXIT_CODE":"137"')
+    seen = {one.token: one for one in made("lsf").parse_poll(told)}["mlimit".ljust(13, "a")]
+    assert seen.end is not None
+    assert seen.end.reason is reason
+
+
+def test_a_signal_is_read_from_both_of_bhists_sentences() -> None:
+    told = text("lsf", "why-signal.txt").replace("with exit code 137", "by signal 9")
+    assert "by signal 9" in told
+    seen = made("lsf").parse_why(Said(status=0, stdout=told, stderr=""), JOB["lsf"])
+    assert seen is not None
+    assert seen.end is not None
+    assert (seen.end.reason, seen.end.signal) == (Reason.SIGNAL, 9)
+
+
 def test_why_a_job_waits_is_told_in_the_schedulers_words() -> None:
     pbs, lsf = polled("pbs")["mqueuedaaaaaa"], polled("lsf")["mqueuedaaaaaa"]
     assert pbs.why == "Insufficient amount of resource: ncpus (R: 2 A: 1 T: 2)"
@@ -361,6 +396,7 @@ def test_htcondor_is_asked_in_its_own_words() -> None:
     for line in (
         "batch_name = mqueuedaaaaaa", "request_cpus = 4", "request_memory = 4097",
         "request_gpus = 2", "accounting_group = long", "getenv = false", "-append",
+        "requirements = NumJobStarts == 0",
         "should_transfer_files = NO", "initialdir = /srv/the jobs/ab/abcdefghij23/run/1",
         "arguments = \"'/srv/the jobs/ab/abcdefghij23/run/1/script'\"",
     ):  # fmt: skip
