@@ -26,6 +26,7 @@ from mailgate.run.scheduler import (
     UnreadableError,
     Verdict,
 )
+from mailgate.spool.attempts import new_token
 from tests.contract.adapters import ENGINES, made
 from tests.contract.texts import POLLS, Listed
 from tests.source import CHECKOUT
@@ -107,6 +108,26 @@ def test_no_command_holds_what_a_program_cannot_be_given(adapter: Scheduler) -> 
 def test_what_is_handed_over_has_the_token_as_its_name(adapter: Scheduler) -> None:
     command = adapter.submit(asked())
     assert OURS in " ".join([*command.argv, command.stdin])
+
+
+def test_a_token_is_a_name_to_every_scheduler() -> None:
+    # Old PBS cuts at 15 characters, and a name at Grid Engine begins with no digit.
+    assert all(re.fullmatch(r"[a-z][a-z2-7]{12}", new_token()) for _ in range(50))
+
+
+# What has a scheduler never start a job a second time by itself.
+ONCE = {
+    "slurm": "--no-requeue",
+    "gridengine": "-r n",
+    "pbs": "-r n",
+    "lsf": "-rn",
+    "htcondor": "requirements = NumJobStarts == 0",
+}
+
+
+def test_what_is_handed_over_is_never_run_again_by_itself(engine: str, adapter: Scheduler) -> None:
+    command = adapter.submit(asked())
+    assert f" {ONCE[engine]} " in f"{' '.join(command.argv)} {command.stdin.replace(chr(10), ' ')}"
 
 
 # --- polls ------------------------------------------------------------------------------------------
