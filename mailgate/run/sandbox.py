@@ -9,6 +9,7 @@ script.sh knows two things of the argv made here: bwrap writes its account to de
 command has a session of its own inside, whose group can be signalled past bwrap's outer process.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailgate.errors import BadConfig, Permanent
+from mailgate.errors import BadConfig, Permanent, Transient
 from mailgate.run.jobdir import Folder, Start
 from mailgate.saying import Saying
 
@@ -31,6 +32,8 @@ _MEMORY = 1 << 30
 # What is merely hidden holds mount points alone.
 _EMPTY = 1 << 20
 _PROBE_PATIENCE = 10  # seconds; it takes some milliseconds
+# A machine that is short of something says nothing of whether bwrap works.
+_SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +91,27 @@ class Bubblewrap:
         return tuple(map(str, words))
 
     def try_out(self) -> str | None:
-        """Run ``true`` in it; None if that works, else what bwrap said."""
+        """Run ``true`` in it; None if that works, else what bwrap said.
+
+        Raises
+        ------
+        Transient
+            Nothing can be said of it now: the machine is short of processes, memory or time.
+        """
         outside = self._outside({*_PRIVATE, *self.hidden}, {*self.shown}, _MEMORY)
         words = [self.program, *_FIXED, *outside, "--", "true"]
         try:
-            tried = subprocess.run(words, check=False, capture_output=True, timeout=_PROBE_PATIENCE)
-        except (OSError, subprocess.TimeoutExpired) as error:
+            tried = _tried(words)
+        except subprocess.TimeoutExpired as error:
+            raise Transient(_NOT_NOW, detail=str(error)) from error
+        except OSError as error:
+            if error.errno in _SHORTAGES:
+                raise Transient(_NOT_NOW, detail=str(error)) from error
             return str(error)
         said = tried.stderr.decode("utf-8", "replace").strip()
+        # A signal is nothing that bwrap says of itself: no memory was left, say.
+        if tried.returncode < 0 or said.endswith(tuple(map(os.strerror, _SHORTAGES))):
+            raise Transient(_NOT_NOW, detail=said or f"signal {-tried.returncode}")
         return None if tried.returncode == 0 else said or f"exit code {tried.returncode}"
 
     def _outside(self, hidden: set[Path], shown: set[Path], memory: int) -> Iterator[str | Path]:
@@ -130,6 +146,8 @@ class Bubblewrap:
 
 Confinement = Bubblewrap | Unconfined
 
+_NOT_NOW = "Whether bwrap works cannot be told now, and no job runs without its sandbox for that"
+
 _FIXED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 _SYSTEM = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 # What root may write there without any capability.
@@ -149,6 +167,8 @@ def probe(
     ------
     BadConfig
         bubblewrap is asked for and does not work.
+    Transient
+        Whether it works cannot be told now.
     """
     if setting == "none":
         return _unconfined("sandbox is none")
@@ -234,9 +254,15 @@ def _state(done: Mapping[Path, bool], place: Path) -> bool:
 def _knows_sizes(program: str) -> bool:
     """Tell whether bwrap can bound a tmpfs: from 0.7.0 on."""
     try:
-        told = subprocess.run(
-            [program, "--help"], check=False, capture_output=True, timeout=_PROBE_PATIENCE
-        )
+        told = _tried([program, "--help"])
     except (OSError, subprocess.TimeoutExpired):
         return False
     return b"--size " in told.stdout + told.stderr
+
+
+def _tried(words: Sequence[str | Path]) -> subprocess.CompletedProcess[bytes]:
+    # In English: what it says is read.
+    english = os.environ | {"LC_ALL": "C"}
+    return subprocess.run(
+        words, check=False, capture_output=True, timeout=_PROBE_PATIENCE, env=english
+    )

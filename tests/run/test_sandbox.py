@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailgate.errors import BadConfig, Permanent
+from mailgate.errors import BadConfig, Permanent, Transient
 from mailgate.model import Exit, Plan, Reason
 from mailgate.run.jobdir import Folder, prepare
 from mailgate.run.sandbox import Bubblewrap, Confinement, Unconfined, probe
@@ -370,6 +370,25 @@ def test_without_a_working_bwrap_auto_says_so_and_bwrap_is_refused(
     assert "bwrap" in box.sentence
     with pytest.raises(BadConfig, match=r"run\.local\.sandbox"):
         probe("bwrap", path=PATH)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        'echo "bwrap: Can\'t fork for pid 1: Resource temporarily unavailable" >&2; exit 1',
+        "echo 'bwrap: Out of memory: Cannot allocate memory' >&2; exit 1",
+        "kill -9 $$",
+    ],
+)
+@pytest.mark.parametrize("setting", ["auto", "bwrap"])
+def test_a_machine_that_is_short_of_something_has_no_job_run_without_a_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, fault: str
+) -> None:
+    (tmp_path / "bwrap").write_text(f"#!/bin/sh\n{fault}\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Transient, match="cannot be told now"):
+        probe(setting, path=PATH)
 
 
 def test_no_mount_is_made_twice(tmp_path: Path) -> None:
