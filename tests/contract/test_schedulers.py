@@ -27,7 +27,7 @@ from mailgate.run.scheduler import (
     Verdict,
 )
 from mailgate.spool.attempts import new_token
-from tests.contract.adapters import ENGINES, made
+from tests.contract.adapters import ENGINES, documented, made
 from tests.contract.texts import POLLS, Listed
 from tests.source import CHECKOUT
 
@@ -128,6 +128,38 @@ ONCE = {
 def test_what_is_handed_over_is_never_run_again_by_itself(engine: str, adapter: Scheduler) -> None:
     command = adapter.submit(asked())
     assert f" {ONCE[engine]} " in f"{' '.join(command.argv)} {command.stdin.replace(chr(10), ' ')}"
+
+
+ASKED: dict[str, dict[str, object]] = {
+    "limits.cores": {"cores": 4},
+    "limits.memory": {"memory": 2**30},
+    "limits.work": {"limit": timedelta(hours=1)},
+    "limits.gpus": {"gpus": 1},
+    "queue": {"queue": "long"},
+}
+
+
+@pytest.mark.parametrize(("engine", "row"), documented("what is asked for"))
+def test_what_is_asked_for_is_told_in_the_words_of_the_docs_and_in_no_others(
+    engine: str, row: str
+) -> None:
+    cell, name = documented("what is asked for")[engine, row], row.split("`")[1]
+    adapter = made(engine, **({"pe": "smp"} if engine == "gridengine" else {}))
+
+    def words(**more: object) -> set[str]:
+        command = adapter.submit(asked(**more))
+        text = "\n".join([*command.argv, command.stdin])
+        return {word for word in re.findall("`(.*?)`", cell) if word in re.split(ENDS, text)}
+
+    told = set(re.findall("`(.*?)`", cell))
+    assert words(**ASKED[name]) == told
+    if name != "limits.cores":
+        # The rule by which HTCondor removes a job is there without a limit, too.
+        assert words() <= {"periodic_remove"}
+
+
+# Where a word of a submission ends.
+ENDS = r"[=:,\s\[]"
 
 
 # --- polls ------------------------------------------------------------------------------------------
