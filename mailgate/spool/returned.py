@@ -53,9 +53,13 @@ def is_wanted(view: View, letter: int, *, now: float) -> bool:
 
 
 def is_read(view: View, letter: int) -> bool:
-    """Whether mail that comes back for a letter is read: it is out, and not much has come."""
+    """Whether mail that comes back for a letter is read: it may be out, and not much has come.
+
+    One that waits may be out, too: the relay's answer is noted after mail that the relay sends at
+    once. Whether it was is seen when the mail has been read.
+    """
     row = view.one("SELECT state, came FROM letter WHERE id = ?", letter)
-    return row is not None and row["state"] == "SENT" and row["came"] < _READ
+    return row is not None and row["state"] in {"SENT", "WAITING"} and row["came"] < _READ
 
 
 def noted(tx: Tx, letter: int, message: int) -> bool:

@@ -6,8 +6,9 @@ import pytest
 
 from mailgate import config
 from mailgate.deliver.outbox import after_bounce
-from mailgate.desk import bounces
-from mailgate.model import Bounce, Fate, JobId, LetterState
+from mailgate.desk import Desk, bounces
+from mailgate.model import Bounce, Envelope, Fate, JobId, LetterState
+from mailgate.parse.header import Header
 from mailgate.spool import jobs, keep, letters, mail, returned, unsent
 from mailgate.spool.database import Connection, Site
 from mailgate.spool.store import Folder, direct
@@ -28,27 +29,39 @@ def spool(tmp_path):
 
 
 @pytest.fixture
-def deliver(tmp_path) -> config.Deliver:
+def house(tmp_path) -> config.Config:
     file = tmp_path / "mailgate.toml"
     file.write_text(
         '[gateway]\naddress = "jobs@gate.example.org"\n[deliver.maildir]\npath = "out"\n'
         '[deliver]\nretry = ["10s", "1m", "1h"]\n[listen.smtp]\n'
     )
     (tmp_path / "services").mkdir()
-    return config.load(file).deliver
+    return config.load(file)
 
 
-def a_sent_letter(spool: Connection) -> tuple[int, str]:
-    """A result that is out; its number and its tag."""
+@pytest.fixture
+def deliver(house) -> config.Deliver:
+    return house.deliver
+
+
+def a_letter(spool: Connection) -> tuple[int, str]:
+    """A result that is composed; its number and its tag."""
     job = a_job(spool)
     ended(spool, job)
     with spool.transaction() as tx:
         number = letters.planned(tx, besides=(), limit=9)[-1].id
         letters.composed(tx, number, size=3, body=b"abc", file=None)
-        letters.sent(tx, number, "250 ok")
         row = tx.one("SELECT tag FROM letter WHERE id = ?", number)
     assert row is not None
     return number, row["tag"]
+
+
+def a_sent_letter(spool: Connection) -> tuple[int, str]:
+    """A result that is out; its number and its tag."""
+    number, tag = a_letter(spool)
+    with spool.transaction() as tx:
+        letters.sent(tx, number, "250 ok")
+    return number, tag
 
 
 def comes_back(
@@ -82,6 +95,24 @@ def test_a_failure_for_good_is_told_on_the_letter_and_its_job(spool, deliver):
     assert [detail for _, verb, detail in history if verb == "bounced"] == [
         "letter=1 5.1.1 no such user"
     ]
+
+
+def test_a_failure_is_heard_that_comes_before_it_is_noted_that_the_letter_left(spool, house):
+    letter, tag = a_letter(spool)
+    desk = Desk(house, {}, Folder(house.gateway.spool), lambda: spool.view)
+    to = (f"jobs+bounce.{tag}@gate.example.org",)
+    envelope = Envelope(door="smtp", peer="127.0.0.1", sender="", recipients=to)
+    verdict = desk.judge(envelope, Header.scan(b"From: MAILER-DAEMON@mx.example.org\r\n\r\n"), 9)
+    with spool.transaction() as tx:
+        letters.sent(tx, letter, "250 ok")
+        came = accepted(
+            "<b@mx>", identity=None, sender="", errands=verdict.errands, letters=verdict.letters
+        )
+        waiting = mail.fetch(tx, mail.accept(tx, came))
+        assert waiting is not None
+        number, _, recipient = waiting.errands[0]
+        assert bounces.take(tx, house.deliver, waiting, (number, recipient), FAILED) == "bounced"
+    assert state(spool, letter)[0] == "BOUNCED"
 
 
 def test_a_letter_that_was_too_big_for_a_later_server_is_composed_smaller(spool, deliver):
