@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import witnesses
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOT_FOUND = "not found: "
 
@@ -69,9 +71,14 @@ def corpora() -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
-    """Fail instead of skipping, where every real server is required."""
-    report = yield
-    return _required(report)
+    """Fail instead of skipping, where every real server is required; tell what they logged."""
+    report = _required((yield))
+    if report.failed:
+        report.sections += witnesses.heard()
+    elif report.when == "teardown":
+        # Of what a test expected to fail.
+        witnesses.heard()
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,6 +22,7 @@ from mailgate.config import load_places
 from mailgate.model import Token
 from mailgate.run.remains import end_remains
 from mailgate.spool import jobs
+from tests.witnesses import witness
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ spool = "spool"
 services = "services"
 min_free = "{min_free}"
 [listen.smtp]
-port = 0
+port = {port}
 [listen.pipe]
 trust = true
 [run]
@@ -85,6 +86,7 @@ class Gateway:
         values: dict[str, object] = {
             "min_free": "1 MiB",
             "paused": False,
+            "port": 0,
             "slots": 2,
             "sandbox": "none",
             "courier": None,
@@ -281,7 +283,8 @@ def running(folder: Path, **settings: object) -> Iterator[Gateway]:
     """A gateway that is always killed in the end; its services are written before it starts."""
     gateway = Gateway(folder, **settings)
     try:
-        yield gateway
+        with witness(f"the gateway in {folder}", gateway.log.read_text):
+            yield gateway
     finally:
         gateway.kill()
         gateway.end_jobs()

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import eventually, folder_for_all, free_port, require
+from tests.witnesses import ends, witness
 
 PROGRAMS = Path("/usr/lib/gridengine")
 SHARED = Path("/usr/share/gridengine")
@@ -343,7 +344,8 @@ def gridengine() -> Iterator[GridEngine]:
     with folder_for_all("mailgate-gridengine-") as folder:
         running = GridEngine(folder)
         try:
-            running.start()
-            yield running
+            with witness("Grid Engine", lambda: ends(folder.rglob("messages"))):
+                running.start()
+                yield running
         finally:
             running.stop()

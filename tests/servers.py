@@ -16,8 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.witnesses import witness
+
 # Debian keeps servers where only root's PATH looks.
-PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+PLACES = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"]
+)
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -53,7 +57,12 @@ smtputf8_enable = yes
 minimal_backoff_time = 1s
 maximal_backoff_time = 5s
 queue_run_delay = 1s
+service_throttle_time = 1s
+transport_retry_time = 1s
+qmgr_ipc_timeout = 10s
 """
+# Its folders in the queue, which "postfix check" makes with sixty processes, and whose they are.
+QUEUES = "active bounce corrupt defer deferred flush hold incoming private saved trace".split()
 
 DOVECOT_CONF = """\
 {first}
@@ -215,13 +224,12 @@ class Postfix:
         return number if ours else None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
-        if (self.folder / "queue" / "pid" / "master.pid").exists():
-            # What is left of the one before may be in its way for a moment.
-            eventually(lambda: self._run("postfix", "start", check=False).returncode == 0)
-        else:
-            self._run("postfix", "start")
-        eventually(lambda: _listens(self.port))
+        """Start it; it listens when this returns.
+
+        By its master alone: what "postfix start" looks at first takes seconds on a busy machine.
+        """
+        # What is left of the one before may be in its way for a moment.
+        eventually(lambda: self._run("master", "-w", check=False).returncode == 0)
 
     def _run(
         self, program: str, *words: str, check: bool = True
@@ -230,7 +238,7 @@ class Postfix:
             [require(program), "-c", self.folder / "etc", *words],
             check=check,
             # Not pipes: the master process would hold them open.
-            stdout=subprocess.PIPE if program != "postfix" else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if program != "master" else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
             env=os.environ | {"PATH": PLACES},
@@ -254,8 +262,9 @@ def postfix(
         running = Postfix(free_port(), folder)
         try:
             _configure(running, gateway, extra, services)
-            running.start()
-            yield running
+            with witness("Postfix", running.log):
+                running.start()
+                yield running
         finally:
             running.stop()
 
@@ -284,6 +293,8 @@ def _configure(running: Postfix, gateway: tuple[str, int], extra: str, services:
         (folder / name).mkdir(mode=0o755)
     shutil.chown(folder / "data", "postfix")
     shutil.chown(folder / "mail", "nobody")
+    (folder / "mail.log").touch(mode=0o600)
+    _make_queues(folder / "queue")
     nobody = (folder / "mail").stat().st_uid
     host, port = gateway
     text = MAIN_CF.format(folder=folder, uid=nobody, gid=nobody, host=host, port=port)
@@ -291,9 +302,24 @@ def _configure(running: Postfix, gateway: tuple[str, int], extra: str, services:
     # socket full, all of them wait for the one that empties it, which is not started yet.
     later = {line.partition("=")[0].strip() for line in extra.splitlines()}
     kept = [x for x in text.splitlines() if x.partition("=")[0].strip() not in later]
-    (folder / "etc" / "main.cf").write_text("\n".join([*kept, extra, ""]))
+    main = folder / "etc" / "main.cf"
+    main.write_text("\n".join([*kept, extra, ""]))
+    # Each of its programs reads one anew until it is two seconds old.
+    os.utime(main, (0, 0))
     shipped = Path("/usr/share/postfix/master.cf.dist").read_text()
     (folder / "etc" / "master.cf").write_text("".join(_services(shipped, running.port)) + services)
+
+
+def _make_queues(folder: Path) -> None:
+    (folder / "pid").mkdir()
+    for name in QUEUES:
+        (folder / name).mkdir(mode=0o700)
+        shutil.chown(folder / name, "postfix")
+    # What postdrop(1) writes into, and what everybody talks to.
+    for name, mode in (("maildrop", 0o730), ("public", 0o710)):
+        (folder / name).mkdir()
+        shutil.chown(folder / name, "postfix", "postdrop")
+        (folder / name).chmod(mode)
 
 
 def _services(shipped: str, port: int) -> Iterator[str]:
@@ -418,8 +444,9 @@ def dovecot(*, extra: str = "", first: str = "", protocols: str = "imap lmtp") -
         )
         (folder / "dovecot.conf").write_text(text)
         try:
-            running.start()
-            yield running
+            with witness("Dovecot", running.log):
+                running.start()
+                yield running
         finally:
             # Its leisurely end, a second, would be every test's.
             running.kill()

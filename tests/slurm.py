@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.servers import PLACES, eventually, free_port, require
+from tests.witnesses import ends, witness
 
 _CONF = """
 ClusterName=mini
@@ -177,7 +178,9 @@ def slurm(*, cpus: int = 16, age: int = 300) -> Iterator[Slurm]:
         Path(place).chmod(0o755)
         cluster = Slurm(Path(place), cpus=cpus, age=age)
         try:
-            cluster.start()
-            yield cluster
+            logs = [Path(place) / f"{name}.log" for name in ("munged", "slurmctld", "slurmd")]
+            with witness("Slurm", lambda: ends(x for x in logs if x.exists())):
+                cluster.start()
+                yield cluster
         finally:
             cluster.stop()

@@ -179,7 +179,7 @@ def mx() -> Iterator[tuple[Postfix, Path]]:
         main = share.path("etc", "postfix", "main.cf").read_text(encoding="utf-8")
         pipe = _adapted("postfix/master.cf", opt / "bin" / "mailgate", config)
         with postfix(
-            # Who meets a table that postmap(1) has not made yet dies, and is not started for a minute.
+            # Who meets a table that postmap(1) has not made yet dies.
             extra=main.replace("hash:/etc/postfix/transport", f"texthash:{home / 'transport'}"),
             services=pipe.replace("user=mailgate", "user=nobody"),
         ) as running:

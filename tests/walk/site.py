@@ -87,16 +87,16 @@ def site(
 ) -> Iterator[Site]:
     """Run Postfix, Dovecot and a gateway whose letters leave through that Postfix."""
     door = servers.free_port()
+    courier = 'courier = "smtp"\nretry = ["1s"]'
     with servers.dovecot() as boxes:
         extra = (
             f"virtual_transport = lmtp:inet:127.0.0.1:{boxes.lmtp}\nlmtp_tls_security_level = none"
         )
         with (
             servers.postfix(gateway=("127.0.0.1", door), extra=extra) as post,
-            running(folder, courier='courier = "smtp"\nretry = ["1s"]', **settings) as gateway,
+            running(folder, port=door, courier=courier, **settings) as gateway,
         ):
             text = gateway.config.read_text().replace("gate.example.org", "gate.mg.test")
-            text = text.replace("port = 0", f"port = {door}")
             relay = f'[deliver.smtp]\nhost = "127.0.0.1"\nport = {post.port}\n'
             gateway.config.write_text(f"{text}{relay}{more}")
             for name, service in services.items():

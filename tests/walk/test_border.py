@@ -22,9 +22,8 @@ TRACE = f"from pc (pc [{INSIDE}]) by mx.mg.test (Postfix) with ESMTP id 4ABC; Mo
 def test_postfix_at_the_border_is_believed_and_what_was_forged_is_not(tmp_path: Path) -> None:
     port = servers.free_port()
     door = ("127.0.0.1", port)
-    with servers.postfix(gateway=door, extra=SAYS) as border, running(tmp_path) as house:
+    with servers.postfix(gateway=door, extra=SAYS) as border, running(tmp_path, port=port) as house:
         text = house.config.read_text().replace("gate.example.org", "gate.mg.test")
-        text = text.replace("[listen.smtp]\nport = 0", f"[listen.smtp]\nport = {port}")
         trust = 'authserv_id = "mx.mg.test"\nhops = ["127.0.0.1/32"]'
         house.config.write_text(text.replace('networks = ["127.0.0.0/8", "::1/128"]', trust))
         house.service("true", TRUE.replace("example.org", "mg.test"))

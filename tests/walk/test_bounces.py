@@ -25,20 +25,20 @@ def letter_of(gateway: Gateway) -> dict[str, object]:
 @contextmanager
 def far_away(tmp_path: Path, far: Script) -> Iterator[Gateway]:
     """A gateway whose letters go through a real Postfix to ``far``, and come back the same way."""
-    routes = f"gate.mg.test=smtp:[127.0.0.1]:1 }}, {{ far.test=smtp:[127.0.0.1]:{far.port} "
+    port = servers.free_port()
+    routes = f"gate.mg.test=smtp:[127.0.0.1]:{port} }}, {{ far.test=smtp:[127.0.0.1]:{far.port} "
     extra = f"transport_maps = inline:{{ {{ {routes} }} }}\nnotify_classes ="
     courier = 'courier = "smtp"\nretry = ["1s"]'
-    with servers.postfix(extra=extra) as relay, running(tmp_path, courier=courier) as gateway:
+    with (
+        servers.postfix(extra=extra) as relay,
+        running(tmp_path, port=port, courier=courier) as gateway,
+    ):
         text = gateway.config.read_text().replace("gate.example.org", "gate.mg.test")
         gateway.config.write_text(
             f'{text}[deliver.smtp]\nhost = "127.0.0.1"\nport = {relay.port}\n'
         )
         gateway.service("say", SAY)
         gateway.start()
-        main = relay.folder / "etc" / "main.cf"
-        main.write_text(main.read_text().replace("[127.0.0.1]:1 ", f"[127.0.0.1]:{gateway.port} "))
-        relay.stop()
-        relay.start()
         yield gateway
         eventually(lambda: relay.queue() == [], 30, relay.log)
 

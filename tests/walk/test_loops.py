@@ -24,29 +24,29 @@ ROUTES = "gate.mg.test=smtp:[127.0.0.1]:{} }}, {{ other.mg.test=smtp:[127.0.0.1]
 @contextmanager
 def house(folder: Path, *, unknown: str = "confirm") -> Iterator[tuple[Gateway, Gateway, Postfix]]:
     """Two gateways behind one Postfix, which also has people's mailboxes, and a list of them."""
+    ports = [servers.free_port() for _ in (A, B)]
     everybody = f"{ADA}, say@{A}, say@{B}, jobs@{A}"
     extra = (
         f"relay_domains = {A}, {B}\n"
-        f"transport_maps = inline:{{ {{ {ROUTES.format('PORT_A', 'PORT_B')} }} }}\n"
+        f"transport_maps = inline:{{ {{ {ROUTES.format(*ports)} }} }}\n"
         f"virtual_alias_maps = inline:{{ {{ {LIST} = {everybody} }}, {{ {GONE} = x@void.test }} }}\n"
         "bounce_queue_lifetime = 5s\nmaximal_queue_lifetime = 5s\n"
     )
     with ExitStack() as stack:
         relay = stack.enter_context(servers.postfix(extra=extra))
-        gateways = [stack.enter_context(_gateway(folder, x, relay, unknown)) for x in (A, B)]
-        main = relay.folder / "etc" / "main.cf"
-        text = main.read_text()
-        for name, gateway in zip(("PORT_A", "PORT_B"), gateways, strict=True):
-            text = text.replace(name, str(gateway.port))
-        main.write_text(text)
-        relay.stop()
-        relay.start()
-        yield gateways[0], gateways[1], relay
+        one, other = [
+            stack.enter_context(_gateway(folder, domain, port, relay, unknown))
+            for domain, port in zip((A, B), ports, strict=True)
+        ]
+        yield one, other, relay
 
 
 @contextmanager
-def _gateway(folder: Path, domain: str, relay: Postfix, unknown: str) -> Iterator[Gateway]:
-    with running(folder / domain, courier='courier = "smtp"\nretry = ["1s"]') as gateway:
+def _gateway(
+    folder: Path, domain: str, port: int, relay: Postfix, unknown: str
+) -> Iterator[Gateway]:
+    courier = 'courier = "smtp"\nretry = ["1s"]'
+    with running(folder / domain, port=port, courier=courier) as gateway:
         text = gateway.config.read_text().replace("gate.example.org", domain)
         if unknown == "confirm":
             text = text.replace("[trust]\n", '[trust]\nunknown = "confirm"\n')

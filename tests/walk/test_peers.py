@@ -111,12 +111,15 @@ def test_smtplib_mails_and_gets_its_bytes_back(house: Gateway) -> None:
 
 
 def test_postfix_relays_to_the_gateway_and_takes_its_replies(tmp_path: Path) -> None:
-    with servers.postfix() as relay, running(tmp_path, courier='courier = "smtp"') as house:
+    door = servers.free_port()
+    with (
+        servers.postfix(gateway=("127.0.0.1", door)) as relay,
+        running(tmp_path, port=door, courier='courier = "smtp"') as house,
+    ):
         text = house.config.read_text().replace("gate.example.org", "gate.mg.test")
         house.config.write_text(f'{text}[deliver.smtp]\nhost = "127.0.0.1"\nport = {relay.port}\n')
         house.service("copy", COPY)
         house.start()
-        _route(relay, house.port)
         mail = _request(sender="ada@mg.test")
         mail.replace_header("To", "copy@gate.mg.test")
         with smtplib.SMTP("127.0.0.1", relay.port) as session:
@@ -130,14 +133,6 @@ def test_postfix_relays_to_the_gateway_and_takes_its_replies(tmp_path: Path) -> 
         saved.write_bytes(reply)
         assert _accat(saved) == (0, BYTES)
         eventually(lambda: relay.queue() == [], 30, relay.log)
-
-
-def _route(relay: servers.Postfix, port: int) -> None:
-    """Tell a running Postfix where the gateway's door is."""
-    main = relay.folder / "etc" / "main.cf"
-    main.write_text(main.read_text().replace("[127.0.0.1]:1 ", f"[127.0.0.1]:{port} "))
-    relay.stop()
-    relay.start()
 
 
 # --- mutt -----------------------------------------------------------------------------------------
