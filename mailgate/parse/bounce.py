@@ -37,8 +37,11 @@ _FULL = re.compile(
 )
 # "Message length exceeds administrative limit", and "message too big for system" (RFC 3463).
 _BIG = frozenset({"5.2.3", "5.3.4"})
-# 552 is said of a full mailbox, too, and of contents (5.7.x).
+# 552 is said of a full mailbox, too.
 _BIG_CODE = re.compile(r"552(?!\d)")
+# 5.7.0 to the whole of a letter is about what it carries: one that carries less may do.
+_DISLIKED = "5.7.0"
+_TO_THE_WHOLE = re.compile(r"end of (?:mail )?data\b", re.IGNORECASE)
 _SAYS_NOTHING = frozenset({"", "5.0.0", "5.2.0", "5.3.0"})
 _FULL_STATUS = re.compile(r"[245]\.2\.2")
 _COPY = re.compile(
@@ -123,7 +126,8 @@ def _judged(status: str, said: str, text: str) -> Bounce:
     code = _CODE.search(said)
     kind = status[:1] or (code[1] if code else "")
     words = _line(said) or _line(text)
-    if status in _BIG:
+    whole = _BIG_CODE.match(said) or _TO_THE_WHOLE.search(f"{said}\n{text}")
+    if status in _BIG or (status == _DISLIKED and whole):
         return Bounce(fate=Fate.TOO_BIG, status=status, words=words)
     # Words count where the status does not say something else (5.1.1: no such address).
     full = _FULL_STATUS.fullmatch(status) or (
