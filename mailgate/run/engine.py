@@ -127,7 +127,8 @@ class Engines:
         self._engines = engines
         self._default = default
         self._named = {service: name for service, name in named.items() if name != default}
-        self._missing: set[str] = set()
+        # Why nothing is seen of those that cannot be asked, as the log was told.
+        self._unseen: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._engines)
@@ -143,7 +144,10 @@ class Engines:
         try:
             return self._engines[name]
         except KeyError:
-            message = f"The engine {name}, which has jobs under way, is not configured any more."
+            message = (
+                f"[run.{name}], whose jobs are under way, is not in the configuration any more:"
+                " put it back until they have ended"
+            )
             raise Transient(message) from None
 
     def jobs_of(self, name: str) -> Among:
@@ -163,9 +167,18 @@ class Engines:
                 seen.update(await self[name].sights(share))
             except MailgateError as error:
                 # Unknown is not ended.
-                detail = error.detail or None
-                log.event("unseen", attempts=len(share), reason=str(error), detail=detail)
+                self._tell_unseen(name, error, len(share))
+            else:
+                if self._unseen.pop(name, ""):
+                    log.event("resumed", engine=name)
         return seen
+
+    def _tell_unseen(self, name: str, error: MailgateError, count: int) -> None:
+        """Tell it once: it is asked again each second."""
+        why, detail = str(error), error.detail or None
+        if self._unseen.get(name) != why:
+            log.event("unseen", engine=name, attempts=count, reason=why, detail=detail)
+        self._unseen[name] = why
 
     async def close(self) -> None:
         """Let go of everything; jobs live on."""
