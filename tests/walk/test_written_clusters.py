@@ -287,6 +287,19 @@ def test_what_was_lost_once_it_ran_is_lost_and_tried_again_only_where_that_is_wa
     assert len(one.gateway.results()) == 2
 
 
+def test_a_job_that_is_started_over_there_does_nothing_and_is_lost(one: Room) -> None:
+    one.gateway.start()
+    one.send()
+    job = one.runs()
+    one.cluster.requeue(job["id"])
+    # The second start ended well there, which is no end of the first.
+    eventually(lambda: one.cluster.jobs()[0]["state"] == "ended", 20)
+    assert one.cluster.jobs()[0]["starts"] == 2
+    assert one.result()["Mailgate-Exit"] == "lost"
+    one.once()
+    assert one.began == [job["name"]]
+
+
 def test_pbs_stops_the_command_too_and_nothing_is_left_of_a_job(one: Room) -> None:
     one.gateway.service("counts", shell("setsid sleep 600 & while :; do sleep 0.05; done"))
     one.gateway.start()
