@@ -127,6 +127,11 @@ def test_what_a_mail_of_commands_comes_to(gateway: Gateway) -> None:
         for place in [f"jobs+job.{name}.aaaaaaaaaaaaaaaa@gate.example.org"]
     }
     assert len(forged) == 1
+    # Nor of which job a letter was that somebody else has forwarded.
+    told = answer(
+        gateway, write("cancel\n", sender=BOB, In_Reply_To=str(letter["Message-ID"])), BOB
+    )
+    assert job not in told.as_string()
 
     # By what it answers, its Subject, a prefix: the job is found; a contradiction does nothing.
     for mail in (
