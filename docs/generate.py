@@ -21,7 +21,7 @@ PHASES = {
     Phase.QUEUED: "ready; waits for a free slot of the engine",
     Phase.EXECUTING: "an attempt of it runs",
     Phase.SUSPENDED: "the engine has stopped it for a while",
-    Phase.UNKNOWN: "it ran, and the engine cannot be asked",
+    Phase.UNKNOWN: "nothing is known of it. No job gets there: a silent cluster changes no phase",
     Phase.COMPLETED: "ended with exit code 0",
     Phase.ERROR: "ended with another exit code or a signal, out of memory, or could not start",
     Phase.ABORTED: "cancelled, over its work limit, preempted, or lost",

@@ -3,10 +3,10 @@
 import json
 
 from mailgate.cli.looking import job_facts, spool_of
-from mailgate.cli.options import parser, some, table
+from mailgate.cli.options import complain, parser, shown, some, table
 from mailgate.config import load_places
 from mailgate.model import Job
-from mailgate.spool import jobs
+from mailgate.spool import jobs, silences
 
 _HEADING = ("id", "phase", "service", "owner", "created", "exit", "label")
 
@@ -21,11 +21,16 @@ def run(words: list[str]) -> int:
     config = load_places(given.config)
     with spool_of(config) as connection:
         found = jobs.newest(connection.view, limit=given.last, active=given.active)
+        silent = silences.noted(connection.view)
     if given.json:
         for job in found:
             print(json.dumps(job_facts(job)))
     else:
         table(_HEADING, [_row(job) for job in found])
+        for one in silent:
+            complain(
+                f"{one.engine} has not answered since {shown(one.since)}: its jobs were so then"
+            )
     return 0
 
 

@@ -14,6 +14,8 @@ from mailgate.saying import Saying, Words
 from mailgate.settings.units import typed
 from mailgate.spool import owned
 from mailgate.spool.database import Tx
+from mailgate.spool.outlook import at
+from mailgate.spool.silences import of_jobs as silent_of
 
 _AFTER, _LAST = "list after 2026-11-30", "list last 50"
 usage = (
@@ -45,10 +47,16 @@ def execute(tx: Tx, call: Call) -> Answer:
         who = call.who.address
         wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
     found = owned.listed(tx, call.who, wanted)
-    rows = [_row(job) for job in found[: wanted.limit]]
+    shown = found[: wanted.limit]
+    silences = [at(one, call.config.run) for one in silent_of(tx, [job.id for job in shown])]
     return Answer(
         kind="list",
-        facts={"jobs": rows, "more": len(found) > wanted.limit, "narrowed": bool(call.words)},
+        facts={
+            "jobs": [_row(job) for job in shown],
+            "more": len(found) > wanted.limit,
+            "narrowed": bool(call.words),
+            "silences": [one.facts for one in silences if one is not None],
+        },
     )
 
 
@@ -105,11 +113,17 @@ _SAMPLE = {
     "label": "globins",
     "created": datetime(2026, 11, 21, 13, 50, tzinfo=UTC),
 }
+_NONE: dict[str, object] = {"jobs": [], "more": False, "narrowed": False, "silences": []}
 samples = (
-    Answer(kind="list", facts={"jobs": [], "more": False, "narrowed": False}),
-    Answer(kind="list", facts={"jobs": [], "more": False, "narrowed": True}),
+    Answer(kind="list", facts=_NONE),
+    Answer(kind="list", facts={**_NONE, "narrowed": True}),
     Answer(
         kind="list",
-        facts={"jobs": [_SAMPLE, {**_SAMPLE, "label": None}], "more": True, "narrowed": True},
+        facts={
+            "jobs": [_SAMPLE, {**_SAMPLE, "label": None}],
+            "more": True,
+            "narrowed": True,
+            "silences": [{"engine": "slurm", "since": _SAMPLE["created"]}],
+        },
     ),
 )

@@ -13,7 +13,7 @@ from mailgate.phases import ACTIVE, Phase
 from mailgate.saying import Saying
 from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
-from mailgate.spool.outlook import at_cluster, outlook
+from mailgate.spool.outlook import at_cluster, engine_of, outlook
 from mailgate.spool.turns import Turns
 
 usage = "status"
@@ -30,6 +30,8 @@ def execute(tx: Tx, call: Call) -> Answer:
 def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
     since = owned.in_phase_since(tx, job.id) or job.created
     ahead = owned.ahead(tx, job.id) if job.phase is Phase.QUEUED else 0
+    run, service = call.config.run, call.services.get(job.service)
+    expected = outlook(tx, job, engine=engine_of(run, service))
     returned = owned.undelivered(tx, job.id, (call.who or job.owner).key)
     return {
         "id": job.id,
@@ -44,9 +46,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         "percent": job.progress.percent if job.progress else None,
         "progress_words": job.progress.words if job.progress else "",
         "work_limit": job.work_limit,
-        **at_cluster(outlook(tx, job), job, call.config.run, call.services.get(job.service)).facts(
-            tx.now
-        ),
+        **at_cluster(expected, job, run, service).facts(tx.now),
         **job.plan.given,
         "ahead": ahead,
         "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
@@ -73,6 +73,7 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
     }
 
 
+_SINCE = datetime.fromisoformat("2026-11-21T14:02:00+00:00")
 _SAMPLE: dict[str, object] = {
     "id": "k7q2m5xzab3c",
     "service": "align",
@@ -92,6 +93,7 @@ _SAMPLE: dict[str, object] = {
         "most": timedelta(hours=6),
     },
     "queued": None,
+    "silence": None,
     "cores": 8,
     "memory": 16 << 30,
     "gpus": 1,
@@ -150,6 +152,10 @@ _AT_SLURM: dict[str, object] = {
 samples = (
     Answer(kind="status", facts=_SAMPLE),
     Answer(kind="status", facts=_AT_SLURM),
+    *(
+        Answer(kind="status", facts={**shown, "silence": {"engine": "slurm", "since": _SINCE}})
+        for shown in (_SAMPLE, _AT_SLURM)
+    ),
     *(
         Answer(
             kind="status",

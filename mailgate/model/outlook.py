@@ -28,15 +28,30 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """An engine that has answered no question since then: what is known of its jobs was so then."""
+
+    engine: str
+    since: datetime
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a template may say of it."""
+        return {"engine": self.engine, "since": self.since}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """Both, as far as anything tells."""
+    """All of it, as far as anything tells."""
 
     usual: Usual | None = None
     queued: Queued | None = None
+    silence: Silence | None = None
 
     def facts(self, now: datetime) -> dict[str, object]:
-        """Return what a template may say: ``usual`` and ``queued``, each None or a mapping."""
-        return {"usual": self._usual(), "queued": self._queued(now)}
+        """Return what a template may say of each: None, or a mapping."""
+        silence = self.silence.facts if self.silence is not None else None
+        return {"usual": self._usual(), "queued": self._queued(now), "silence": silence}
 
     def _usual(self) -> dict[str, object] | None:
         if (found := self.usual) is None:

@@ -31,7 +31,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
-from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.model.outlook import Outlook, Queued, Silence, Usual
 from mailgate.phases import Phase
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import Excerpt, Seen
@@ -202,6 +202,8 @@ def _expected(runs: Job, waits: Job) -> Iterator[Sample]:
     ):
         for kind in (LetterKind.RECEIPT, LetterKind.NEWS):
             yield Sample(draft=_draft(kind, waits, outlook=outlook))
+            silent = replace(outlook, silence=Silence(engine="slurm", since=since))
+            yield Sample(draft=_draft(kind, waits, outlook=silent))
         for kind in (LetterKind.STARTED, LetterKind.NEWS):
             yield Sample(draft=_draft(kind, runs, outlook=replace(outlook, queued=None)))
 

@@ -8,7 +8,7 @@ lose.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -91,6 +91,16 @@ class Cluster:
     def changed(self) -> asyncio.Event:
         """Set when something new was seen."""
         return self._vigil.changed
+
+    @property
+    def silent(self) -> datetime | None:
+        """Since when the scheduler answers no poll; None while it does, or was not asked yet."""
+        return self._vigil.silent
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has answered the last poll."""
+        return self._vigil.answers
 
     async def submit(
         self, folder: Folder, start: Start, lay_out: Callable[[], None] | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from signal import Signals
 from typing import Protocol
 
@@ -39,6 +39,14 @@ class Engine(Protocol):
     @property
     def changed(self) -> asyncio.Event:
         """Set whenever an attempt may have ended: a hint to ask. The runner clears it."""
+
+    @property
+    def silent(self) -> datetime | None:
+        """Since when it answers nothing that it is asked; None while it does, or was not asked."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has answered what it was asked last."""
 
     async def submit(
         self, folder: Folder, start: Start, lay_out: Callable[[], None] = ...

@@ -110,6 +110,15 @@ class Local:
         """Set when an attempt may have ended, or was just started."""
         return self._changed
 
+    @property
+    def silent(self) -> None:
+        """Always None: nobody else is asked."""
+
+    @property
+    def answers(self) -> bool:
+        """Always true: nobody else is asked."""
+        return True
+
     async def submit(
         self, folder: Folder, start: Start, lay_out: Callable[[], None] | None = None
     ) -> NativeId:

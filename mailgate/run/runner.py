@@ -11,15 +11,7 @@ from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import NoSpace, Permanent, Transient
 from mailgate.hands import Crew
-from mailgate.model import (
-    Attempt,
-    AttemptState,
-    Exit,
-    JobId,
-    NativeId,
-    Plan,
-    Reason,
-)
+from mailgate.model import Attempt, AttemptState, Exit, JobId, NativeId, Plan, Reason
 from mailgate.phases import ACTIVE, Phase
 from mailgate.run import jobdir
 from mailgate.run.attention import Attention, pause
@@ -109,6 +101,7 @@ class Runner:
                     await self._watch(group)
                     behind = set(self._working) if behind is None else behind & self._working
                     self._start(group)
+                await self._there.heed(self._engines)
                 await self._news.tell_due(besides=behind or ())
                 await self._spool.wait("run", longest=pause(len(self._under_way.open)))
 

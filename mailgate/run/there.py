@@ -4,11 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from mailgate import log
+from mailgate.errors import MailgateError
 from mailgate.model import Attempt, AttemptState, JobId, Token
 from mailgate.phases import Phase
+from mailgate.run.engine import Engines
 from mailgate.run.sight import Sight, Waiting
 from mailgate.run.underway import UnderWay
-from mailgate.spool import attempts
+from mailgate.spool import attempts, silences
+from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 
 # Of so many it is noted in one transaction: others have their turn between two.
@@ -16,16 +19,46 @@ _AT_A_TIME = 200
 
 
 class There:
-    """``_stopped``: the attempts that a cluster has stopped for a while, as far as it is noted."""
+    """``_stopped``: the attempts that a cluster has stopped for a while, as far as it is noted.
+
+    ``_silent``: who answers no question, as far as that is.
+    """
 
     def __init__(self, spool: Spool, under_way: UnderWay) -> None:
         self._spool = spool
         self._under_way = under_way
         self._stopped: set[Token] = set()
+        self._silent: set[str] = set()
 
     def load(self) -> None:
         """Take up what the spool knows of."""
         self._stopped = attempts.stopped(self._spool.view)
+        self._silent = {one.engine for one in silences.noted(self._spool.view)}
+
+    async def heed(self, engines: Engines) -> None:
+        """Note which clusters answer no question, and which do again.
+
+        One that was silent when a daemon before looked is so until it answers.
+        """
+        silent = {name: since for name in engines if (since := engines[name].silent)}
+        heard = self._silent - {name for name in engines if not engines[name].answers}
+        new = {name: since for name, since in silent.items() if name not in self._silent}
+        if not new and not heard:
+            return
+
+        def noted(tx: Tx) -> None:
+            for name in heard:
+                silences.over(tx, name)
+            for name, since in new.items():
+                silences.began(tx, name, since)
+
+        try:
+            await self._spool.write(noted)
+        except MailgateError as error:
+            # Still so in the next round.
+            log.delayed("run", reason=str(error), detail=error.detail)
+            return
+        self._silent = self._silent - heard | new.keys()
 
     async def note(self, sights: Mapping[Token, Sight], *, besides: Collection[JobId]) -> None:
         """Note why attempts wait at a cluster; what is too much at once is news again."""

@@ -6,7 +6,7 @@ Whoever runs a cluster asks here what is seen; nobody waits for a disk or a sche
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mailgate import log
@@ -40,7 +40,7 @@ Over = Callable[[Collection[Token]], Collection[Token]]
 class Vigil:
     """What is seen of one scheduler's attempts; in one event loop.
 
-    ``changed`` is set when something new was seen.
+    ``changed`` is set when something new was seen. ``silent``: since when nothing is.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class Vigil:
         self._left = False
         self._strange: set[str] = set()
         self._blind = ""
+        self._answered: datetime | None = None
+        self.silent: datetime | None = None
         self.changed = asyncio.Event()
 
     # --- what the engine says and asks ------------------------------------------------------------
@@ -140,6 +142,11 @@ class Vigil:
         self._cases.clear()
         self._polls.known.clear()
 
+    @property
+    def answers(self) -> bool:
+        """Whether the scheduler has answered the last that it was asked, if anything was."""
+        return self._answered is not None and self.silent is None
+
     async def keep(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -158,7 +165,7 @@ class Vigil:
         first = True
         while True:
             began = _now()
-            if first or self._cases or self._left or self._handover.rests:
+            if first or self._cases or self._left or self._blind or self._handover.rests:
                 await self._polled()
                 first = False
             took = _now() - began
@@ -181,6 +188,7 @@ class Vigil:
             return
         took = _now() - began
         self._tell_blind("")
+        self._answered = datetime.now(UTC)
         self._handover.answered()
         self._tell_strange(seen)
         for token in self._polls.came(seen, began, took):
@@ -211,8 +219,11 @@ class Vigil:
     def _tell_blind(self, why: str) -> None:
         if why and not self._blind:
             log.event("unseen", engine=self._scheduler.title, reason=why)
+            self.silent = self._answered or datetime.now(UTC)
+            self.changed.set()
         if self._blind and not why:
             log.event("resumed", engine=self._scheduler.title)
+            self.silent = None
         self._blind = why
 
     def _tell_strange(self, seen: Iterable[Seen]) -> None:

@@ -63,7 +63,8 @@ _OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 def _kept(view: View) -> list[str]:
     rows = view.all(
-        "SELECT DISTINCT stream.job FROM stream JOIN job ON job.id = stream.job"
-        " WHERE job.phase <> 'ARCHIVED' AND stream.size > 0 LIMIT 100"
+        "SELECT id FROM job INDEXED BY job_destruction WHERE phase IN"
+        " ('COMPLETED', 'ERROR', 'ABORTED') AND destruction > 0 AND EXISTS"
+        " (SELECT 1 FROM stream WHERE stream.job = job.id AND size > 0) LIMIT 100"
     )
-    return [row["job"] for row in rows]
+    return [row["id"] for row in rows]

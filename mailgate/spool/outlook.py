@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mailgate.model import Job, JobId
-from mailgate.model.outlook import Outlook, Queued, Usual
-from mailgate.phases import Phase
+from mailgate.model.outlook import Outlook, Queued, Silence, Usual
+from mailgate.phases import ACTIVE, Phase
 from mailgate.services import Service
 from mailgate.settings.engines import Run
+from mailgate.spool import silences
 from mailgate.spool.database import View, moment
 
 # So many of the newest jobs that ended well tell how long those of a service take; fewer than that
@@ -23,15 +24,24 @@ _STEPS = (
 )
 
 
-def outlook(view: View, job: Job) -> Outlook:
+def outlook(view: View, job: Job, *, engine: str = "") -> Outlook:
     """Return what may be expected of a job that waits or runs; nothing of any other.
 
-    ``queued`` has the name of its [run.NAME] table, that of this machine too.
+    ``queued`` and ``silence`` have the name of its [run.NAME] table, that of this machine too.
+    ``engine``: the table of a job that no engine has yet.
     """
-    if job.phase not in {Phase.QUEUED, Phase.EXECUTING, Phase.SUSPENDED}:
+    if job.phase not in ACTIVE:
         return Outlook()
+    silence = _silence(view, job, engine)
+    if job.phase not in {Phase.QUEUED, Phase.EXECUTING, Phase.SUSPENDED}:
+        return Outlook(silence=silence)
     queued = _queued(view, job.id) if job.phase is Phase.QUEUED else None
-    return Outlook(usual=_usual(view, job.service), queued=queued)
+    return Outlook(usual=_usual(view, job.service), queued=queued, silence=silence)
+
+
+def engine_of(run: Run, service: Service | None) -> str:
+    """Return the table of the engine that gets jobs of a service."""
+    return service.engine if service is not None and service.engine else run.engine
 
 
 def at_cluster(found: Outlook, job: Job, run: Run, service: Service | None) -> Outlook:
@@ -39,12 +49,25 @@ def at_cluster(found: Outlook, job: Job, run: Run, service: Service | None) -> O
 
     A job that no engine has yet waits to be handed over.
     """
+    found = replace(found, silence=at(found.silence, run))
     if job.phase is not Phase.QUEUED:
         return found
-    usual = service.engine if service is not None and service.engine else run.engine
-    queued = found.queued or Queued(engine=usual)
+    queued = found.queued or Queued(engine=engine_of(run, service))
     scheduler = run.scheduler(queued.engine)
     return replace(found, queued=replace(queued, engine=scheduler) if scheduler else None)
+
+
+def at(silence: Silence | None, run: Run) -> Silence | None:
+    """Return it with the scheduler's name for its table's; None where there is none such."""
+    scheduler = run.scheduler(silence.engine) if silence is not None else ""
+    return replace(silence, engine=scheduler) if silence is not None and scheduler else None
+
+
+def _silence(view: View, job: Job, engine: str) -> Silence | None:
+    found = silences.of_jobs(view, [job.id])
+    if not found and job.phase is Phase.QUEUED:
+        found = [one for one in silences.noted(view) if one.engine == engine]
+    return found[0] if found else None
 
 
 def _queued(view: View, job: JobId) -> Queued | None:

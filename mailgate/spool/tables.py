@@ -26,7 +26,7 @@ from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 9
+VERSION = 10
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -301,6 +301,16 @@ class HouseRow(Model):
         table_name = "house"
 
 
+class SilenceRow(Model):
+    """A scheduler that answers no question ``since`` then; ``engine`` is its table's name."""
+
+    engine = CharField(primary_key=True)
+    since = FloatField()
+
+    class Meta:
+        table_name = "silence"
+
+
 TABLES = (
     MessageRow,
     BodyRow,
@@ -319,4 +329,5 @@ TABLES = (
     EventRow,
     TallyRow,
     HouseRow,
+    SilenceRow,
 )

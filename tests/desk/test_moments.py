@@ -35,7 +35,7 @@ from mailgate.reply.told import say_of
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.said import moment
 from mailgate.services import load_all
-from mailgate.spool import attempts, jobs, letters, shipments
+from mailgate.spool import attempts, jobs, letters, shipments, silences
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, direct
@@ -202,6 +202,22 @@ def test_who_asks_hears_why_a_job_still_stands_in_a_clusters_queue(place: Place)
         shown = told_of(place, job)
         assert said in shown
         assert f"Slurm expects to start it on {moment(starts)}." in shown
+
+
+def test_who_asks_hears_that_a_cluster_answers_nothing_and_since_when(place: Place) -> None:
+    job, since = a_job(place.spool), datetime.now(UTC) - timedelta(hours=2)
+    with place.spool.transaction() as tx:
+        assert attempts.intend(tx, job, engine="slurm") is not None
+        silences.began(tx, "slurm", since)
+    for line, rest in (
+        (f"status {job}", "What is known of the job was so then; its end is seen all the same."),
+        ("list", "What is known of its jobs was so then; their end is seen all the same."),
+    ):
+        said = " ".join(place.told(line)[0].split())
+        assert f"Slurm has not answered since {moment(since)}. {rest}" in said
+    with place.spool.transaction() as tx:
+        silences.over(tx, "slurm")
+    assert "not answered" not in place.told(f"status {job}\nlist")[0]
 
 
 def test_a_job_that_no_engine_has_yet_waits_for_its_cluster_or_for_a_place(place: Place) -> None:

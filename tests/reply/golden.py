@@ -27,7 +27,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
-from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.model.outlook import Outlook, Queued, Silence, Usual
 from mailgate.phases import Phase
 from mailgate.reply.compose import Draft
 from mailgate.saying import Saying, Words
@@ -63,6 +63,9 @@ _AT_SLURM = Outlook(
         why="ReqNodeNotAvail, UnavailableNodes:n[17-19]",
         starts=CREATED + timedelta(days=9),
     ),
+)
+_SILENT_SLURM = replace(
+    _AT_SLURM, silence=Silence(engine="slurm", since=CREATED + timedelta(minutes=2))
 )
 _QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, most=2)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -266,6 +269,9 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
         ),
         "news-unknown": Written(draft=draft(LetterKind.NEWS, replace(weekly, phase=Phase.UNKNOWN))),
         "news-slurm": Written(draft=draft(LetterKind.NEWS, queued, facts={"outlook": _AT_SLURM})),
+        "news-silent": Written(
+            draft=draft(LetterKind.NEWS, queued, facts={"outlook": _SILENT_SLURM})
+        ),
         "news-paused": Written(draft=draft(LetterKind.NEWS, queued, facts={"paused": True})),
         "news-held": Written(
             draft=draft(

@@ -188,7 +188,7 @@ def test_news_of_a_job_come_as_often_as_was_asked_and_say_why_it_waits(spool):
             "run": 0,
             "quota": None,
             "paused": False,
-            "outlook": {"usual": None, "queued": None},
+            "outlook": {"usual": None, "queued": None, "silence": None},
         }
     ]
     assert due(spool, second) == pytest.approx((before or 0) + 7 * DAY)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailgate.model import Exit, JobId, NativeId, Reason, Wait
-from mailgate.model.outlook import Outlook, Queued, Usual
+from mailgate.model.outlook import Outlook, Queued, Silence, Usual
 from mailgate.settings.engines import Local, Run
 from mailgate.settings.schedulers import Slurm
-from mailgate.spool import attempts, jobs
+from mailgate.spool import attempts, jobs, silences
 from mailgate.spool.database import Connection
 from mailgate.spool.outlook import at_cluster, outlook
-from tests.spool.made import DONE, a_job, ended
+from tests.spool.made import DONE, a_job, begun_attempt, ended
 
 MINUTE = timedelta(minutes=1)
 START = datetime(2026, 11, 20, tzinfo=UTC)
@@ -115,3 +115,29 @@ def test_an_estimate_that_has_passed_is_not_told() -> None:
     queued = Queued(engine="slurm", since=START, starts=START + MINUTE)
     facts = Outlook(queued=queued).facts(START + 2 * MINUTE)["queued"]
     assert facts == {"engine": "slurm", "had": 2 * MINUTE, "why": "", "starts": None}
+
+
+def test_of_a_job_at_a_cluster_that_answers_nothing_it_is_told_since_when(
+    spool: Connection,
+) -> None:
+    runs, waits, elsewhere = begun_attempt(spool).job, a_job(spool), a_job(spool)
+    later = START + MINUTE
+    with spool.transaction() as tx:
+        assert attempts.intend(tx, elsewhere, engine="other") is not None
+        for since in (START, later):
+            # Another daemon finds it silent still.
+            silences.began(tx, "local", since)
+    silent = Silence(engine="local", since=START)
+    assert seen(spool, runs).silence == silent
+    assert seen(spool, elsewhere).silence is None
+    # What no engine has is to go to one.
+    assert seen(spool, waits).silence is None
+    job = jobs.fetch(spool.view, waits)
+    assert outlook(spool.view, job, engine="local").silence == silent
+    assert silences.of_jobs(spool.view, [waits, elsewhere]) == []
+    run = Run(engine="local", engines={"local": Slurm()})
+    named = at_cluster(seen(spool, runs), jobs.fetch(spool.view, runs), run, None)
+    assert named.silence == Silence(engine="slurm", since=START)
+    with spool.transaction() as tx:
+        silences.over(tx, "local")
+    assert seen(spool, runs).silence is None

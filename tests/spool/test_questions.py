@@ -90,7 +90,7 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
     "whether a job's mail has acted": lambda tx: confirmations.release(
         tx, JOB, receipt_after=timedelta()
     ),
-    "which jobs have begun": house.live_jobs,
+    "which jobs have a folder": house.there,
     "whether a mail goes round": lambda tx: mail.goes_round(tx, WAITING, "x"),
 }
 

@@ -188,9 +188,15 @@ def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> No
         cluster.kill_controller()
         # squeue itself tries for a while.
         eventually(lambda: "engine=Slurm" in gateway.logged("unseen"), 120, gateway.logged)
+        silent = "Slurm has not answered since "
+        eventually(
+            lambda: silent in gateway.run("status", runs).stdout.decode(), 30, gateway.logged
+        )
         gateway.send(request("echo", attachments={"data": b"hello\n"}))
         eventually(lambda: "outcome=echo" in gateway.logged("read"), 60, gateway.logged)
         assert phase(gateway, runs) == "EXECUTING"
+        assert "slurm has not answered since 2" in gateway.run("jobs").stderr.decode()
+        assert "slurm has not answered since 2" in gateway.run("job", runs).stdout.decode()
         # What the folder says counts all the same.
         go.touch()
         assert result(gateway, runs)["Mailgate-Exit"] == "0"
@@ -203,6 +209,7 @@ def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> No
 
         eventually(come, 120, gateway.logged)
         assert "resumed engine=Slurm" in gateway.logged()
+        assert b"not answered" not in gateway.run("jobs").stderr
 
 
 @pytest.mark.parametrize("point", ["run:intended", "run:prepared", "run:submitted"])
