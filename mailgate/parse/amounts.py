@@ -71,13 +71,14 @@ def cores(value: str, service: Service) -> int:
 
 def memory(value: str, service: Service) -> int:
     """Read how many bytes of memory the job gets."""
-    words, most = _LETTER.sub(r"\1\2iB", value[:_HEAD].strip()), service.limits.most_memory
+    most = service.limits.most_memory
+    if most is None:
+        raise UnfitValueError("keys/no-memory")
+    words = _LETTER.sub(r"\1\2iB", value[:_HEAD].strip())
     try:
         found = units.size("" if words.isdigit() else words)
     except ValueError:
         raise UnfitValueError("keys/no-size", given=shown(value)) from None
-    if most is None:
-        raise UnfitValueError("keys/no-memory")
     if found < _LEAST_MEMORY:
         raise UnfitValueError("keys/under-a-mebibyte")
     if found > most:

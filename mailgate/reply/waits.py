@@ -12,7 +12,7 @@ from mailgate.reply.layout import shown
 _KINDS = {
     "held": r"\bjob\s?h[eo]ld|\bheld\b|\bon hold\b|\bhold state\b|hold_?reason|job suspended",
     "never": (
-        r"perjob|badconstraints|invalid|partition(?:time|node)limit|notallowed|neversatisfied"
+        r"perjob|badconstraints|invalid|partition(?:(?:time|node)limit|config)|notallowed|neversatisfied"
         r"|\bnever\b|can ?not run in any|unsatisfiable|exceeds? .*(?:limit|maximum)"
         r"|did not match any|no (?:machines|hosts?) match"
     ),

@@ -290,7 +290,7 @@ class Runner:
         folder = self._under_way.folder(attempt.job)
         plan, phase = jobs.plan_of(self._spool.view, attempt.job)
         found = Collected(streams=(), left_out=())
-        if phase in ACTIVE:
+        if phase in ACTIVE and started is not None:
             found, end = await self._collect(attempt, plan, end, started)
         crash.point("run:collected")
 
@@ -323,9 +323,9 @@ class Runner:
         tell_end(attempt, end, phase)
 
     async def _collect(
-        self, attempt: Attempt, plan: Plan, end: Exit, started: datetime | None
+        self, attempt: Attempt, plan: Plan, end: Exit, started: datetime
     ) -> tuple[Collected, Exit]:
-        full = started is not None and self._place.full_since(started)
+        full = self._place.full_since(started)
         folder, number = self._under_way.folder(attempt.job), attempt.number
         work = partial(collected, self._place.mark, folder, plan, number, end, full=full)
         try:

@@ -269,7 +269,7 @@ def test_a_request_asks_for_cores_and_memory_within_what_the_service_allows(
         ("cores: ²", "is no number of cores", "from 1 to 8"),
         ("cores: " + "9" * 5000, "expected a whole number", "from 1 to 8"),
         ("memory: 2 GiB", "2 GiB is over the service's limit of 1430 MiB", '"1430 MiB"'),
-        ("memory: 4", '"4" is no size', 'a size such as "1430 MiB", at most 1430 MiB'),
+        ("memory: 4", '"4" is no size', 'a size such as "1430 MiB", which is the most'),
         ("memory: 4 KiB", "under 1 MiB", "1430 MiB"),
         ("memory: lots", '"lots" is no size', "1430 MiB"),
         ("please use 4 cores for it", 'only in a line "cores: 4"', 'a line "cores: 4"'),
@@ -289,11 +289,19 @@ def test_a_limit_that_is_named_can_be_sent_back_as_it_stands(roomy: Service) -> 
     assert clear(roomy, "memory: 1430 MiB").memory == 1430 << 20
 
 
-@pytest.mark.parametrize("line", ["cores: 2", "memory: 1 GiB"])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("cores: 2", "2 cores is over the service's limit of 1"),
+        ("memory: 1 GiB", "memory cannot be asked for at this service"),
+        ("memory: lots", "memory cannot be asked for at this service"),
+    ],
+)
 def test_where_nothing_can_be_asked_for_the_line_is_to_be_left_out(
-    plain: Service, line: str
+    plain: Service, line: str, said: str
 ) -> None:
     answer = unclear(plain, line)
+    assert faults(answer) == [f"{line} | {said}"]
     assert str(answer.mend) == f'Send it again with the line "{line}" left out.'
     assert clear(plain, "We have 4 cores and 16 GB RAM here.").ignored
 

@@ -45,6 +45,7 @@ SAID = {
         "BadConstraints",
         "PartitionTimeLimit",
         "PartitionNodeLimit",
+        "PartitionConfig",
         "QOSMaxWallDurationPerJobLimit",
         "AssocMaxCpuPerJobLimit",
         "InvalidAccount",

@@ -154,6 +154,9 @@ def test_what_slurm_refuses_for_good_is_told_in_its_words(gateway: Gateway) -> N
     (letter,) = gateway.await_results(1)
     assert letter["Mailgate-Exit"] == "could-not-start"
     assert "Invalid partition name specified" in " ".join(text_of(letter).split())
+    # It never began: nothing of it is missing.
+    assert "There is no output." in text_of(letter)
+    assert "Left out" not in text_of(letter)
 
 
 def test_a_node_that_fails_is_told_and_tried_again_where_the_service_says_so(
