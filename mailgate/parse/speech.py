@@ -2,7 +2,8 @@
 
 None of what machines say counts in a question, behind a quotation mark, below a question, or where
 a setting or a command comes first: so people speak *about* machines. Of absence people speak too;
-it counts only where nothing else is wanted, or where the Subject is a machine's, too.
+it counts only where nothing else is wanted, or where the Subject is a machine's, too, and nobody
+asks in the end.
 """
 
 import re
@@ -20,6 +21,7 @@ _TOPICS_IN = 4  # sentences
 _FIRST = 8  # sentences in which a machine has said what it is about
 _SENTENCE = 400  # characters
 _COMMAND = 3  # words
+_NAME = 2
 
 # What was is no reason for not being there now.
 _PAST = re.compile(
@@ -90,7 +92,9 @@ def words_of_a_machine(
             or _said(sentences, itself)
             or _topics(sentences[:_FIRST], CHALLENGES)
         )
-    if said is None and (not wants or (title and not begins and not typed)):
+    if said is None and (
+        not wants or (title and not begins and not typed and not _asks(sentences))
+    ):
         now = [sentence for sentence in sentences[:_FIRST] if not _PAST.search(sentence)]
         said = (
             _said(sentences[:_FIRST], received)
@@ -115,13 +119,23 @@ def _sentences(lines: Iterable[str]) -> list[str]:
 def _said(sentences: Iterable[str], telltales: Sequence[Telltale]) -> str | None:
     """Return what first tells among the sentences, down to the first question."""
     for sentence in sentences:
-        if _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟")):
+        if _ends_as_question(sentence):
             return None
         for one in telltales:
             found = expression(one.pattern).search(sentence) if one.stem in sentence else None
             if found and not _is_quoted(sentence, found):
                 return found[0]
     return None
+
+
+def _asks(sentences: Sequence[str]) -> bool:
+    """Whether the last sentence (a name below it is none) asks; a responder says what to do."""
+    said = (one for one in reversed(sentences) if len(one.split()) > _NAME or not one.isascii())
+    return _ends_as_question(next(said, ""))
+
+
+def _ends_as_question(sentence: str) -> bool:
+    return _ADDRESS.sub("", sentence).rstrip(" )\"'”").endswith(("?", "？", "؟"))
 
 
 def _is_spelled_out(sentences: Iterable[str]) -> bool:

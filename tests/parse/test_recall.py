@@ -138,6 +138,8 @@ def test_85_of_100_are_known_by_nothing_but_their_words_and_senders(read, name):
         ("Subject: Mailbox full", "My mailbox is full, use a link.", False),
         ("Subject: Maternity leave", "I'm on maternity leave until spring.", True),
         ("Subject: Maternity leave", "Mine starts in June. Let's plan.", False),
+        ("Subject: On leave", "I'm on leave until May. Is my job done?\n\nAda", False),
+        ("Subject: On leave", "I'm on leave until May. Is it urgent? Write to Bob.", True),
         ("Subject: Hello", "Click the link below to be on my list of approved senders.", True),
         ("Subject: Hello", "The approved senders are in the file.", False),
         ("Subject: Ihre 55121", "Registriert als 55121. Este es un mensaje automático.", True),
