@@ -104,6 +104,12 @@ class Polls:
         """The attempts of which a poll is still to say that they are gone for good, or back."""
         return [t for t, known in self.known.items() if known.gone is not None]
 
+    @property
+    def staying(self) -> dict[Token, Seen]:
+        """The attempts that have ended there, and are there until somebody cancels them."""
+        there = ((token, known.seen) for token, known in self.known.items() if not known.missed)
+        return {token: seen for token, seen in there if seen is not None and seen.stays}
+
     def is_gone(self, token: Token) -> bool:
         """Whether good polls have missed it, or called it ended, for the grace time."""
         gone = self.known[token].gone

@@ -266,8 +266,6 @@ class Runner:
         folder = self._under_way.folder(attempt.job)
         if await asyncio.to_thread(jobdir.claim, folder, attempt.number):
             await self._ended(attempt, end, datetime.now(UTC), None)
-            # Noted first: who finds it taken away there takes it for somebody's cancelling.
-            self._under_way.engine(attempt).dropped(attempt)
 
     async def _ended(
         self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None

@@ -233,14 +233,14 @@ class Vigil:
         self._strange |= words
 
     async def _cancel_strangers(self) -> None:
-        """Cancel what is there of attempts that are over: they were claimed, or given up."""
+        """Cancel what is there of attempts that are over: claimed, given up, or ended and noted."""
         now = _now()
         self._cancelled = {t: at for t, at in self._cancelled.items() if now < at + _CANCEL_AGAIN}
         there = {
             token: seen
             for token, seen in self._polls.strangers.items()
             if seen.state is not State.ENDED or seen.stays
-        }
+        } | self._polls.staying
         left = self._over(there) if there else ()
         # As long as one is there it is asked for, though nobody waits for a job.
         self._left = bool(left)
@@ -289,9 +289,7 @@ class Vigil:
         self._running &= self._cases.keys()
         for token in [t for t, c in self._cases.items() if now > c.asked + _FORGOTTEN]:
             del self._cases[token]
-            known = self._polls.known.pop(token, None)
-            # One more poll sees it as a stranger, to be taken away.
-            self._left |= bool(known and known.seen and known.seen.stays)
+            self._polls.known.pop(token, None)
 
     async def _looked(self, tokens: Sequence[Token]) -> None:
         """Look into these folders, and say what that means with what the scheduler says."""

@@ -60,6 +60,16 @@ def test_what_is_ended_there_is_gone_after_the_grace_time_too(polls: Polls) -> N
     assert polls.known[OURS].ended
 
 
+def test_what_stays_there_after_its_end_does_so_until_a_poll_misses_it(polls: Polls) -> None:
+    polls.came([seen(State.ENDED)], 101.0)
+    assert polls.staying == {}
+    failed = seen(State.ENDED, stays=True)
+    polls.came([failed], 102.0)
+    assert polls.staying == {OURS: failed}
+    polls.came([], 103.0)
+    assert polls.staying == {}
+
+
 def test_a_word_that_no_table_has_is_no_end(polls: Polls) -> None:
     polls.came([seen(State.RUNNING)], 101.0)
     polls.came([], 110.0)

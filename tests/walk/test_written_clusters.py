@@ -220,7 +220,9 @@ def test_a_refusal_for_good_is_told_in_the_schedulers_words(room: Room) -> None:
     assert room.began == []
 
 
-def test_what_could_not_be_started_there_is_noted_before_it_is_taken_away(tmp_path: Path) -> None:
+def test_what_stays_there_is_taken_away_once_its_end_is_noted_and_not_before(
+    tmp_path: Path,
+) -> None:
     # Of these three schedulers HTCondor alone keeps such a job until somebody removes it.
     with opened("htcondor", tmp_path) as room:
         room.cluster.set(started=False)
@@ -234,6 +236,15 @@ def test_what_could_not_be_started_there_is_noted_before_it_is_taken_away(tmp_pa
         assert room.result()["Mailgate-Exit"] == "could-not-start"
         eventually(lambda: room.there()["state"] == "ended", 20, room.gateway.logged)
         assert room.began == []
+        # So is one that had begun.
+        room.cluster.set(started=True)
+        room.send()
+        job = room.runs()
+        room.cluster.fail_node(job["id"])
+        room.cluster.put(job["id"], state="held", code=34, why="Memory usage exceeds request")
+        eventually(lambda: len(room.gateway.results()) == 2, 30, room.gateway.logged)
+        assert room.gateway.results()[-1]["Mailgate-Exit"] == "memory"
+        eventually(lambda: room.cluster.jobs()[-1]["state"] == "ended", 20, room.gateway.logged)
 
 
 # --- one engine for all: what follows is not the adapter's ------------------------------------------
