@@ -1,4 +1,4 @@
-"""`mailgate check --live`: the mailboxes, a test letter by the way out, a test job by the engine.
+"""`mailgate check --live`: the mailboxes, a test letter by the way out, a test job by each engine.
 
 Both outside the queue of real letters and jobs, beside a running daemon or without one. Nothing is
 left behind but the letter where it was sent to.
@@ -59,13 +59,16 @@ class Tried:
 async def live(
     config: Config, services: Mapping[str, Service], *, to: str | None = None
 ) -> list[Tried]:
-    """Open each mailbox, send a test letter to ``to``, by default the operator, run a test job.
+    """Open each mailbox, send a test letter to ``to``, by default the operator, run test jobs.
 
-    Raises nothing.
+    One job for each queue of each engine that the services name. Raises nothing.
     """
     mailboxes = [await _mailbox(door) for door in config.imap]
     letter = await _letter(config, to or _operator(config))
-    return [*mailboxes, letter, await _job(config, services)]
+    default = config.run.engine
+    queues = dict.fromkeys((s.engine or default, s.queue or "") for s in services.values())
+    jobs = [await _job(config, services, *one) for one in queues or {(default, ""): None}]
+    return [*mailboxes, letter, *jobs]
 
 
 def _operator(config: Config) -> str:
@@ -148,15 +151,17 @@ def _no_stream(stream: Stream) -> BinaryIO:
 # --- the job --------------------------------------------------------------------------------------
 
 
-async def _job(config: Config, services: Mapping[str, Service]) -> Tried:
-    what = f'job "{_COMMAND}" by the engine {config.run.engine}'
+async def _job(config: Config, services: Mapping[str, Service], name: str, queue: str) -> Tried:
+    what = f'job "{_COMMAND}" by the engine {name}'
+    if queue:
+        what += f', in the queue "{queue}"'
     began = time.monotonic()
     hands = Hands(1)
     try:
         with _place(config.run.folder) as jobs:
             spool = Folder(config.gateway.spool)
-            engine = engine_of(config, config.run.engine, services, spool, hands)
-            end = await _ended(engine, jobs)
+            engine = engine_of(config, name, services, spool, hands)
+            end = await _ended(engine, jobs, queue)
     except MailgateError as error:
         return _failed(what, error)
     finally:
@@ -191,14 +196,14 @@ def _place(folder: Path) -> Iterator[Path]:
                 made.rmdir()
 
 
-async def _ended(engine: Engine, jobs: Path) -> Exit:
+async def _ended(engine: Engine, jobs: Path, queue: str) -> Exit:
     """Run the command as one attempt; raises Transient where it has no end in time."""
     folder = JobFolder(jobs, JobId("a" * 12))
     start = Start(
         job=folder.job,
         token=Token("m" + secrets.token_hex(6)),
         number=1,
-        plan=Plan(argv=(_COMMAND,)),
+        plan=Plan(argv=(_COMMAND,), queue=queue),
         limit=_LIMIT,
     )
     attempt = Attempt(

@@ -570,6 +570,16 @@ def test_a_live_check_tells_when_no_job_can_run(gateway: Gateway, tmp_path: Path
     assert "the folder /proc/no/jobs cannot be written" in done.stderr.decode()
 
 
+def test_a_live_check_tries_each_engine_and_queue_that_services_name(gateway: Gateway) -> None:
+    gateway.configure(more='[run.other]\nengine = "local"\nsandbox = "none"\npath = "/nowhere"\n')
+    gateway.service("there", 'command = ["true"]\nengine = "other"\nqueue = "night"\n')
+    done = gateway.run("check", "--live")
+    assert done.returncode == 70
+    assert 'job "true" by the engine local: ended with exit code 0' in done.stdout.decode()
+    wrong = 'job "true" by the engine other, in the queue "night": ended with could-not-start'
+    assert wrong in done.stderr.decode()
+
+
 def test_a_live_check_of_a_bad_configuration_tries_nothing(gateway: Gateway) -> None:
     gateway.config.write_text(gateway.config.read_text() + "\n[nothing]\n")
     assert "there is no such" in complaint(gateway, "check", "--live", status=78)
