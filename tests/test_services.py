@@ -429,13 +429,6 @@ def test_a_value_that_is_made_up_is_no_longer_than_it_may_be(tmp_path: Path, lon
     assert made.fault(made.sample()) is None
 
 
-def test_a_retry_for_want_of_memory_is_warned_about_as_the_local_engine_never_tells_it(
-    tmp_path: Path,
-) -> None:
-    service = written(tmp_path, 'command = ["tool"]\n[retry]\ntimes = 1\non = ["memory"]\n')
-    assert any("never tells" in warning for warning in doubts(service))
-
-
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "folder.toml").mkdir()

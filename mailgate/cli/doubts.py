@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from mailgate.model import Reason
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.settings.argv import Source
@@ -15,8 +14,6 @@ def doubts(service: Service) -> Iterator[str]:
         yield "[access] allow is empty: nobody may use it"
     if service.limits.work is None:
         yield "[limits] work is not set: a job may run for ever"
-    if service.retry.times and Reason.MEMORY in service.retry.on:
-        yield '[retry] on: the engine local never tells "memory"; there it is an exit or a signal'
     for name in sorted(service.parameters.keys() - set(service.used)):
         yield f"parameter.{name}: the command does not use it"
     for name, parameter in service.parameters.items():

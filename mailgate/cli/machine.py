@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mailgate.config import Cluster, Config
+from mailgate.model import Reason
 from mailgate.run import sandbox
 from mailgate.run.cluster import load as adapter
 from mailgate.services import Service
@@ -46,6 +47,7 @@ def looked(config: Config, services: Mapping[str, Service]) -> Iterator[str]:
         if not box.holds:
             yield f"[run.local] sandbox: {box.sentence}"
     yield from _schedulers(config, services)
+    yield from _not_here(here.values())
     yield from _programs(here, local.path)
     yield from _scripts(services)
     yield from _out_of_reach(here, local.path)
@@ -89,6 +91,22 @@ def _on_one_disk(one: Path, other: Path) -> bool:
         return _nearest(one).stat().st_dev == _nearest(other).stat().st_dev
     except OSError:
         return False
+
+
+# --- what the engine local has not ----------------------------------------------------------------
+
+
+def _not_here(services: Iterable[Service]) -> Iterator[str]:
+    for service in services:
+        if service.queue is not None:
+            yield f"{service.name}: queue: the engine local has none; engine names a cluster's"
+        if service.limits.gpus:
+            yield f"{service.name}: [limits] gpus: the engine local gives none"
+        if service.retry.times and Reason.MEMORY in service.retry.on:
+            yield (
+                f'{service.name}: [retry] on: the engine local never tells "memory"; there it is'
+                " an exit or a signal"
+            )
 
 
 # --- programs -------------------------------------------------------------------------------------

@@ -164,6 +164,26 @@ def test_what_this_machine_makes_of_it_is_warned_about(
     assert ("warning: you are root" in told) == (os.geteuid() == 0)
 
 
+@pytest.mark.parametrize(
+    ("table", "word", "warning"),
+    [
+        ("command", 'queue = "night"', "queue: the engine local has none"),
+        ("work", "gpus = 2", "[limits] gpus: the engine local gives none"),
+        ("[access]", '[retry]\ntimes = 1\non = ["memory"]', "[retry] on: the engine local never"),
+    ],
+)
+def test_what_only_a_cluster_has_is_warned_about_where_there_is_none(
+    config: Path, capsys: pytest.CaptureFixture[str], table: str, word: str, warning: str
+) -> None:
+    service = config.parent / "services" / "tool.toml"
+    service.write_text(SERVICE.replace(table, f"{word}\n{table}"))
+    assert run(["-c", str(config)]) == 0
+    assert f"warning: tool: {warning}" in capsys.readouterr().err
+    config.write_text(f'{CONFIG}[run]\nengine = "lsf"\n')
+    assert run(["-c", str(config)]) == 0
+    assert "engine local" not in capsys.readouterr().err
+
+
 def test_a_clusters_folder_on_a_disk_of_its_own_is_not_warned_about(
     config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
