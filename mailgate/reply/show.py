@@ -31,20 +31,31 @@ def inline_of(draft: Draft, job: Job, open_stream: OpenStream) -> bytes | None:
 
 
 def excerpts_of(draft: Draft, job: Job, opener: OpenStream) -> Excerpts:
-    """Read the few lines that the letter shows: of a success its output, else its last errors."""
+    """Read the few lines that the letter shows: of a success its output, else its last errors.
+
+    A success that wrote nothing else may well say there why.
+    """
     if draft.kind is LetterKind.PART:
         return Excerpts()
     done, brief = job.phase is Phase.COMPLETED, job.reply is Reply.BRIEF
     if draft.head:
         first = partial(head, lines=draft.head)
         return Excerpts(stdout=_read(job, StreamRole.STDOUT, first, opener))
-    if done:
-        return Excerpts() if brief else Excerpts(stdout=_read(job, StreamRole.STDOUT, head, opener))
+    if done and brief:
+        return Excerpts()
+    if done and (draft.only or not _only_errors(job)):
+        return Excerpts(stdout=_read(job, StreamRole.STDOUT, head, opener))
     stderr = _read(job, StreamRole.STDERR, tail, opener)
     if stderr.lines:
         return Excerpts(stderr=stderr)
     # Many programs complain where they print their results.
     return Excerpts(stderr=stderr, stdout=_read(job, StreamRole.STDOUT, tail, opener))
+
+
+def _only_errors(job: Job) -> bool:
+    """Whether standard error is all that it wrote."""
+    wrote = {stream.role for stream in job.streams if stream.size}
+    return wrote == {StreamRole.STDERR} and not job.left_out
 
 
 def _read(

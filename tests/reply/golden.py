@@ -105,6 +105,7 @@ def _results() -> dict[str, Written]:
         "result-watched": result(DONE, *whole, letter={"recipient": "bob@example.org"}),
         "result-brief": result(DONE, *whole, reply=Reply.BRIEF),
         "result-nothing": result(DONE, out(b""), err(b"")),
+        "result-complains": result(DONE, out(b""), err(b"Warning: the query is empty.\n")),
         "result-empty": result(
             DONE, out(b""), err(b""), stream("a.txt", b""), stream("b.txt", b"")
         ),
