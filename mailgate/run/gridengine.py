@@ -36,6 +36,8 @@ _US = "$user"  # qstat's own word for whoever asks
 # The jobs, and then why they wait: the scheduler's reasons, each with the numbers of its jobs.
 _POLL = 'qstat -xml -s prs -u "$1" && exec qstat -xml -j'
 _BEGIN = "<?xml "
+# Some of the reasons have their jobs in a "<job ids>", which is no XML.
+_BLANK = re.compile(r"<(/?\w+) (\w+)>")
 # These reasons say nothing: of a queue that was not asked for, and that none are collected.
 _IDLE = {"6", "83"}
 _TOLD = 3
@@ -47,9 +49,11 @@ _DOUBT = re.compile(r"timeout|got read error")
 _REFUSED = re.compile(r"^Unable to (run job|read script file)\b", re.MULTILINE)
 
 # What "failed" says in the accounting where the job never ran, where its node or its shepherd gave
-# up, and where it was killed for a limit: its time, its processor time or its memory.
+# up, where somebody had it moved or started again, and where it was killed for a limit: its time,
+# its processor time or its memory.
 _NEVER_RAN = frozenset({*range(1, 12), *range(26, 30), *range(31, 37), 38})
-_CRASHED = frozenset({18, 19, 21, 24, 25})
+_CRASHED = frozenset({18, 19, 21})
+_PUSHED = frozenset({24, 25})
 _LIMIT = 37
 _RULE = re.compile(r"^=+$", re.MULTILINE)
 # qacct's lines, and those of qstat -j, which may go on below.
@@ -155,7 +159,7 @@ class GridEngine:
         before, *documents = text.split(_BEGIN)
         if before.strip() or len(documents) != 2:
             raise UnreadableError(text[:200])
-        own, everybodys = _reasons(_BEGIN + documents[1])
+        own, everybodys = _reasons(_BLANK.sub(r"<\1_\2>", _BEGIN + documents[1]))
         found = [self._seen(job) for job in _jobs(_BEGIN + documents[0])]
         return [
             replace(one, why=_in_short(own.get(one.native) or everybodys))
@@ -315,6 +319,8 @@ def _end(failed: int, status: int, facts: Mapping[str, str]) -> Exit | None:
         return Exit(reason=Reason.COULD_NOT_START)
     if failed in _CRASHED:
         return Exit(reason=Reason.NODE_FAILURE)
+    if failed in _PUSHED:
+        return Exit(reason=Reason.CANCELLED)
     if failed and status > _BY_SIGNAL:
         return Exit(reason=Reason.SIGNAL, signal=status - _BY_SIGNAL)
     return None

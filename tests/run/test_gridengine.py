@@ -184,6 +184,12 @@ def test_a_job_that_waits_says_why_and_else_what_is_in_everybodys_way() -> None:
     assert told("poll-no-reasons.xml") == {}
 
 
+def test_a_reason_that_is_no_xml_is_read_all_the_same() -> None:
+    assert "<job ids>" in recorded("poll-cleanup.xml")
+    (seen,) = ENGINE.parse_poll(recorded("poll-cleanup.xml"))
+    assert seen.why == "Jobs can not run because host cleanup has not finished"
+
+
 def test_of_many_reasons_a_few_are_told() -> None:
     one = "<element><MES_message>queue {} is full</MES_message></element>"
     many = "".join(one.format(n) for n in range(9)) + one.format(1)
@@ -246,9 +252,14 @@ def test_a_limit_that_was_one_of_memory_is_told_from_one_in_time(file: str, name
 
 @pytest.mark.parametrize(
     ("failed", "reason"),
-    [(1, Reason.COULD_NOT_START), (28, Reason.COULD_NOT_START), (19, Reason.NODE_FAILURE)],
+    [
+        (1, Reason.COULD_NOT_START),
+        (28, Reason.COULD_NOT_START),
+        (19, Reason.NODE_FAILURE),
+        (25, Reason.CANCELLED),
+    ],
 )
-def test_what_failed_before_the_job_is_told_from_what_failed_with_it(
+def test_what_failed_before_the_job_is_told_from_what_failed_with_it_or_was_started_again(
     failed: int, reason: Reason
 ) -> None:
     text = recorded("acct-limit.out").replace("failed       37 ", f"failed       {failed} ")
