@@ -105,12 +105,18 @@ class Judge:
         now = _now()
         case.doubt = case.doubt or now
         gone = self._polls.is_gone(case.attempt.token)
-        if not known.ended and not gone and now < case.doubt + 2 * self._grace:
+        told = known.ended or self._is_back(known, since=case.doubt)
+        if not told and not gone and now < case.doubt + 2 * self._grace:
             self._polls.hurry()
             return Running(started=found.started)
-        seen = known.seen if known.ended else await self._why(case, known)
+        seen = known.seen if told else await self._why(case, known)
         end = ends.merged(found.exit, seen, self._scheduler.title)
         return Ended(exit=end, started=found.started, ended=found.ended)
+
+    def _is_back(self, known: Known, *, since: float) -> bool:
+        """Whether it waits there again: somebody there has ended it, to have it start anew."""
+        last = self._polls.last
+        return known.seen is not None and waits(known.seen) and last is not None and last > since
 
     async def _why(self, case: Case, known: Known) -> Seen | None:
         """Return what the scheduler says of the end; ``settled`` once nothing more is to come."""

@@ -50,6 +50,8 @@ _LATER = re.compile(
 _LIMITS = re.compile(r"violates accounting/qos policy", re.IGNORECASE)
 _ITS_OWN = re.compile(r"\b(QOS|Assoc)\w+Limit\b")
 
+_REFUSED = re.compile(r"batch job submission failed|invalid generic resource", re.IGNORECASE)
+
 # Whatever else has to do with its connection may have come after the job was taken.
 _PERHAPS = re.compile(
     r"timed out|receive failure|zero bytes|socket|connection|unspecified", re.IGNORECASE
@@ -149,7 +151,7 @@ class Slurm:
             return Verdict.NEVER if _ITS_OWN.search(words) else Verdict.LATER
         if said.status != 1 or _PERHAPS.search(words):
             return Verdict.UNKNOWN
-        return Verdict.NEVER if "Batch job submission failed" in words else Verdict.UNKNOWN
+        return Verdict.NEVER if _REFUSED.search(words) else Verdict.UNKNOWN
 
     # --- polling ----------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ def test_every_state_that_a_node_shows_at_once_is_read() -> None:
 
 
 def test_ends_are_told_apart_and_no_exit_code_is_believed() -> None:
-    seen = polled("poll-mixed.txt") | polled("poll-timeout.txt") | polled("poll-node-down.txt")
+    files = ("mixed", "timeout", "node-down", "preempted", "memory", "over-memory")
+    seen = {name: one for file in files for name, one in polled(f"poll-{file}.txt").items()}
     found = {
         name: one.end.reason if one.end else None
         for name, one in seen.items()
@@ -59,12 +60,16 @@ def test_ends_are_told_apart_and_no_exit_code_is_believed() -> None:
     assert found["bc"] is Reason.SIGNAL, "it could never start: nothing of it was begun"
     assert found["bb"] is Reason.WORK_LIMIT
     assert found["ca"] is Reason.NODE_FAILURE
+    assert found["da"] is Reason.PREEMPTED
+    assert found["ea"] is Reason.MEMORY
+    assert found["eb"] is Reason.SIGNAL, "without control groups Slurm itself tells no more"
 
 
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
         ("submit-partition.err", Verdict.NEVER),
+        ("submit-gres.err", Verdict.NEVER),
         ("submit-inactive.err", Verdict.LATER),
         ("submit-down.err", Verdict.LATER),
         ("submit-option.err", Verdict.LATER),
