@@ -6,6 +6,7 @@ of these beside each other as there are test processes, and an installed one is 
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -209,9 +210,27 @@ class GridEngine:
         """Kill the queue master, as a power cut would."""
         self._end(self._process("qmaster/qmaster.pid"), signal.SIGKILL)
 
+    def saved(self) -> Path:
+        """Keep what the queue master has saved so far, for `restore`."""
+        kept = self.folder / f"saved{time.monotonic_ns()}"
+        shutil.copytree(self.folder / "qmaster", kept)
+        return kept
+
+    def restore(self, state: Path) -> None:
+        """Put an older state in the place of the queue master's, which does not run."""
+        shutil.rmtree(self.folder / "qmaster")
+        state.rename(self.folder / "qmaster")
+
     def kill_node(self) -> None:
         """Kill the node's daemon; what runs on it lives on."""
         self._end(self._process("execd/*/execd.pid"), signal.SIGKILL)
+
+    def kill_jobs(self) -> None:
+        """Kill whatever runs on the node, with what watches over it, as a power cut would."""
+        place = str(self.folder / "execd")
+        for process in [*_of_groups(self.groups), *_working_in(place)]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def _is_up(self) -> bool:
         for line in self.run("qhost", check=False).splitlines():
@@ -331,6 +350,16 @@ def _of_groups(groups: range) -> list[int]:
             told = re.search(r"^Groups:(.*)", (place / "status").read_text(), re.MULTILINE)
             if told and any(int(group) in groups for group in told[1].split()):
                 found.append(int(place.name))
+    return found
+
+
+def _working_in(place: str) -> list[int]:
+    """Return the processes whose working folder is there: the shepherds of jobs."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str((process / "cwd").readlink()).startswith(place):
+                found.append(int(process.name))
     return found
 
 

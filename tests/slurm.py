@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.servers import PLACES, eventually, free_port, require
 from tests.witnesses import ends, witness
@@ -30,7 +34,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task}
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
@@ -40,7 +44,10 @@ ReturnToService=2
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=1,sched_min_interval=10000,batch_sched_delay=0
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters={select}
+FirstJobId={first}
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 MaxJobCount=20000
 MinJobAge={age}
 KillWait=10
@@ -51,16 +58,26 @@ SlurmdTimeout=30
 SlurmctldDebug=info
 SlurmdDebug=info
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP OverSubscribe=NO
-PartitionName=short Nodes=ALL MaxTime=1 State=UP
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=64000 State=UNKNOWN
+PartitionName=DEFAULT Nodes=ALL State=UP PreemptMode=OFF
+PartitionName=main Default=YES MaxTime=INFINITE DefaultTime=10 OverSubscribe=NO
+PartitionName=short MaxTime=1
+PartitionName=low PreemptMode=CANCEL
+PartitionName=high PriorityTier=5
+"""
+_MEMORY = Path("/sys/fs/cgroup/memory")
+_CGROUP = f"""
+CgroupPlugin=cgroup/v1
+CgroupMountpoint={_MEMORY.parent}
+CgroupAutomount=no
+ConstrainRAMSpace=yes
 """
 
 
 class Slurm:
     """A cluster: ``environment`` is what its commands need; ``host`` is its one node's name."""
 
-    def __init__(self, folder: Path, *, cpus: int, age: int) -> None:
+    def __init__(self, folder: Path, *, cpus: int, age: int, bounds_memory: bool) -> None:
         self.folder = folder
         self.host = socket.gethostname().partition(".")[0]
         self.conf = folder / "slurm.conf"
@@ -73,9 +90,13 @@ class Slurm:
             _CONF.format(
                 host=self.host, user=getpass.getuser(), folder=folder,
                 controller=free_port(), node=free_port(), cpus=cpus, age=age,
+                # Its control groups have the numbers of jobs in their names, whosever they are.
+                first=random.randrange(1, 60_000_000) if bounds_memory else 1,
+                task="task/cgroup" if bounds_memory else "task/none",
+                select="CR_CPU_Memory\nDefMemPerCPU=1000" if bounds_memory else "CR_CPU",
             )
         )  # fmt: skip
-        (folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
+        (folder / "cgroup.conf").write_text(_CGROUP if bounds_memory else "CgroupAutomount=no\n")
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     # --- its daemons ------------------------------------------------------------------------------
@@ -99,6 +120,25 @@ class Slurm:
         controller = self._running.pop("slurmctld")
         controller.kill()
         controller.wait()
+
+    def saved(self) -> Path:
+        """Keep what the controller has saved so far, for `restore`."""
+        kept = Path(tempfile.mkdtemp(prefix="saved-", dir=self.folder))
+        # It renames its files while they are copied.
+        eventually(lambda: _copied(self.folder / "state", kept / "state"))
+        return kept / "state"
+
+    def restore(self, state: Path) -> None:
+        """Put an older state in the place of the controller's, which does not run."""
+        shutil.rmtree(self.folder / "state")
+        state.rename(self.folder / "state")
+
+    def drain(self, reason: str) -> None:
+        """Have the node take no more jobs, until `await_idle` puts it back."""
+        node = f"nodename={self.host}"
+        assert not self.run(
+            "scontrol", "update", node, "state=drain", f"reason={reason}"
+        ).returncode
 
     def await_idle(self) -> None:
         """Wait until the node takes jobs; a node that was drained is put back, as an operator does."""
@@ -149,6 +189,15 @@ class Slurm:
         return dict(line.split(" ", 1) for line in lines)
 
 
+def _copied(folder: Path, to: Path) -> bool:
+    shutil.rmtree(to, ignore_errors=True)
+    try:
+        shutil.copytree(folder, to)
+    except (OSError, shutil.Error):
+        return False
+    return True
+
+
 def _under(ours: bytes) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
@@ -167,16 +216,19 @@ def _ended(processes: list[int]) -> list[int]:
 
 
 @contextmanager
-def slurm(*, cpus: int = 16, age: int = 300) -> Iterator[Slurm]:
+def slurm(*, cpus: int = 16, age: int = 300, bounds_memory: bool = False) -> Iterator[Slurm]:
     """Run a Slurm of our own for as long as the block lasts.
 
-    ``age``: how long (seconds) it tells of jobs that have ended.
+    ``age``: how long (seconds) it tells of jobs that have ended. ``bounds_memory``: by control
+    groups, in which it alone sees that a job took too much; the test is skipped where there are none.
     """
+    if bounds_memory and not os.access(_MEMORY / "memory.limit_in_bytes", os.W_OK):
+        pytest.skip("no control groups (version 1) here that bound memory")
     for program in ("munged", "slurmctld", "slurmd", "sbatch"):
         require(program)
     with tempfile.TemporaryDirectory(prefix="mailgate-slurm-", ignore_cleanup_errors=True) as place:
         Path(place).chmod(0o755)
-        cluster = Slurm(Path(place), cpus=cpus, age=age)
+        cluster = Slurm(Path(place), cpus=cpus, age=age, bounds_memory=bounds_memory)
         try:
             logs = [Path(place) / f"{name}.log" for name in ("munged", "slurmctld", "slurmd")]
             with witness("Slurm", lambda: ends(x for x in logs if x.exists())):

@@ -1,8 +1,8 @@
 """Jobs by mail through a real Grid Engine: in, out, and whatever happens to them there."""
 
+import json
 import random
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mailgate import share
 from mailgate.model import Token
-from tests.crash.proof import deliver, prepare, prove
+from tests.crash.proof import Sent, deliver, prepare, prove
 from tests.daemon import ECHO, Gateway, attached, eventually, request, running, shell, text_of
 from tests.gridengine import GridEngine, gridengine
 from tests.run.yard import under
-from tests.servers import require
+from tests.walk import programs
 
 ENGINE = """
 [run.gridengine]
@@ -26,13 +25,22 @@ queue = "main.q"
 poll_min = "1s"
 kill_after = "1s"
 """
-SLOW = ("broken", "greedy")
-JOBS, KILLS = 60, 20
-REDUCED = 10
-# At every so many kills of the gateway the queue master is killed, too.
-MASTERS = 6
-
-GLOBINS = Path("/usr/share/doc/hmmer/examples/tutorial/globins45.fa")
+SLOW = ("broken", "greedy", "over")
+GREAT = """
+summary = "Write much"
+command = ["head", "-c", "{size}", "/dev/zero"]
+[parameter.size]
+type = "integer"
+min = 1
+max = 2000000000
+[access]
+allow = ["*@example.org"]
+"""
+# Says that it begins, and waits for leave to end.
+UNTIL = """
+echo "$MAILGATE_JOB" >>{folder}/ledger
+while ! test -e "{folder}/go.$MAILGATE_JOB"; do sleep 0.1; done
+exit 4"""
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +70,21 @@ def _gateway(cluster: GridEngine, tmp_path_factory: pytest.TempPathFactory) -> I
         made.service("cores", shell("true", "[limits]\ncores = 3"))
         made.service("elsewhere", 'queue = "nosuch.q"\n' + shell("true"))
         made.service("broken", 'queue = "broken.q"\n' + shell("true"))
+        # A queue that gives each job two seconds.
+        cluster.run("qconf", "-mattr", "queue", "h_rt", "0:0:2", "small.q")
+        made.service("over", 'queue = "small.q"\n' + shell("sleep 60"))
+        made.service("until", shell(UNTIL.replace("{folder}", str(made.folder))))
+        made.service("great", GREAT)
+        made.service("parent", shell("sleep 1000 & setsid sleep 1001 & echo left"))
         # Each of them alone may take so much.
         hungry = "for i in 1 2 3 4; do perl -e '$x = \"a\" x 3e7; sleep 60' & done; wait"
         made.service("greedy", shell(hungry, '[limits]\nmemory = "80 MiB"'))
-        _examples(made)
+        programs.offer(made)
         made.start()
         # Their ends are slow to come: the accounts are asked after the grace time.
         for service in SLOW:
             sent(made, service, f"{service}@example.org")
         yield made
-
-
-def _examples(gateway: Gateway) -> None:
-    """Offer the shipped examples, with a database here."""
-    for name in ("tree", "blastp"):
-        text = share.path("etc", "examples", f"{name}.toml").read_text(encoding="utf-8")
-        gateway.service(name, text.replace("/srv/blast", str(gateway.folder)))
 
 
 @pytest.fixture
@@ -176,6 +183,12 @@ def test_a_job_that_takes_too_much_memory_is_told_so(gateway: Gateway) -> None:
     assert "Grid Engine called it failed 37" in told
 
 
+def test_a_job_that_a_queue_gives_no_more_time_is_told_so(gateway: Gateway) -> None:
+    (told,) = words(gateway, "over@example.org")
+    assert "was stopped: it ran longer than it may" in told, told
+    assert "Grid Engine called it failed 37" in told
+
+
 # --- what is asked of it, and what happens to it there ----------------------------------------------
 
 
@@ -240,6 +253,103 @@ def test_a_job_that_is_suspended_or_held_there_is_so_here(
     assert all(one.startswith("Your job was cancelled") for one in told)
 
 
+def test_a_second_start_of_a_job_does_nothing_and_is_no_end_of_it(
+    cluster: GridEngine, gateway: Gateway
+) -> None:
+    who = "second@example.org"
+    job, pushed = sent(gateway, "until", who), sent(gateway, "until", who)
+    for one in (job, pushed):
+        awaits(gateway, one, "EXECUTING")
+    (script,) = gateway.spool.glob(f"jobs/*/{job}/run/1/script")
+    options = ("-terse", "-b", "n", "-C", "", "-S", "/bin/sh", "-o", "/dev/null", "-j", "y")
+    second = cluster.run("qsub", *options, "-N", token(gateway, job), script).strip()
+
+    # One that Grid Engine ends, and starts again under its number.
+    number = at(cluster, gateway, pushed, "r")
+    cluster.run("qalter", "-r", "y", number)
+    cluster.run("qmod", "-rj", number)
+    (letter,) = gateway.await_results(1, who)
+    assert letter["Mailgate-Exit"] == "cancelled-outside", flat(letter)
+    listed = re.compile(f"^ *({number}|{second}) ", re.MULTILINE)
+    eventually(lambda: not listed.search(cluster.listed()), 30, cluster.listed)
+
+    assert phase(gateway, job) == "EXECUTING"
+    go(gateway, job)
+    eventually(lambda: len(gateway.results(who)) == 2, 30, gateway.logged)
+    assert result(gateway, job, who)["Mailgate-Exit"] == "4"
+    assert begun(gateway, job, pushed) == [job, pushed]
+
+
+def test_nothing_is_concluded_while_the_queue_master_is_away_or_the_node_does_not_answer(
+    cluster: GridEngine, gateway: Gateway
+) -> None:
+    calm(gateway)
+    who = "away@example.org"
+    first, second = sent(gateway, "until", who), sent(gateway, "until", who)
+    for one in (first, second):
+        awaits(gateway, one, "EXECUTING")
+    cluster.kill_node()
+    cluster.kill_master()
+    eventually(lambda: 'unseen engine="Grid Engine"' in gateway.logged(), 30, gateway.logged)
+    later = sent(gateway, "echo", who, attachments={"data": b"hello\n"})
+    # What the folder says counts all the same.
+    go(gateway, first)
+    (letter,) = gateway.await_results(1, who)
+    assert letter["Mailgate-Exit"] == "4"
+    assert phase(gateway, second) == "EXECUTING"
+    assert phase(gateway, later) == "QUEUED"
+    cluster.start_master()
+    eventually(lambda: 'resumed engine="Grid Engine"' in gateway.logged(), 60, gateway.logged)
+    # The master is there, its node is not.
+    assert phase(gateway, second) == "EXECUTING"
+    go(gateway, second)
+    gateway.await_results(2, who)
+    cluster.start_node()
+    gateway.await_results(3, who)
+    assert result(gateway, later, who)["Mailgate-Exit"] == "0"
+    assert begun(gateway, first, second) == [first, second]
+
+
+def test_a_node_that_breaks_down_is_told(cluster: GridEngine, gateway: Gateway) -> None:
+    calm(gateway)
+    who = "node@example.org"
+    job = sent(gateway, "until", who)
+    awaits(gateway, job, "EXECUTING")
+    at(cluster, gateway, job, "r")
+    # All that runs there ends at once.
+    cluster.kill_node()
+    cluster.kill_jobs()
+    cluster.start_node()
+    (told,) = words(gateway, who)
+    assert "its machine broke down" in told, told
+    assert begun(gateway, job) == [job]
+
+
+def calm(gateway: Gateway) -> None:
+    """Wait until nothing runs but what the test that asks has sent."""
+    for service in SLOW:
+        gateway.await_results(1, f"{service}@example.org")
+
+
+def go(gateway: Gateway, job: str) -> None:
+    (gateway.folder / f"go.{job}").touch()
+
+
+def begun(gateway: Gateway, *jobs: str) -> list[str]:
+    """These jobs, in their order, each as often as it has begun."""
+    ledger = (gateway.folder / "ledger").read_text().split()
+    return [one for job in jobs for one in ledger if one == job]
+
+
+def token(gateway: Gateway, job: str) -> str:
+    """The name of a job's newest attempt at Grid Engine."""
+    return re.findall(f"job={job} token=(\\w+)", gateway.logged("submitted"))[-1]
+
+
+def result(gateway: Gateway, job: str, who: str) -> EmailMessage:
+    return next(x for x in gateway.results(who) if x["Mailgate-Job"] == job)
+
+
 # --- killed in the middle ---------------------------------------------------------------------------
 
 
@@ -248,72 +358,84 @@ def test_a_job_that_is_suspended_or_held_there_is_so_here(
 def test_a_gateway_that_is_killed_again_and_again_runs_each_job_once(
     cluster: GridEngine, tmp_path: Path, seed: int, soak: bool
 ) -> None:
-    chance, part = random.Random(seed), 1 if soak else REDUCED
+    jobs, kills, masters, lost = (60, 20, {6, 12, 18}, 3) if soak else (6, 2, set(), 1)
+    chance = random.Random(seed)
     with running(tmp_path) as made:
         prepare(on(cluster, made))
         made.start()
-        mails = deliver(made, range(1, JOBS // part + 1))
-        for kill in range(1, KILLS // part + 1):
+        mails = deliver(made, range(1, jobs + 1 - lost))
+        for kill in range(1, kills + 1):
             time.sleep(chance.uniform(0.02, 1.2))
             made.kill()
-            if kill % MASTERS == 0:
+            if kill in masters:
                 cluster.kill_master()
                 made.start()
                 time.sleep(chance.uniform(0.5, 3))
                 cluster.start_master()
             else:
                 made.start()
+        eventually(lambda: len(made.results()) >= jobs - lost, 300, made.logged)
+        mails += lose(cluster, made, range(jobs + 1 - lost, jobs + 1))
         prove(made, mails, within=300)
+
+
+def lose(cluster: GridEngine, gateway: Gateway, numbers: range) -> list[Sent]:
+    """Have the queue master lose these jobs before they begin, for its state is an older one.
+
+    It gives their numbers to others. They are submitted again.
+    """
+    older = cluster.saved()
+    cluster.run("qmod", "-d", "main.q")
+    before = {job["id"] for job in gateway.jobs()}
+    mails = deliver(gateway, numbers)
+
+    def handed() -> list[str]:
+        new = [str(job["id"]) for job in gateway.jobs() if job["id"] not in before]
+        there = [job for job in new if natives(gateway, job)]
+        return there if len(there) == len(numbers) else []
+
+    jobs = eventually(handed, 60, gateway.logged)
+    cluster.kill_master()
+    cluster.kill_node()
+    cluster.restore(older)
+    cluster.start_master()
+    other = cluster.run("qsub", "-terse", "-b", "y", "-h", "-N", "other", "true").strip()
+    cluster.run("qmod", "-e", "main.q")
+    cluster.start_node()
+    for job in jobs:
+        eventually(lambda one=job: len(natives(gateway, one)) > 1, 60, gateway.logged)
+    given = natives(gateway, r"\w+")
+    assert other in given or len({*given}) < len(given)
+    # What is somebody else's is there still, whatever its number.
+    assert re.search(f"^ *{other} .* other ", cluster.listed(), re.MULTILINE)
+    cluster.run("qdel", other)
+    return mails
+
+
+def natives(gateway: Gateway, job: str) -> list[str]:
+    """The numbers that a job's attempts had at Grid Engine, the oldest first."""
+    return re.findall(f"job={job} .*native=(\\d+)", gateway.logged("submitted"))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_great_output_comes_whole_and_no_child_of_a_job_is_left(
+    gateway: Gateway, soak: bool
+) -> None:
+    who, size = "great@example.org", (1 << 30) if soak else (1 << 24)
+    great = sent(gateway, "great", who, body=f"size: {size}\n")
+    parent = sent(gateway, "parent", who)
+    gateway.await_results(2, who, within=900)
+    for job, expected in ((great, size), (parent, len("left\n"))):
+        letter = result(gateway, job, who)
+        assert letter["Mailgate-Exit"] == "0"
+        told = json.loads(attached(letter)["job.json"])
+        assert [s["size"] for s in told["streams"] if s["role"] == "stdout"] == [expected]
+        assert under(Token(token(gateway, job))) == []
 
 
 # --- real programs on real data ---------------------------------------------------------------------
 
 
-@pytest.fixture
-def globins(gateway: Gateway) -> Path:
-    """The 45 globins of HMMER's tutorial, as a database of BLAST's too."""
-    for program in ("clustalo", "FastTree", "blastp", "makeblastdb"):
-        require(program)
-    if not GLOBINS.is_file():
-        pytest.skip("not found: hmmer-examples")
-    subprocess.run(
-        ["makeblastdb", "-in", GLOBINS, "-dbtype", "prot", "-out", gateway.folder / "swissprot"],
-        check=True,
-        capture_output=True,
-    )
-    return GLOBINS
-
-
-def test_real_programs_work_on_real_data(gateway: Gateway, globins: Path) -> None:
-    who = "biologist@example.org"
-    proteins = globins.read_bytes()
-    whale = b">" + proteins.split(b">")[1]
-    tree = sent(gateway, "tree", who, attachments={"globins45.fa": proteins})
-    hits = sent(gateway, "blastp", who, attachments={"query.fa": whale}, body="evalue: 1e-30\n")
-    empty = sent(gateway, "blastp", who, attachments={"empty.fa": b"\n"})
-    missing = sent(gateway, "blastp", who, attachments={"q.fa": whale}, body="database: pdb\n")
-    alone = sent(gateway, "tree", who, attachments={"one.fa": whale})
-    gateway.await_results(5, who)
-
-    newick = attached(result(gateway, tree))["tree.nwk"].decode()
-    leaves = re.findall(r"[(,]([^(),:]+):", newick)
-    assert len(leaves) == len(set(leaves)) == 45
-    assert newick.rstrip().endswith(";")
-
-    rows = [
-        row.split("\t") for row in attached(result(gateway, hits))["hits.tsv"].decode().split("\n")
-    ]
-    assert rows[0][:3] == ["MYG_ESCGI", "MYG_ESCGI", "100.000"]
-    assert all(float(row[10]) <= 1e-30 for row in rows if len(row) > 10)
-
-    assert result(gateway, empty)["Mailgate-Exit"] == "0"
-    assert b"Query is Empty" in attached(result(gateway, empty))["stderr.txt"]
-    assert result(gateway, missing)["Mailgate-Exit"] == "2"
-    assert "No alias or index file found for protein database" in flat(result(gateway, missing))
-    # The first of the two programs failed, and with it the job.
-    assert result(gateway, alone)["Mailgate-Exit"] == "1"
-    assert "contains 1 sequence, nothing to align" in flat(result(gateway, alone))
-
-
-def result(gateway: Gateway, job: str, who: str = "biologist@example.org") -> EmailMessage:
-    return next(x for x in gateway.results(who) if str(x["Message-ID"]).startswith(f"<{job}."))
+def test_real_programs_work_on_real_data(gateway: Gateway) -> None:
+    programs.prove(gateway)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mailgate.model import Token
 from tests.daemon import ECHO, Gateway, attached, eventually, request, running, shell, text_of
 from tests.run.yard import under
 from tests.slurm import Slurm, slurm
+from tests.walk import programs
 from tests.walk.slurms import on
 
 # Tells what it is told, and sleeps until then; Slurm may tell a child of it first.
@@ -61,7 +63,7 @@ def until(gateway: Gateway, job: str, expected: str) -> None:
     eventually(lambda: phase(gateway, job) == expected, 30, gateway.logged)
 
 
-def result(gateway: Gateway, job: str):
+def result(gateway: Gateway, job: str) -> EmailMessage:
     """The result of a job, once it has come."""
     (found,) = eventually(
         lambda: [mail for mail in gateway.results() if mail["Mailgate-Job"] == job],
@@ -71,6 +73,11 @@ def result(gateway: Gateway, job: str):
     return found
 
 
+def flat(letter: EmailMessage) -> str:
+    """The words of a letter, whatever its lines."""
+    return " ".join(text_of(letter).split())
+
+
 def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
     cluster: Slurm, gateway: Gateway
 ) -> None:
@@ -78,13 +85,17 @@ def test_mail_becomes_a_job_at_slurm_and_its_result_a_mail(
     gateway.service("seven", shell('echo "$SLURM_JOB_ID$SECRET"; echo oh >&2; exit 7'))
     limits = '[limits]\ncores_max = 4\nmemory_max = "1 GiB"'
     gateway.service("roomy", shell("echo $MAILGATE_CORES; exit 1", limits))
+    gateway.service("slow", shell("sleep 60", '[limits]\nwork = "1s"'))
     gateway.start(SECRET="what is the gateway's own")
     gateway.send(request("echo", attachments={"data": b"hello\n"}))
     gateway.send(request("seven"))
     gateway.send(request("roomy", "cores: 3\nmemory: 96 MiB"))
-    done, roomy, failed = sorted(
-        gateway.await_results(3), key=lambda mail: str(mail["Mailgate-Exit"])
+    gateway.send(request("slow"))
+    done, roomy, failed, slow = sorted(
+        gateway.await_results(4), key=lambda mail: str(mail["Mailgate-Exit"])
     )
+    assert slow["Mailgate-Exit"] == "work-limit"
+    assert "longer than the 1 second it was given" in flat(slow)
     assert "  3\n" in text_of(roomy)
     asked = ("-t", "all", "-h", "-o", "%C %m", "-n", token(gateway, roomy["Mailgate-Job"]))
     assert cluster.said("squeue", *asked) == "3 96M"
@@ -153,20 +164,31 @@ def test_what_slurm_refuses_for_good_is_told_in_its_words(gateway: Gateway) -> N
     gateway.send(request("echo", attachments={"data": b"hello\n"}))
     (letter,) = gateway.await_results(1)
     assert letter["Mailgate-Exit"] == "could-not-start"
-    assert "Invalid partition name specified" in " ".join(text_of(letter).split())
     # It never began: nothing of it is missing.
     assert "There is no output." in text_of(letter)
     assert "Left out" not in text_of(letter)
+    assert "Invalid partition name specified" in flat(letter)
 
 
-def test_a_node_that_fails_is_told_and_tried_again_where_the_service_says_so(
+def test_a_node_that_fails_and_a_place_that_is_needed_are_told_from_each_other(
     cluster: Slurm, gateway: Gateway
 ) -> None:
+    gateway.service("low", 'queue = "low"\n' + shell(WAITS))
     gateway.service("plain", shell(WAITS))
     mark = gateway.folder / "once"
     once = f"test -e {mark} || {{ touch {mark}; sleep 100; }}"
     gateway.service("again", shell(once, '[retry]\ntimes = 1\non = ["node-failure"]'))
     gateway.start()
+    low = sent(gateway, "low")
+    # All of the node, for a partition that goes first.
+    assert not cluster.run(
+        "sbatch", "-p", "high", "-c", "16", "-o", "/dev/null", "--wrap=true"
+    ).returncode
+    preempted = result(gateway, low)
+    assert preempted["Mailgate-Exit"] == "preempted"
+    assert "its place was needed for other work" in flat(preempted)
+    assert "Slurm called it PREEMPTED on node" in flat(preempted)
+
     plain, again = sent(gateway, "plain"), sent(gateway, "again")
     eventually(mark.exists)
     cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=down", "reason=test")
@@ -179,15 +201,65 @@ def test_a_node_that_fails_is_told_and_tried_again_where_the_service_says_so(
     assert result(gateway, again)["Mailgate-Exit"] == "0"
 
 
-def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> None:
+def test_a_job_that_takes_too_much_memory_is_told_so(tmp_path: Path) -> None:
+    with slurm(bounds_memory=True) as cluster, running(tmp_path / "gate") as gateway:
+        on(cluster, gateway)
+        takes = "perl -e '$x = \"a\" x 3e8; sleep 60'"
+        limits = '[limits]\nmemory = "50 MiB"\nmemory_max = "1 GiB"'
+        gateway.service("greedy", shell(takes, limits))
+        gateway.start()
+        gateway.send(request("greedy"))
+        (letter,) = gateway.await_results(1)
+        assert letter["Mailgate-Exit"] == "memory"
+        assert "it needed more memory than the 50 MiB it was given" in flat(letter)
+        assert "Slurm called it OUT_OF_MEMORY" in flat(letter)
+        assert re.search(r"reply with\n +rerun\n +memory: ", text_of(letter))
+
+
+def test_a_second_start_of_a_job_does_nothing_and_is_no_end_of_it(
+    cluster: Slurm, gateway: Gateway
+) -> None:
+    go, ledger = gateway.folder / "go", gateway.folder / "ledger"
+    body = f'echo "$MAILGATE_JOB" >>{ledger}; while ! test -e {go}; do sleep 0.1; done; exit 5'
+    gateway.service("once", shell(body))
+    gateway.start()
+    job, requeued = sent(gateway, "once"), sent(gateway, "once")
+    name = token(gateway, job)
+    (script,) = gateway.spool.glob(f"jobs/*/{job}/run/1/script")
+    second = cluster.said(
+        "sbatch", "--parsable", "-o", "/dev/null", f"--job-name={name}", str(script)
+    )
+    state = ("squeue", "-h", "-t", "all", "-o", "%T", "-j")
+    eventually(lambda: cluster.said(*state, second) == "COMPLETED")
+
+    # One that Slurm ends, and starts again under its number.
+    number = cluster.said("squeue", "-h", "-n", token(gateway, requeued), "-o", "%i")
+    cluster.run("scontrol", "update", f"jobid={number}", "requeue=1")
+    assert not cluster.run("scontrol", "requeue", number).returncode
+    ended = result(gateway, requeued)
+    assert ended["Mailgate-Exit"] == "cancelled-outside", flat(ended)
+
+    assert phase(gateway, job) == "EXECUTING"
+    go.touch()
+    assert result(gateway, job)["Mailgate-Exit"] == "5"
+    assert sorted(ledger.read_text().split()) == sorted([job, requeued])
+
+
+def test_nothing_is_concluded_while_the_controller_is_down_and_what_it_has_lost_runs_anew(
+    tmp_path: Path,
+) -> None:
     # One of its own: Slurm may drain the node seconds after that.
     with slurm() as cluster, running(tmp_path / "gate") as gateway:
         on(cluster, gateway)
         go = gateway.folder / "go"
         gateway.service("echo", ECHO)
         gateway.service("runs", shell(f"while ! test -e {go}; do sleep 0.1; done"))
+        gateway.service("all", shell("echo at last", "[limits]\ncores = 16"))
         gateway.start()
+        older = cluster.saved()
         runs = sent(gateway, "runs")
+        waits = sent(gateway, "all", "QUEUED")
+        first = token(gateway, waits)
         cluster.kill_controller()
         # squeue itself tries for a while.
         eventually(lambda: "engine=Slurm" in gateway.logged("unseen"), 120, gateway.logged)
@@ -204,15 +276,39 @@ def test_nothing_is_concluded_while_the_controller_is_down(tmp_path: Path) -> No
         go.touch()
         assert result(gateway, runs)["Mailgate-Exit"] == "0"
         assert len(gateway.results()) == 1
+        # Its newest jobs are lost, and their numbers are given to others.
+        cluster.restore(older)
         cluster.start_controller()
+        other = (
+            "sbatch",
+            "--parsable",
+            "--hold",
+            "-o",
+            "/dev/null",
+            "--job-name=other",
+            "--wrap=true",
+        )
+        numbers = [str(eventually(lambda: cluster.said(*other), 60)) for _ in range(2)]
 
         def come() -> bool:
             cluster.await_idle()
-            return len(gateway.results()) == 2
+            return len(gateway.results()) == 3
 
         eventually(come, 120, gateway.logged)
         assert "resumed engine=Slurm" in gateway.logged()
         assert b"not answered" not in gateway.run("jobs").stderr
+        assert "at last" in text_of(result(gateway, waits))
+        assert token(gateway, waits) != first
+        given = re.findall(r" native=(\d+)", gateway.logged("submitted")) + numbers
+        assert len({*given}) < len(given)
+        # What is somebody else's is there still, whatever its number.
+        assert cluster.states()["other"] == "PENDING"
+
+
+def test_real_programs_work_on_real_data(gateway: Gateway) -> None:
+    programs.offer(gateway)
+    gateway.start()
+    programs.prove(gateway)
 
 
 @pytest.mark.parametrize("point", ["run:intended", "run:prepared", "run:submitted"])
@@ -238,7 +334,11 @@ def test_a_great_output_comes_whole_and_no_child_of_a_job_is_left(
     size = (1 << 30) if soak else (1 << 24)
     gateway.service("great", shell(f"head -c {size} /dev/zero"))
     gateway.service("parent", shell("sleep 1000 & setsid sleep 1001 & echo left"))
+    gateway.service("short", 'queue = "short"\n' + shell(WAITS))
     gateway.start()
+    if soak:
+        # Of a partition that gives each job a minute, and ends it when it looks the next time.
+        gateway.send(request("short", sender="bob@example.org"), sender="bob@example.org")
     gateway.send(request("great"))
     gateway.send(request("parent"))
     gateway.await_results(2, within=900)
@@ -249,3 +349,7 @@ def test_a_great_output_comes_whole_and_no_child_of_a_job_is_left(
         sizes[told["service"]] = next(s["size"] for s in told["streams"] if s["role"] == "stdout")
         assert under(Token(token(gateway, str(mail["Mailgate-Job"])))) == []
     assert sizes == {"great": size, "parent": len("left\n")}
+    if soak:
+        (letter,) = gateway.await_results(1, "bob@example.org", within=300)
+        assert letter["Mailgate-Exit"] == "work-limit"
+        assert "Slurm called it TIMEOUT" in flat(letter)
