@@ -30,6 +30,18 @@ def test_a_job_whose_letter_is_unsent_is_never_purged(spool: Connection) -> None
     assert keep.expired_jobs(spool.view, now=datetime.now(UTC).timestamp()) == []
 
 
+def test_a_job_whose_letter_waits_or_is_held_is_never_purged(spool: Connection) -> None:
+    job = a_job(spool, keep=HOUR)
+    ended(spool, job)
+    (plan,) = letters.planned(spool.view, besides=(), limit=99)
+    with spool.transaction() as tx:
+        letters.composed(tx, plan.id, size=1, body=b"x", file=None)
+    assert keep.expired_jobs(spool.view, now=LATER) == []
+    with spool.transaction() as tx:
+        assert letters.set_aside(tx, plan.id, "550 no such user")
+    assert keep.expired_jobs(spool.view, now=LATER) == []
+
+
 def test_an_active_job_never_expires(spool: Connection) -> None:
     a_job(spool, keep=HOUR)
     assert keep.expired_jobs(spool.view, now=LATER) == []
