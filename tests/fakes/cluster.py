@@ -53,7 +53,7 @@ class Cluster:
         state._write(self.folder / "lies" / command, lie)
 
     def honest(self) -> None:
-        """Lie no more."""
+        """Lie no more; a command that hangs goes on."""
         for path in (self.folder / "lies").iterdir():
             path.unlink()
 

@@ -277,7 +277,11 @@ def command(
     lie, seconds = _next_lie(folder, name)
     _note(folder, name, lie)
     if lie == "hang":
-        time.sleep(seconds or 3600)
+        # As ssh and sudo do: what their caller let them inherit is not theirs to hold.
+        os.closerange(3, 64)
+        deadline = time.monotonic() + (seconds or 3600)
+        while time.monotonic() < deadline and (folder / "lies" / name).exists():
+            time.sleep(0.02)
     if lie in says:
         words, status = says[lie]
         print(words, file=sys.stderr)

@@ -330,15 +330,22 @@ def test_a_submission_in_doubt_is_found_by_its_name_and_made_once(one: Room, how
 
 def test_a_daemon_that_is_killed_while_it_submits_submits_once(one: Room) -> None:
     one.go.touch()
-    one.cluster.lie(one.submits, "late", seconds=2)
+    config = one.gateway.config
+    config.write_text(config.read_text().replace('timeout = "2s"', 'timeout = "2m"'))
+    one.cluster.lie(one.submits, "hang")
     one.gateway.start()
     one.send()
-    one.there()
+    eventually(lambda: one.cluster.count(one.submits), 20, one.gateway.logged)
     one.gateway.kill()
     one.gateway.start()
+    # The scheduler has not heard of it yet.
+    words = "a submission of before is still under way"
+    eventually(lambda: words in one.gateway.logged("delayed"), 20, one.gateway.logged)
+    assert one.cluster.jobs() == []
+    one.cluster.honest()
     assert one.result()["Mailgate-Exit"] == "3"
     one.once()
-    assert len(one.cluster.jobs()) == 1
+    assert one.cluster.count(one.submits) == len(one.cluster.jobs()) == 1
 
 
 def test_a_command_that_is_missing_is_named_and_costs_no_job(tmp_path: Path) -> None:
