@@ -196,7 +196,7 @@ class Cluster:
         command = self._scheduler.release(self._vigil.given(attempt))
         if command is not None:
             await self._vigil.run(command)
-            self._vigil.hurry()
+            self._vigil.released(attempt.token)
 
     def dropped(self, attempt: Attempt) -> None:
         """Have the scheduler forget it: its claim is ours, and the next poll sees a stranger."""

@@ -88,6 +88,7 @@ class There:
         """Have its cluster let an attempt go on; whether it does, the next polls tell."""
         await self._under_way.engine(attempt).release(attempt)
         await self._spool.write(lambda tx: attempts.released(tx, attempt))
+        self._under_way.open[attempt.token] = replace(attempt, held=False)
         log.event("released", job=attempt.job, engine=attempt.engine)
 
     def is_news(self, attempt: Attempt, *, suspended: bool) -> bool:

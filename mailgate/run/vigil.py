@@ -119,6 +119,14 @@ class Vigil:
         if token in self._cases:
             self._cases[token].cancelled = True
 
+    def released(self, token: Token) -> None:
+        """Know that the scheduler was asked to let it go on: only later polls say whether it is."""
+        if token in self._cases:
+            self._cases[token].sight = None
+            self._polls.known[token].seen = None
+            self._polls.known[token].since = _now()
+        self.hurry()
+
     def is_missed(self, token: Token) -> bool:
         """Whether the scheduler did not have it when it was last asked."""
         known = self._polls.known.get(token)

@@ -120,14 +120,21 @@ def waits(tx: Tx, seen: Iterable[Attempt]) -> list[JobId]:
             submitted(tx, attempt, attempt.native, borrowed=True)
         starts = attempt.queued.starts
         tx.execute(
-            "UPDATE attempt SET why = ?, starts = ?, held = ? WHERE token = ?"
+            "UPDATE attempt SET why = ?, starts = ? WHERE token = ?"
             " AND state IN ('INTENDED', 'SUBMITTED')",
             attempt.queued.why,
             None if starts is None else starts.timestamp(),
+            attempt.token,
+        )
+        # One that is still to be released there is not held by that meanwhile.
+        still = " AND held <> 2" if attempt.held else ""
+        hit = tx.execute(
+            "UPDATE attempt SET held = ? WHERE token = ?"
+            f" AND state IN ('INTENDED', 'SUBMITTED'){still}",
             int(attempt.held),
             attempt.token,
         )
-        if wishes.mirror(tx, attempt.job, held=attempt.held):
+        if hit and wishes.mirror(tx, attempt.job, held=attempt.held):
             moved.append(attempt.job)
     return moved
 
@@ -139,8 +146,8 @@ def to_release(view: View) -> list[Token]:
 
 
 def released(tx: Tx, attempt: Attempt) -> None:
-    """Note that its cluster was asked to release an attempt."""
-    tx.execute("UPDATE attempt SET held = 1 WHERE token = ? AND held = 2", attempt.token)
+    """Note that its cluster was asked to release an attempt: if it is held still, that is news."""
+    tx.execute("UPDATE attempt SET held = 0 WHERE token = ? AND held = 2", attempt.token)
 
 
 def suspended(tx: Tx, attempt: Attempt, is_suspended: bool) -> bool:  # noqa: FBT001 - a fact
@@ -196,6 +203,8 @@ def dropped(tx: Tx, attempt: Attempt) -> None:
         tx.at,
         attempt.token,
     )
+    # Who held it there held what is no more.
+    wishes.mirror(tx, attempt.job, held=False)
     tx.execute("UPDATE job SET given = 0 WHERE id = ?", attempt.job)
     native = f" native={attempt.native}" if attempt.native else ""
     detail = f"attempt={attempt.number} engine={attempt.engine}{native}"

@@ -17,6 +17,7 @@ from mailgate.model import (
     NativeId,
     Reason,
     Staged,
+    Wait,
     Wish,
 )
 from mailgate.phases import Phase
@@ -121,6 +122,57 @@ def test_a_held_job_that_is_cancelled_ends(spool: Connection) -> None:
     with spool.transaction() as tx:
         assert attempts.cancelled(tx, job, keep_mail=WEEK)
     assert fetched(spool, job).phase is Phase.ABORTED
+
+
+# --- held at a cluster ----------------------------------------------------------------------------
+
+
+def held_there(spool: Connection, job: JobId, why: str = "JobHeldAdmin") -> Attempt:
+    """A cluster has it, and somebody holds it there, as a poll says."""
+    attempt = intended(spool, job)
+    assert attempt is not None
+    return waits(spool, replace(attempt, native=NativeId("7")), why)
+
+
+def waits(spool: Connection, attempt: Attempt, why: str) -> Attempt:
+    told = replace(attempt, queued=Wait(why=why), held=True)
+    with spool.transaction() as tx:
+        attempts.waits(tx, [told])
+    return told
+
+
+def test_what_was_held_at_a_cluster_that_lost_it_is_handed_over_anew(spool: Connection) -> None:
+    job = a_job(spool)
+    attempt = held_there(spool, job)
+    assert fetched(spool, job).phase is Phase.HELD
+    with spool.transaction() as tx:
+        attempts.dropped(tx, attempt)
+    assert fetched(spool, job).phase is Phase.QUEUED
+    assert intended(spool, job) is not None
+
+
+def test_a_release_is_not_undone_by_what_the_cluster_said_before_it_was_asked(
+    spool: Connection,
+) -> None:
+    job = a_job(spool)
+    attempt = held_there(spool, job)
+    with spool.transaction() as tx:
+        wishes.release(tx, jobs.fetch(tx, job), by=ADA)
+    waits(spool, attempt, why="JobHeldUser")
+    assert fetched(spool, job).phase is Phase.QUEUED
+    assert attempts.to_release(spool.view) == [attempt.token]
+
+
+def test_a_job_that_its_cluster_does_not_release_is_held_again(spool: Connection) -> None:
+    job = a_job(spool)
+    attempt = held_there(spool, job)
+    with spool.transaction() as tx:
+        wishes.release(tx, jobs.fetch(tx, job), by=ADA)
+        attempts.released(tx, attempt)
+    (known,) = attempts.open_attempts(spool.view)
+    assert not known.held, "so that it is news if it is"
+    waits(spool, attempt, why="JobHeldAdmin")
+    assert fetched(spool, job).phase is Phase.HELD
 
 
 # --- keeping --------------------------------------------------------------------------------------

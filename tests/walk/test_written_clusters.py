@@ -194,6 +194,15 @@ def test_what_is_asked_of_a_job_is_done_there_and_what_is_lost_is_submitted_agai
     # Held by somebody there.
     room.cluster.put(third["id"], state="held")
     eventually(lambda: room.phase() == "HELD", 20, room.gateway.logged)
+    if room.cluster.engine == "pbs":
+        # An operator's hold, which the gateway's user may not take away.
+        command = room.cluster.bin / "qrls"
+        able = command.read_text()
+        command.write_text("#!/bin/sh\nexit 1\n")
+        room.command("release")
+        assert room.phase() == "QUEUED"
+        eventually(lambda: room.phase() == "HELD", 20, room.gateway.logged)
+        command.write_text(able)
     room.command("release")
     assert eventually(room.waiting, 20, room.gateway.logged)[0]["name"] == third["name"]
     eventually(lambda: room.phase() == "QUEUED", 20, room.gateway.logged)
