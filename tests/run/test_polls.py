@@ -1,5 +1,6 @@
 """What polls say of attempts, and what is concluded of it: nothing too early, nothing from a guess."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,41 @@ def test_polls_come_soon_while_something_changes_and_seldom_while_nothing_does(
     assert polls.pause == 60.0
     polls.came([seen(State.RUNNING)], 130.0)
     assert polls.pause == 2.0
+
+
+def test_a_job_that_runs_for_days_is_asked_after_once_a_minute_until_something_is_about_to_change(
+    polls: Polls,
+) -> None:
+    now, asked = 100.0, 0
+    while now < 100.0 + 3600:
+        polls.came([seen(State.RUNNING)], now)
+        asked, now = asked + 1, now + polls.pause
+    assert asked < 70
+    assert polls.pause == 60.0
+    # Somebody was handed over, cancelled or dropped.
+    polls.hurry()
+    assert polls.pause == 2.0
+    for _ in range(12):
+        polls.came([seen(State.RUNNING)], now)
+    # It is missed: as long as that is in doubt, and until it is back.
+    for _ in range(12):
+        polls.came([], now)
+        assert polls.pause == 2.0
+    polls.came([seen(State.RUNNING)], now)
+    assert polls.pause > 2.0
+    polls.came([seen(State.SUSPENDED)], now)
+    assert polls.pause == 2.0
+
+
+def test_one_poll_tells_of_all_jobs_and_only_what_is_new_of_them(polls: Polls) -> None:
+    tokens = [Token(f"m{n:012d}".replace("0", "a").replace("1", "b")) for n in range(2)]
+    for token in tokens:
+        polls.known[token] = Known(since=100.0)
+    ours = [seen(State.RUNNING), *(replace(seen(State.WAITING), token=t) for t in tokens)]
+    assert polls.came(ours, 101.0) == [OURS, *tokens]
+    assert polls.came(ours, 102.0) == []
+    ours[1] = replace(ours[1], why="Priority")
+    assert polls.came(ours, 103.0) == tokens[:1]
 
 
 def test_a_slow_scheduler_is_asked_seldom_and_one_slow_answer_makes_none(polls: Polls) -> None:
