@@ -1,9 +1,9 @@
 """Which attempts an engine is asked after: thousands may wait at a cluster, and few have news."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
-from mailgate.model import Attempt, JobId, Token
+from mailgate.model import Attempt, JobId
+from mailgate.run.opened import Opened
 
 # The runner looks by itself so often (seconds) while something is under way; with more attempts
 # than so many less often, but so often still; and so often while there is nothing.
@@ -21,7 +21,6 @@ class Attention:
     def __init__(self) -> None:
         self._heard: set[str] = set()
         self._done: set[JobId] = set()
-        self._known: set[Token] = set()
         self._next: dict[str, float] = {}
 
     def hear(self, engine: str) -> None:
@@ -32,26 +31,22 @@ class Attention:
         """Know that a step was taken for a job: what is seen of it may mean something else now."""
         self._done.add(job)
 
-    def asked(
-        self, attempts: Mapping[Token, Attempt], *, besides: Collection[JobId], now: float
-    ) -> list[Attempt]:
+    def asked(self, attempts: Opened, *, besides: Collection[JobId], now: float) -> list[Attempt]:
         """Return whom to ask after now, without the jobs ``besides``.
 
-        All of an engine that has news, or whose time has come; of others those that were not asked
-        after before, or for whose job a step was taken.
+        All of an engine that has news, or whose time has come; of others those for whose job a
+        step was taken, as one is when an attempt is made.
         """
-        counts = Counter(attempt.engine for attempt in attempts.values())
-        due = {name for name in counts if name in self._heard or now >= self._next.get(name, 0.0)}
-        for name in due:
-            self._next[name] = now + pause(counts[name])
-        free = [attempt for attempt in attempts.values() if attempt.job not in besides]
-        asked = [
-            one
-            for one in free
-            if one.engine in due or one.token not in self._known or one.job in self._done
+        due = [
+            name
+            for name in attempts.engines
+            if name in self._heard or now >= self._next.get(name, 0.0)
         ]
+        asked = [one for job in self._done for one in attempts.of(job) if one.engine not in due]
+        for name in due:
+            self._next[name] = now + pause(attempts.count(name))
+            asked += attempts.at(name)
         self._heard.clear()
-        self._done.clear()
         # What is passed over now is asked after the next time.
-        self._known = {attempt.token for attempt in free}
-        return asked
+        self._done = {one.job for one in asked if one.job in besides}
+        return [one for one in asked if one.job not in besides]

@@ -159,12 +159,11 @@ class Runner:
         self._rests = {job: until for job, until in self._rests.items() if until > now}
         starting = {j: name for j, name in self._starting.items() if j in self._working}
         starting = {j: name for j, name in starting.items() if j not in self._rests}
-        busy = self._working | self._rests.keys()
+        busy, opened = self._working | self._rests.keys(), self._under_way.open
         for name in self._engines:
             engine = self._engines[name]
-            taken = {a.job for a in self._under_way.open.values() if a.engine == name}
-            taken |= {job for job, where in starting.items() if where == name}
-            free = engine.room(len(taken))
+            new = [j for j, where in starting.items() if where == name and not opened.has(j)]
+            free = engine.room(opened.count(name) + len(new))
             if free <= 0:
                 continue
             among = self._engines.jobs_of(name)
@@ -231,8 +230,7 @@ class Runner:
             if step is not None:
                 self._take(group, known.job, step)
         if self._news.is_due:
-            started = [a for a in under_way.open.values() if a.state is AttemptState.STARTED]
-            await self._news.read_progress(under_way.placed(started))
+            await self._news.read_progress(under_way.placed(under_way.open.started()))
 
     def _answer(self, attempt: Attempt, sight: Sight) -> Step | None:
         """Return what is to be done about what was seen of an attempt."""

@@ -11,6 +11,7 @@ from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
 from mailgate.run import jobdir
 from mailgate.run.engine import Engine, Engines
 from mailgate.run.jobdir import Folder
+from mailgate.run.opened import Opened
 from mailgate.run.sight import Running, Sight
 from mailgate.spool import attempts, wishes
 from mailgate.spool.database import Tx
@@ -25,13 +26,13 @@ class UnderWay:
         self._config = config
         self._spool = spool
         self._engines = engines
-        self.open: dict[Token, Attempt] = {}
+        self.open = Opened()
         self.told: set[Token] = set()
 
     async def load(self) -> None:
         """Take up what the spool knows of, once all is written that was on its way there."""
         found = await self._spool.write(attempts.open_attempts)
-        self.open = {attempt.token: attempt for attempt in found}
+        self.open = Opened(found)
 
     def folder(self, job: JobId) -> Folder:
         """Return the job's folder."""
@@ -46,15 +47,13 @@ class UnderWay:
     ) -> list[Attempt]:
         """Return the attempts that run: as is seen of those asked after, as was known of others."""
         seen = {attempt.token for attempt in asked}
-        return [
-            one
-            for one in self.open.values()
-            if one.job not in besides
-            and (
-                isinstance(sights.get(one.token), Running)
-                or (one.state is AttemptState.STARTED and one.token not in seen)
-            )
+        runs = [
+            self.open[token]
+            for token, sight in sights.items()
+            if isinstance(sight, Running) and token in self.open
         ]
+        runs += [one for one in self.open.started() if one.token not in seen]
+        return [one for one in runs if one.job not in besides]
 
     def engine(self, attempt: Attempt) -> Engine:
         """Return whose an attempt is; raises Transient where that is not in use."""
@@ -62,7 +61,7 @@ class UnderWay:
 
     def is_told(self, job: JobId) -> bool:
         """Whether an attempt at the job was told to end."""
-        return any(a.job == job and a.token in self.told for a in self.open.values())
+        return any(attempt.token in self.told for attempt in self.open.of(job))
 
     def is_ended(self, job: JobId) -> bool:
         """Whether somebody wants the job ended."""
@@ -98,7 +97,7 @@ class UnderWay:
 
     async def _end(self, job: JobId) -> None:
         """Claim what has not begun, have the engine end what has; sights tell when it is over."""
-        for attempt in [a for a in self.open.values() if a.job == job]:
+        for attempt in self.open.of(job):
             if await self._claimed(attempt):
                 await self.drop(attempt)
             else:
@@ -110,7 +109,7 @@ class UnderWay:
 
     async def _hold(self, job: JobId) -> None:
         """Hold what has not begun: nobody starts what the gateway has claimed."""
-        mine = [a for a in self.open.values() if a.job == job]
+        mine = self.open.of(job)
         claimed = [a for a in mine if await self._claimed(a)]
         crash.point("run:claimed")
 
