@@ -1,4 +1,4 @@
-"""What `list` and `notify` do, word by word, on a real spool."""
+"""What commands come to, word by word, on a real spool."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -9,7 +9,7 @@ from mailgate.commands import registry
 from mailgate.model import How, Identity, JobId, Notify
 from mailgate.phases import Event, Phase
 from mailgate.saying import Saying
-from mailgate.spool import codec, jobs
+from mailgate.spool import codec, jobs, letters
 from tests.desk.test_moments import Place, place, with_a_file  # noqa: F401 - a fixture
 from tests.spool.made import ADA, a_job, ended
 
@@ -189,3 +189,16 @@ def test_what_a_command_answers_holds_no_sentence_that_a_language_could_not_say(
         for told in texts(answer.facts):
             theirs = told in line or told in usage or told in summaries or told in help_text
             assert theirs or len(told.split()) < 2, (line, told)
+
+
+@pytest.mark.parametrize(
+    "line", ["results", "results part 3", "results head 50", "results as attachments"]
+)
+def test_who_asks_for_results_before_the_end_is_told_so_and_nothing_is_mailed(
+    place: Place,  # noqa: F811
+    line: str,
+) -> None:
+    job = a_job(place.spool)
+    (told,) = place.told(f"{line} {job}")
+    assert "not done: the job has not ended" in " ".join(told.split())
+    assert letters.planned(place.spool.view, besides=(), limit=9) == []
