@@ -248,7 +248,8 @@ def ended(
     if job.phase not in ACTIVE:
         tx.execute("UPDATE job SET given = 0 WHERE id = ?", job.id)
         return job.phase
-    if end != Exit(reason=Reason.EXIT, code=0):
+    # What somebody asked for did not go wrong.
+    if end != Exit(reason=Reason.EXIT, code=0) and end.reason is not Reason.CANCELLED:
         tx.insert("mistake", job=job.id, at=tx.at, reason=end.reason, words=codec.words(_told(end)))
     if end.reason is not Reason.CANCELLED and _retries(tx, job, end):
         if job.phase is not Phase.QUEUED:

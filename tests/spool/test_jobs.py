@@ -94,13 +94,16 @@ def test_a_retry_keeps_neither_the_start_nor_the_progress_of_the_attempt_before(
     assert found.ended - found.started < timedelta(minutes=1)
 
 
-def test_a_job_that_completes_at_last_keeps_its_earlier_errors(spool: Connection) -> None:
+@pytest.mark.parametrize("last", [DONE, Exit(reason=Reason.CANCELLED)])
+def test_a_job_that_ends_without_a_fault_at_last_keeps_its_earlier_errors(
+    spool: Connection, last: Exit
+) -> None:
     plan = Plan(argv=("true",), retry_times=1, retry_on=frozenset({Reason.SIGNAL}))
     job = a_job(spool, plan=plan)
     ended(spool, job, Exit(reason=Reason.SIGNAL, signal=9))
-    ended(spool, job)
+    ended(spool, job, last)
     found = jobs.fetch(spool.view, job)
-    assert found.phase is Phase.COMPLETED
+    assert found.phase is last.phase
     assert [(e.reason, str(e.words)) for e in found.errors] == [(Reason.SIGNAL, "signal 9")]
 
 
