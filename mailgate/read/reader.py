@@ -51,6 +51,7 @@ class Process:
                 reason = f"reading it took over {self._time_limit:g} s"
             except (OSError, EOFError):
                 reason = "reading it killed the reading process"
+            log.delayed("read", message=order.message, reason=reason)
         else:
             return Unread(reason=reason)
         if isinstance(answer, Reading | Unread | Delayed):
@@ -84,6 +85,8 @@ class Reader:
         self._processes = [Process(self._setup) for _ in range(read.workers)]
         self._queue: asyncio.Queue[int] = asyncio.Queue(_AHEAD)
         self._busy: set[int] = set()
+        # Those of the busy ones that wait for the gateway's next start.
+        self._parked: set[int] = set()
         self._open = asyncio.Semaphore(_OPEN)
 
     async def run(self) -> None:
@@ -102,9 +105,9 @@ class Reader:
         while True:
             room = _AHEAD - self._queue.qsize()
             found = mail.waiting(self._spool.view, besides=self._busy, limit=room) if room else []
-            if not found and not self._busy:
+            if not found and self._busy == self._parked:
                 # A stranger's mail is read when there is no other, and one at a time.
-                found = mail.unvouched(self._spool.view)
+                found = mail.unvouched(self._spool.view, besides=self._parked)
             for number in found:
                 self._busy.add(number)
                 self._queue.put_nowait(number)
@@ -124,6 +127,7 @@ class Reader:
                 continue
             if new := self._new_service(waiting):
                 # It stays among the busy ones: nothing but a new start can change this.
+                self._parked.add(number)
                 self._open.release()
                 reason = f"the service {new} is new: restart the gateway, which then knows it"
                 log.event("delayed", what="read", message=number, key=waiting.key, reason=reason)

@@ -195,12 +195,14 @@ def waiting(view: View, *, besides: Collection[int], limit: int) -> list[int]:
     return [row["message"] for row in rows if row["message"] not in besides][:limit]
 
 
-def unvouched(view: View) -> list[int]:
-    """Return the oldest message with something to read for whose sender nothing vouches."""
+def unvouched(view: View, *, besides: Collection[int]) -> list[int]:
+    """Return the oldest message to read for whose sender nothing vouches, without ``besides``."""
     rows = view.all(
-        "SELECT message FROM errand WHERE state = 'WAITING' AND later = 1 ORDER BY message LIMIT 1"
+        "SELECT DISTINCT message FROM errand WHERE state = 'WAITING' AND later = 1"
+        " ORDER BY message LIMIT ?",
+        1 + len(besides),
     )
-    return [row["message"] for row in rows]
+    return [row["message"] for row in rows if row["message"] not in besides][:1]
 
 
 def fetch(view: View, message: int) -> Waiting | None:

@@ -162,7 +162,13 @@ def test_a_disk_that_fills_in_the_middle_of_a_mail_costs_no_mail_and_no_session(
         eventually(lambda: sum(path.stat().st_size for path in disk.place.glob("mail/*")))
         disk.fill()
         session.send(content[600_000:] + b"\r\n.\r\n")
-        assert session.getreply() == (452, b"4.3.1 the spool's disk is full; try again later")
+        # Whichever is seen first: that there is less than min_free, or nothing at all.
+        full = re.compile(
+            rb"4\.3\.1 the (spool's disk is|gateway's disk is nearly) full; try again"
+        )
+        code, words = session.getreply()
+        assert code == 452
+        assert full.match(words)
         # A part of a mail gives its space back at once; a small one needs the database alone.
         disk.fill()
         assert answer(session, posted()) == 452
@@ -340,11 +346,11 @@ def test_a_database_that_is_locked_for_a_while_is_waited_for(gateway: Gateway) -
     gateway.start()
     with locked(gateway) as let_go:
         # Readers wait for nobody.
-        for words in (["queue"], ["hold", "list"], ["explain", "<no@such>"]):
+        for words in (["queue"], ["jobs"], ["hold", "list"], ["explain", "<no@such>"]):
             assert gateway.run(*words).returncode in {0, 1}
         doors = Doors(gateway)
         doors.start()
-        assert gateway.run("jobs").returncode == 0
+        assert gateway.jobs() == []
         assert doors.said == []
         let_go()
         doors.join(60)
@@ -604,13 +610,11 @@ def test_a_clock_that_is_set_delays_no_letter_and_doubles_no_job(
         clock.set(step)
         eventually(lambda: gateway.logged("clock"), 30, gateway.logged)
         assert f"stepped={'-3600' if step == '-1h' else '86400'}" in gateway.logged("clock")
-        began = time.monotonic()
         says.clear()
         eventually(lambda: len(relay.mails) == 1, 30, gateway.logged)
         (gateway.folder / "go").touch()
         gateway.send(posted(), to="once@gate.example.org")
         eventually(lambda: len(relay.mails) == 3, 30, gateway.logged)
-        assert time.monotonic() - began < 30
         eventually(lambda: not gateway.unsent(), 30, gateway.logged)
     assert len(relay.mails) == 3
     assert len(ran(gateway)) == len(set(ran(gateway))) == 3
@@ -703,6 +707,7 @@ def test_a_mail_whose_reading_was_stopped_once_is_read_by_another_process(
     prove_once(gateway, 1)
     assert before not in readers(gateway)
     assert gateway.logged("held") == ""
+    assert 'what=read message=1 reason="reading it took over 2 s"' in gateway.logged("delayed")
 
 
 def test_a_mail_that_kills_its_reading_twice_is_held_and_the_next_one_is_read(

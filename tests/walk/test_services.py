@@ -4,11 +4,15 @@ from pathlib import Path
 
 from tests.daemon import ADA, TRUE, eventually, request, running, text_of
 
+EVE = "eve@example.org"
+
 
 def test_mail_for_a_service_that_is_new_waits_for_a_start_and_for_one_that_is_gone_is_refused(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as gateway:
+        text = gateway.config.read_text().replace('["127.0.0.0/8", "::1/128"]', "[]")
+        gateway.config.write_text(text.replace("[trust]\n", '[trust]\nunknown = "confirm"\n'))
         gateway.service("old", TRUE)
 
         def pipe(service: str) -> int:
@@ -31,6 +35,9 @@ def test_mail_for_a_service_that_is_new_waits_for_a_start_and_for_one_that_is_go
             lambda: "the service newer is new: restart" in gateway.logged(), 30, gateway.logged
         )
         assert gateway.logged().count("is new: restart") == 1
+        # A stranger's mail, which is read when no other waits, is read beside it.
+        gateway.send(request("new", sender=EVE), sender=EVE)
+        gateway.await_letters(1, EVE)
         assert gateway.stop() == 0
         assert len(gateway.letters()) == 2
         gateway.start()
