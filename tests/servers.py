@@ -133,7 +133,7 @@ def free_port() -> int:
             return port
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = 30) -> object:
+def eventually(condition: Callable[[], object], *, seconds: float = 60) -> object:
     """Wait for ``condition()`` to be true, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -368,7 +368,9 @@ class Dovecot:
             shutil.chown(folder, "nobody", "nogroup")
         owner = home.stat()
         for number, mail in enumerate(mails):
-            unique = f"{time.time_ns()}.{number:06}.localhost"
+            # It numbers them in the order of their times, as far as it can read these.
+            seconds, rest = divmod(time.time_ns(), 10**9)
+            unique = f"{seconds}.M{rest // 1000:06}P{os.getpid()}Q{number}.localhost"
             (place / "tmp" / unique).write_bytes(mail)
             # Once it is in new the server may have moved it on at any moment.
             os.chown(place / "tmp" / unique, owner.st_uid, owner.st_gid)

@@ -149,7 +149,7 @@ def test_a_hand_ends_with_a_daemon_that_is_killed_even_in_the_middle_of_its_work
         assert owner.stdout is not None
         hand = int(owner.stdout.readline())
         owner.kill()
-    eventually(lambda: _ended(hand), 10)
+    eventually(lambda: _ended(hand))
 
 
 def _ended(process: int) -> bool:

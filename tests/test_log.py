@@ -55,7 +55,7 @@ log.flush()
             lines.append(process.stderr.readline())
         process.stdin.close()
         assert [STAMP.sub("", line) for line in process.stderr] == ["after\n"]
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
     numbers = [int(re.findall(r"number=(\d+)", line)[0]) for line in lines[:-1]]
     assert numbers == list(range(len(numbers)))
     assert f" unlogged lines={20000 - len(numbers)} " in lines[-1]
@@ -103,7 +103,7 @@ for number in range(20000):
 log.flush()
 """
     with telling(script) as process:
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 def test_what_was_told_last_is_written_and_a_forked_child_prints_for_itself() -> None:
@@ -136,7 +136,7 @@ print("on", flush=True)
         assert process.stdout
         process.stderr.close()
         assert process.stdout.read() == "on\n"
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_log_that_somebody_made_non_blocking_is_whole() -> None:
@@ -199,7 +199,7 @@ def test_a_gateway_whose_log_is_full_from_the_start_serves_and_ends(gateway: Gat
             try:
                 assert service_manager.recv(100) == b"READY=1"
                 daemon.send_signal(signal.SIGTERM)
-                assert daemon.wait(10) == 0
+                assert daemon.wait(60) == 0
             finally:
                 daemon.kill()
                 os.close(reading)

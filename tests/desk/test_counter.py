@@ -108,7 +108,7 @@ async def test_what_the_writer_cannot_commit_leaves_no_file_and_is_451(
         assert bool(list(spool.folder.mail.iterdir())) == (line is BIG)
         with closing(break_(spool.folder.database)):
             with pytest.raises(family) as raised:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await sink.commit()
         assert list(spool.folder.mail.iterdir()) == []
     if isinstance(raised.value, MailgateError):

@@ -102,7 +102,7 @@ class House:
         lines = self._log.read_text().splitlines()
         return [line for line in lines if line.startswith(verb)]
 
-    async def until(self, condition: Callable[[], T], within: float = 20) -> T:
+    async def until(self, condition: Callable[[], T], within: float = 60) -> T:
         """Wait for a condition, and return what it gave."""
         end = time.monotonic() + within
         while not (found := condition()):

@@ -381,7 +381,7 @@ async def test_a_mailbox_that_hangs_holds_up_no_other_and_no_end(
                 await it.until(lambda: count(server, first, "Done") == 2)
                 await it.until(lambda: count(server, second, "Done") == 2)
                 began = time.monotonic()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
             # The same mails out of two mailboxes are taken twice, and act once.
             assert sorted(it.taken()) == sorted(2 * ["<0@example.org>", "<1@example.org>"])
 

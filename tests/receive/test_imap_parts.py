@@ -77,10 +77,10 @@ def test_a_mail_for_others_has_no_recipient() -> None:
     "value", ["() " * 80_000, "(.) " * 60_000, "x @ " * 60_000, "<" * 250_000, '"a"@' * 60_000]
 )
 def test_a_hostile_list_of_recipients_holds_up_nobody(value: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     assert found(f"To: a @ b {value}\nCc: align@gate.example.org").recipients == ()
-    # All doors wait meanwhile: seconds are for a busy machine, the worst once took minutes.
-    assert time.monotonic() - began < 3
+    # All doors wait meanwhile; the worst once took minutes.
+    assert time.thread_time() - began < 3
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_program_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     with pytest.raises(NoLogin, match="has not printed a token in time"):
         printed(f"sleep 1000 & echo $! > {tmp_path}/pid; wait", tmp_path, limit=0.3)
     pid = int((tmp_path / "pid").read_text())
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (
         Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     ):
@@ -180,7 +180,7 @@ def test_a_mail_that_waits_is_not_wanted_before_its_time_and_the_others_are() ->
     memory.put_off([3])
     assert memory.wanted([2, 3, 4]) == [2, 4]
     assert 0 < memory.next_due(60) <= 0.05
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while memory.wanted([3]) != [3]:
         assert time.monotonic() < end
     memory.put_off([3])
@@ -282,8 +282,8 @@ def test_what_comes_along_with_the_answer_to_idle_is_not_waited_for(tmp_path: Pa
         line = lined(tmp_path, heard)
         line.open()
         began = time.monotonic()
-        line.idle(60)
-        assert time.monotonic() - began < 10
+        line.idle(600)
+        assert time.monotonic() - began < 60
         line.close()
 
 
@@ -455,7 +455,7 @@ async def test_a_server_that_hangs_in_the_middle_is_hung_up_on_at_the_end(tmp_pa
             async with it.reading(grace=1):
                 await it.until(lambda: len(heard) == 9)
                 began = time.monotonic()
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
     assert heard[9:] == [b""]
 
 

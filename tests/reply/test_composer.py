@@ -119,7 +119,7 @@ async def test_jobs_whose_disk_hangs_keep_no_other_letter_waiting(
         began = time.monotonic()
         told = await composed(spool, composer, 5)
     await hands.close()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert sum(b"EXECUTING for" in letter for letter in told) == 4
     assert not any(b"standard output so far" in letter for letter in told)
     assert "what running jobs have printed cannot be read in time" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """A scheduler's commands as processes: what they get, what they say, and when they are over."""
 
-import asyncio
 import fcntl
 import os
 import signal
@@ -97,7 +96,7 @@ async def test_of_several_commands_one_that_hangs_is_ended_and_the_others_ends_a
     one, other = await programs.together(hangs, limit=timedelta(seconds=0.5), lock=lock)
     assert one.status == 128 + signal.SIGTERM
     assert (other.status, other.stdout) == (0, "1\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     # One that does not hear is killed, and nobody is left who holds the lock.
     said = await programs.together(
         [sh("echo 1"), sh(deaf), sh("echo 2")], limit=timedelta(seconds=0.5), lock=lock
@@ -142,13 +141,13 @@ def test_whoever_waits_holds_the_lock_until_the_command_ends_or_its_time_is_over
 
 
 async def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    began = time.monotonic()
-    mark = tmp_path / "mark"
-    with pytest.raises(programs.HangsError):
-        await programs.run(sh(f"(sleep 2; touch {mark}) & sleep 100"), limit=timedelta(seconds=0.2))
-    assert time.monotonic() - began < 2
-    await asyncio.sleep(0)
-    assert not mark.exists()
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as end:
+        hangs = sh(f"exec 9>{pipe}; sleep 600 & sleep 600")
+        with pytest.raises(programs.HangsError):
+            await programs.run(hangs, limit=timedelta(seconds=0.5))
+        # Whoever were alive would hold the pipe open: then there is no end of it, but nothing.
+        eventually(lambda: end.read(1) == b"")
 
 
 async def test_a_command_that_is_missing_is_named() -> None:

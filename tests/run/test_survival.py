@@ -168,7 +168,7 @@ async def test_what_a_killed_gateway_left_of_ended_attempts_is_ended_and_nothing
     ):
         until(lambda: under(over) and under(other), "they never began")
         await bare.engine.sweep(lambda tokens: {over} & set(tokens))
-        assert left.wait(10) == -signal.SIGKILL
+        assert left.wait(60) == -signal.SIGKILL
         assert alive.poll() is None
         alive.kill()
 

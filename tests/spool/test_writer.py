@@ -171,7 +171,7 @@ async def test_bells_ring_only_after_the_commit(tmp_path: Path) -> None:
         waiting = asyncio.create_task(spool.wait("run", longest=30))
         await asyncio.sleep(0)
         await spool.write(ringing)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 25)
         assert spool.view.count("SELECT COUNT(*) FROM event") == 1
     finally:
         spool.close()

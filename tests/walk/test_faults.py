@@ -6,6 +6,7 @@ Each time: nothing is lost, nothing is done twice, the log says what, and it goe
 import gzip
 import json
 import os
+import re
 import resource
 import select
 import shlex

@@ -58,7 +58,7 @@ class Machine:
             self._systemctl(command.split()[1:])
             return ""
         done = subprocess.run(
-            ["sh", "-c", self.here(command)], cwd=CHECKOUT, env=self.environment, timeout=60,
+            ["sh", "-c", self.here(command)], cwd=CHECKOUT, env=self.environment, timeout=240,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
@@ -90,7 +90,7 @@ class Machine:
         """Stop the daemon as systemd does."""
         if self.daemon is not None:
             self.daemon.send_signal(signal.SIGTERM)
-            assert self.daemon.wait(15) == 0
+            assert self.daemon.wait(60) == 0
             self.daemon = None
 
 

@@ -53,7 +53,7 @@ def _serving(folder: Path, command: str) -> Iterator[None]:
         yield
     finally:
         daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(15) == 0
+        assert daemon.wait(60) == 0
 
 
 @pytest.fixture
