@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -84,11 +83,11 @@ async def test_a_hand_that_dies_is_told_and_replaced(hands: Hands) -> None:
 
 async def test_a_hand_that_was_killed_with_nothing_to_do_delays_nobody(hands: Hands) -> None:
     before = await hands.do(os.getpid)
+    (killed,) = [one._process for one in hands._all if one._process is not None]
     os.kill(before, signal.SIGKILL)
-    # Seen off by a thread of the loop's, in older Pythons, which tells it in its next turn.
-    while Path(f"/proc/{before}").exists() or "waitpid" in str(threading.enumerate()):
+    # Seen off by a thread of the loop's, in older Pythons, which tells it some turns later.
+    while killed.returncode is None:
         await asyncio.sleep(0.001)
-    await asyncio.sleep(0)
     assert await hands.do(os.getpid) != before
 
 
