@@ -115,6 +115,12 @@ class Slurm:
     def start_controller(self) -> None:
         self._spawn("slurmctld", "-D")
 
+    def stop_controller(self) -> None:
+        """Politely: all that it knows is in ``state`` then."""
+        controller = self._running.pop("slurmctld")
+        controller.terminate()
+        controller.wait()
+
     def kill_controller(self) -> None:
         """As a power cut would: what it has not saved yet is lost."""
         controller = self._running.pop("slurmctld")

@@ -10,6 +10,7 @@ the relay's sockets, the job's processes.
 import json
 import os
 import re
+import shutil
 import smtplib
 import sqlite3
 import time
@@ -26,6 +27,8 @@ from tests.deliver.relay import Script, relay_beside
 from tests.disks import Disk, small_disk
 from tests.fakes.cluster import Cluster, fake
 from tests.servers import free_port, require
+from tests.slurm import slurm
+from tests.walk.slurms import on
 
 SOAK = bool(os.environ.get("MAILGATE_SOAK"))
 # The days on which the daemon is started anew; in a soak each of them. What is to happen on a day happens
@@ -324,3 +327,55 @@ def honest(gateway: Gateway, letter: EmailMessage, *, ran: timedelta) -> list[st
     assert shown["attempts"] == 1 + steps.count("dropped")
     # Letters that were overtaken, files that have gone since.
     return [verb for verb in steps if verb in {"created", "dropped", "advanced"}][:4]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_a_real_slurm_that_is_set_back_to_an_older_state_runs_what_it_had_lost(
+    tmp_path: Path, soak: bool
+) -> None:
+    if not soak:
+        pytest.skip("in make soak alone: it takes a Slurm of its own")
+    with slurm(cpus=1) as cluster, running(tmp_path / "gate") as gateway:
+        on(cluster, gateway)
+        began, go = gateway.folder / "began", gateway.folder / "go"
+        say = f'echo "$MAILGATE_TOKEN" >>{began}'
+        gateway.service("runs", shell(f"{say}; while ! test -e {go}; do sleep 0.1; done"))
+        gateway.service("quick", shell(say))
+        gateway.start()
+        gateway.send(request("runs"))
+        eventually(began.exists, 30, gateway.logged)
+        state, older = cluster.folder / "state", cluster.folder / "older"
+        cluster.stop_controller()
+        shutil.copytree(state, older)
+        cluster.start_controller()
+        cluster.await_idle()
+        for _ in range(3):
+            gateway.send(request("quick"))
+        eventually(lambda: numbers(gateway) == ["1", "2", "3", "4"], 30, gateway.logged)
+        cluster.kill_controller()
+        shutil.rmtree(state)
+        older.rename(state)
+        cluster.start_controller()
+
+        def given_anew() -> bool:
+            cluster.await_idle()
+            return len(numbers(gateway)) == 7
+
+        eventually(given_anew, 60, gateway.logged)
+        assert sorted(numbers(gateway)[4:]) == ["2", "3", "4"]
+        go.touch()
+
+        def come() -> bool:
+            cluster.await_idle()
+            return len(gateway.results()) == 4
+
+        eventually(come, 90, gateway.logged)
+        assert {letter["Mailgate-Exit"] for letter in gateway.results()} == {"0"}
+        tokens = began.read_text().split()
+        assert len(tokens) == len(set(tokens)) == 4
+
+
+def numbers(gateway: Gateway) -> list[str]:
+    """The numbers that Slurm has given so far."""
+    return re.findall(r"native=(\d+)", gateway.logged("submitted"))
