@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import eventually, folder_for_all, free_port, require
+from tests.servers import copied, eventually, folder_for_all, free_port, require
 from tests.witnesses import ends, witness
 
 PROGRAMS = Path("/usr/lib/gridengine")
@@ -213,7 +213,7 @@ class GridEngine:
     def saved(self) -> Path:
         """Keep what the queue master has saved so far, for `restore`."""
         kept = self.folder / f"saved{time.monotonic_ns()}"
-        shutil.copytree(self.folder / "qmaster", kept)
+        copied(self.folder / "qmaster", kept)
         return kept
 
     def restore(self, state: Path) -> None:

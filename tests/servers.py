@@ -142,6 +142,19 @@ def eventually(condition: Callable[[], object], *, seconds: float = 60) -> objec
     return found
 
 
+def copied(folder: Path, to: Path) -> None:
+    """Copy a folder whose files somebody else writes and renames meanwhile."""
+
+    def whole() -> bool:
+        shutil.rmtree(to, ignore_errors=True)
+        with suppress(OSError):
+            shutil.copytree(folder, to)
+            return True
+        return False
+
+    eventually(whole)
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

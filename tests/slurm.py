@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PLACES, eventually, free_port, require
+from tests.servers import PLACES, copied, eventually, free_port, require
 from tests.witnesses import ends, witness
 
 _CONF = """
@@ -130,8 +130,7 @@ class Slurm:
     def saved(self) -> Path:
         """Keep what the controller has saved so far, for `restore`."""
         kept = Path(tempfile.mkdtemp(prefix="saved-", dir=self.folder))
-        # It renames its files while they are copied.
-        eventually(lambda: _copied(self.folder / "state", kept / "state"))
+        copied(self.folder / "state", kept / "state")
         return kept / "state"
 
     def restore(self, state: Path) -> None:
@@ -193,15 +192,6 @@ class Slurm:
         """Every job's state by its name."""
         lines = self.said("squeue", "-h", "-t", "all", "-o", "%j %T").splitlines()
         return dict(line.split(" ", 1) for line in lines)
-
-
-def _copied(folder: Path, to: Path) -> bool:
-    shutil.rmtree(to, ignore_errors=True)
-    try:
-        shutil.copytree(folder, to)
-    except (OSError, shutil.Error):
-        return False
-    return True
 
 
 def _under(ours: bytes) -> list[int]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -402,8 +403,13 @@ def test_a_recorded_poll_that_is_cut_off_is_no_answer(path: Path) -> None:
         raise AssertionError((short(path), end, found))
 
 
-def test_every_engine_has_outputs_and_says_where_they_come_from(engine: str) -> None:
+def test_every_engine_has_outputs_and_says_of_each_where_it_comes_from(engine: str) -> None:
     folder = CHECKOUT / "tests" / "data" / engine
     told = (folder / "README.md").read_text(encoding="utf-8")
-    assert told.startswith(("# Recorded", "# Written, not recorded"))
+    here = engine in {"slurm", "gridengine"}
+    written = "# Written from the vendor's documentation, not recorded\n"
+    assert told.startswith("# Recorded from " if here else written)
+    names = re.findall(r"`([^`\s]+)`", told)
+    files = {path.name for path in folder.iterdir()} - {"README.md"}
+    assert [file for file in files if not any(fnmatch(file, name) for name in names)] == []
     assert [path for path in recorded("poll*") if path.parent.name == engine]

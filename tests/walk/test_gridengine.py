@@ -386,21 +386,17 @@ def lose(cluster: GridEngine, gateway: Gateway, numbers: range) -> list[Sent]:
     """
     older = cluster.saved()
     cluster.run("qmod", "-d", "main.q")
-    before = {job["id"] for job in gateway.jobs()}
-    mails = deliver(gateway, numbers)
-
-    def handed() -> list[str]:
-        new = [str(job["id"]) for job in gateway.jobs() if job["id"] not in before]
-        there = [job for job in new if natives(gateway, job)]
-        return there if len(there) == len(numbers) else []
-
-    jobs = eventually(handed, 60, gateway.logged)
-    cluster.kill_master()
-    cluster.kill_node()
-    cluster.restore(older)
-    cluster.start_master()
-    other = cluster.run("qsub", "-terse", "-b", "y", "-h", "-N", "other", "true").strip()
-    cluster.run("qmod", "-e", "main.q")
+    try:
+        mails = deliver(gateway, numbers)
+        jobs = eventually(lambda: handed(gateway, mails), 60, gateway.logged)
+        cluster.kill_master()
+        cluster.kill_node()
+        cluster.restore(older)
+        cluster.start_master()
+        other = cluster.run("qsub", "-terse", "-b", "y", "-h", "-N", "other", "true").strip()
+    finally:
+        # The other tests' jobs go there, too.
+        cluster.run("qmod", "-e", "main.q", check=False)
     cluster.start_node()
     for job in jobs:
         eventually(lambda one=job: len(natives(gateway, one)) > 1, 60, gateway.logged)
@@ -410,6 +406,13 @@ def lose(cluster: GridEngine, gateway: Gateway, numbers: range) -> list[Sent]:
     assert re.search(f"^ *{other} .* other ", cluster.listed(), re.MULTILINE)
     cluster.run("qdel", other)
     return mails
+
+
+def handed(gateway: Gateway, mails: list[Sent]) -> list[str]:
+    """The jobs of these mails, once Grid Engine has all of them; else none."""
+    read = dict(re.findall(r" key=(<\S+>) outcome=once:(\w+)", gateway.logged("read")))
+    jobs = [read.get(mail.message_id, "none") for mail in mails]
+    return jobs if all(natives(gateway, job) for job in jobs) else []
 
 
 def natives(gateway: Gateway, job: str) -> list[str]:

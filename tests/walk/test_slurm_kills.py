@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from email.message import EmailMessage
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,9 @@ def lose(cluster: Slurm, gateway: Gateway, mails: list[EmailMessage]) -> None:
     for mail in mails:
         gateway.send(mail)
     jobs = eventually(lambda: handed(gateway, mails), 120, gateway.logged)
-    eventually(lambda: b"DRAINED" in gateway.run("status", jobs[0]).stdout, 30, gateway.logged)
+    # Slurm says so of the first in its queue, and of the others that they wait for that one.
+    status = (gateway.run("status", job).stdout for job in cycle(jobs))
+    eventually(lambda: b"DRAINED" in next(status), 60, gateway.logged)
     cluster.kill_controller()
     gateway.kill()
     cluster.restore(older)
