@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from signal import Signals
 
-from mailgate.errors import Transient
+from mailgate.errors import Permanent, Transient
 from mailgate.hands import Crew
 from mailgate.model import Attempt, NativeId, Token
 from mailgate.run import jobdir
@@ -121,6 +121,9 @@ class Cluster:
                 partial(self._written, folder, start, lay_out, default_signals=signals)
             )
             return await self._handover.hand(self._ask(folder, start))
+        except Permanent:
+            self._vigil.forget(start.token)
+            raise
         finally:
             self._vigil.handed(start.token)
 

@@ -29,8 +29,9 @@ _SAME = 300.0
 class Case:
     """An attempt as the runner last asked after it, and what was found of it.
 
-    ``doubt``: since when its end waits for the scheduler's word about it. ``tries``: how often that
-    was asked for. ``cancelled``: by us, so that its end is no riddle.
+    ``doubt``: since when its end waits for the scheduler's word about it. ``asks``: that word is
+    to be asked for (`Judge.ask`), ``tries``: how often it was; ``settled``: no more is to come than
+    ``word``. ``cancelled``: by us, so that its end is no riddle.
     """
 
     folder: Folder
@@ -38,8 +39,10 @@ class Case:
     asked: float
     sight: Sight | None = None
     doubt: float | None = None
+    asks: bool = False
     tries: int = 0
     settled: bool = False
+    word: Seen | None = None
     cancelled: bool = False
 
 
@@ -55,30 +58,32 @@ class Judge:
         self._run = run
         self._grace = grace
 
-    async def judged(self, case: Case, found: Sight) -> Sight | None:
-        """Return what the find in its folder comes to, which never says "gone"; None: unknown."""
+    def judged(self, case: Case, found: Sight) -> Sight | None:
+        """Return what the find in its folder comes to, which never says "gone"; None: unknown.
+
+        Where the scheduler has to be asked first, ``asks`` is set, and a later find is judged.
+        """
         token = case.attempt.token
         known = self._polls.known[token]
         gone = self._polls.is_gone(token)
         match found:
             case Ended():
-                return await self._end(case, known, found)
+                return self._end(case, known, found)
             case Running(started=started) if not gone:
                 suspended = known.seen is not None and known.seen.state is State.SUSPENDED
                 native = known.seen.native if known.seen else None
                 return Running(started=started, suspended=suspended, native=native)
             case Running(started=started):
-                seen = await self._why(case, known)
-                if not case.settled:
+                if not self._is_settled(case, known):
                     return case.sight
-                end = ends.without_record(seen, self._scheduler.title)
+                end = ends.without_record(case.word, self._scheduler.title)
                 if end is None:
                     return Gone(started=started)
                 return Ended(exit=end, started=started, ended=max(started, datetime.now(UTC)))
             case _:
-                return await self._not_begun(case, known, gone=gone)
+                return self._not_begun(case, known, gone=gone)
 
-    async def _not_begun(self, case: Case, known: Known, *, gone: bool) -> Sight | None:
+    def _not_begun(self, case: Case, known: Known, *, gone: bool) -> Sight | None:
         seen = known.seen
         if known.ended and not known.missed and (end := self._denied(seen)) is not None:
             # Nothing is lost by haste: the runner takes its claim first.
@@ -88,17 +93,16 @@ class Judge:
         if not gone:
             alive = seen is not None and not known.ended
             return self.waiting(case, seen) if alive and seen and waits(seen) else None
-        seen = await self._why(case, known)
-        if not case.settled:
+        if not self._is_settled(case, known):
             return None
         # What has failed there and would stay for ever is taken away once that is noted.
-        end = self._denied(seen)
+        end = self._denied(case.word)
         return NotStarted() if end is None else Denied(exit=end)
 
     def _denied(self, seen: Seen | None) -> Exit | None:
         return ends.before_start(seen, self._scheduler.title)
 
-    async def _end(self, case: Case, known: Known, found: Ended) -> Sight:
+    def _end(self, case: Case, known: Known, found: Ended) -> Sight:
         """Return an end, with the scheduler's word where that may know better why."""
         if case.cancelled or not ends.is_doubtful(found.exit):
             return found
@@ -109,7 +113,9 @@ class Judge:
         if not told and not gone and now < case.doubt + 2 * self._grace:
             self._polls.hurry()
             return Running(started=found.started)
-        seen = known.seen if told else await self._why(case, known)
+        if not told and not self._is_settled(case, known):
+            return Running(started=found.started)
+        seen = known.seen if told else case.word
         end = ends.merged(found.exit, seen, self._scheduler.title)
         return Ended(exit=end, started=found.started, ended=found.ended)
 
@@ -118,11 +124,18 @@ class Judge:
         last = self._polls.last
         return known.seen is not None and waits(known.seen) and last is not None and last > since
 
-    async def _why(self, case: Case, known: Known) -> Seen | None:
-        """Return what the scheduler says of the end; ``settled`` once nothing more is to come."""
-        if case.settled or (known.ended and known.seen and known.seen.end):
-            case.settled = True
-            return known.seen
+    def _is_settled(self, case: Case, known: Known) -> bool:
+        """Whether all that the scheduler can say of the end is there; else it is to be asked."""
+        if not case.settled and known.ended and known.seen and known.seen.end:
+            case.settled, case.word = True, known.seen
+        case.asks = case.asks or not case.settled
+        return case.settled
+
+    async def ask(self, case: Case) -> None:
+        """Ask the scheduler what became of an attempt; its folder may show more by then."""
+        case.asks, known = False, self._polls.known.get(case.attempt.token)
+        if known is None:
+            return
         given = self.given(case.attempt)
         command = self._scheduler.why(given)
         seen = None
@@ -132,14 +145,13 @@ class Judge:
                 seen = self._scheduler.parse_why(await self._run(command), given)
             except (Transient, UnreadableError) as error:
                 log.delayed("run", reason="What became of a job is unknown.", detail=str(error))
-                return None
+                return
         if seen is not None and seen.state not in {State.ENDED, None}:
             # It is there after all.
             known.seen, known.gone = seen, None
-            return None
+            return
         known.seen = seen or known.seen
-        case.settled = True
-        return seen
+        case.settled, case.word = True, seen
 
     def given(self, attempt: Attempt) -> Given:
         """Return what the scheduler knows an attempt by."""

@@ -28,6 +28,8 @@ from mailgate.settings.schedulers import Cluster as Site
 _LISTEN, _IN_TURN = 0.5, 25
 # So many folders are looked into at a time.
 _AT_A_TIME = 200
+# Of so many attempts it is asked at once what became of them.
+_ASKERS = 4
 # An attempt that nobody asks after (seconds) is the runner's no more.
 _FORGOTTEN = 60.0
 # A stranger of ours is cancelled again after this (seconds).
@@ -62,6 +64,7 @@ class Vigil:
         self._judge = Judge(scheduler, self._polls, self.run, grace=grace.total_seconds())
         self._cases: dict[Token, Case] = {}
         self._due: set[Token] = set()
+        self._doubts: asyncio.Queue[Case] = asyncio.Queue()
         self._turn: list[Token] = []
         self._running: set[Token] = set()
         self._forgot = 0.0
@@ -83,8 +86,9 @@ class Vigil:
 
     def handed(self, token: Token) -> None:
         """Know that this is over, however it went."""
-        # A room's loop that was begun anew has let go of it meanwhile.
-        self._polls.known.setdefault(token, Known(since=None)).since = _now()
+        # One that was refused, or a room's loop that was begun anew, has let go of it meanwhile.
+        if token in self._polls.known:
+            self._polls.known[token].since = _now()
         self.hurry()
 
     def sights(self, attempts: Iterable[tuple[Folder, Attempt]]) -> dict[Token, Sight]:
@@ -149,6 +153,7 @@ class Vigil:
         self._over = over
         self._cases.clear()
         self._polls.known.clear()
+        self._doubts = asyncio.Queue()
 
     @property
     def answers(self) -> bool:
@@ -160,6 +165,8 @@ class Vigil:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll())
             group.create_task(self._look())
+            for _ in range(_ASKERS):
+                group.create_task(self._ask())
 
     async def run(self, command: Command) -> Said:
         """Run one of the scheduler's commands; raises Transient where it does not end in time."""
@@ -271,8 +278,10 @@ class Vigil:
                 continue
             # Lists a folder, on a disk that may be slow.
             bells = await asyncio.to_thread(self._rung)
-            due = [t for t in self._due | bells if t in self._cases] + self._next_in_turn()
-            self._due.clear()
+            rung = self._due | bells
+            due = [token for token in rung if token in self._cases] + self._next_in_turn()
+            # Of one that is just being handed over nobody has asked yet.
+            self._due = {token for token in rung - self._cases.keys() if token in self._polls.known}
             for first in range(0, len(due), _AT_A_TIME):
                 await self._looked(due[first : first + _AT_A_TIME])
             self._forget()
@@ -314,7 +323,10 @@ class Vigil:
             case = self._cases.get(token)
             if case is None:
                 continue
-            before, case.sight = case.sight, await self._judge.judged(case, sight)
+            asks = case.asks
+            before, case.sight = case.sight, self._judge.judged(case, sight)
+            if case.asks and not asks:
+                self._doubts.put_nowait(case)
             runs = isinstance(case.sight, Running)
             (self._running.add if runs else self._running.discard)(token)
             if case.sight != before:
@@ -323,6 +335,13 @@ class Vigil:
                 # Its end waits for the scheduler's word.
                 self._due.add(token)
                 self._soon.set()
+
+    async def _ask(self) -> None:
+        """Ask what became of attempts: by a command each, while others are looked at."""
+        while True:
+            case = await self._doubts.get()
+            await self._judge.ask(case)
+            self._due.add(case.attempt.token)
 
 
 def _is_noted(sight: Sight, attempt: Attempt) -> bool:

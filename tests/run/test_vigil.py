@@ -1,0 +1,171 @@
+"""What is seen of a cluster's attempts, whose scheduler a test writes on a sheet of paper."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailgate.errors import Permanent
+from mailgate.model import Attempt, AttemptState, NativeId, Plan, Token
+from mailgate.run.cluster import Cluster
+from mailgate.run.jobdir import Folder, Start
+from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State
+from mailgate.run.sight import Ended, Running, Sight
+from mailgate.run.slurm import Slurm
+from mailgate.settings.schedulers import Slurm as Site
+from tests.run.yard import Here, job_id
+
+SITE = Site(
+    poll_min=timedelta(seconds=0.05), poll_max=timedelta(seconds=1), timeout=timedelta(seconds=20)
+)
+
+
+class Paper(Slurm):
+    """The sheet has a line for each job; it refuses all; ``go`` lets it say what became of one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(SITE)
+        self.sheet = folder / "sheet"
+        self.asked = folder / "asked"
+        self.go = folder / "go"
+        self.polls = 0
+
+    def submit(self, ask: Ask) -> Command:  # noqa: ARG002 - the same for all
+        return Command(argv=("sh", "-c", 'echo "Batch job submission failed: no" >&2; exit 1'))
+
+    def poll(self) -> Command:
+        return Command(argv=("cat", str(self.sheet)))
+
+    def parse_poll(self, text: str) -> Sequence[Seen]:
+        self.polls += 1
+        return [
+            Seen(token=Token(token), native=NativeId("7"), state=State.RUNNING, word="RUNNING")
+            for token in text.split()
+        ]
+
+    def why(self, job: Given) -> Command:  # noqa: ARG002 - the same for all
+        script = f"touch {self.asked}; while [ ! -e {self.go} ]; do sleep 0.05; done"
+        return Command(argv=("sh", "-c", script))
+
+    def parse_why(self, said: Said, job: Given) -> None:
+        """Say that nobody knows."""
+
+
+class Watched:
+    """A cluster, whose attempts begin and end as a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paper = Paper(folder)
+        self.jobs = folder / "jobs"
+        (self.jobs / "bell").mkdir(parents=True)
+        self.cluster = Cluster(
+            self.paper,
+            SITE,
+            grace=timedelta(seconds=0.2),
+            crew=Here(),  # type: ignore[arg-type]
+            jobs=self.jobs,
+            lock=folder / "lock",
+        )
+
+    def begun(self) -> tuple[Folder, Attempt]:
+        """An attempt that has begun, as its folder shows."""
+        folder = Folder(self.jobs, job_id())
+        folder.attempt(1).mkdir(parents=True)
+        (folder.attempt(1) / "claim").write_text("pid 1\nend\n")
+        token, state = Token(f"m{folder.job}"), AttemptState.SUBMITTED
+        attempt = Attempt(token=token, job=folder.job, number=1, engine="slurm", state=state)
+        return folder, attempt
+
+    def has(self, *jobs: tuple[Folder, Attempt]) -> None:
+        self.paper.sheet.write_text("\n".join(attempt.token for _, attempt in jobs))
+
+    def end(self, job: tuple[Folder, Attempt]) -> None:
+        (job[0].attempt(1) / "exit").write_text("status 0\nend\n")
+        (self.jobs / "bell" / job[1].token).touch()
+
+    async def sees(self, *jobs: tuple[Folder, Attempt], sort: type[Sight]) -> list[Sight]:
+        """Ask for all until the first is seen so; return what was seen of that one."""
+        seen: list[Sight] = []
+
+        async def look() -> bool:
+            found = await self.cluster.sights(jobs)
+            seen.extend(one for token, one in found.items() if token == jobs[0][1].token)
+            return bool(seen) and isinstance(seen[-1], sort)
+
+        await until(look, seen)
+        return seen
+
+
+async def until(holds: Callable[[], object], told: object = None) -> None:
+    deadline = asyncio.get_running_loop().time() + 6
+    while True:
+        found = holds()
+        if await found if asyncio.iscoroutine(found) else found:
+            return
+        assert asyncio.get_running_loop().time() < deadline, told
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    found = Watched(tmp_path)
+    found.has()
+    await found.cluster.sweep(lambda _: ())
+    yield found
+    found.paper.go.touch()
+    await found.cluster.close()
+
+
+async def test_a_bell_that_rings_before_anybody_asks_is_heard_though_no_poll_answers(
+    watched: Watched,
+) -> None:
+    early, other = watched.begun(), watched.begun()
+    watched.has(other)
+    await watched.sees(other, sort=Running)
+    watched.paper.sheet.unlink()
+    watched.cluster._vigil.handing(early[1].token)
+    watched.cluster._vigil.handed(early[1].token)
+    watched.end(early)
+    await until(lambda: not list((watched.jobs / "bell").iterdir()))
+    await watched.sees(early, sort=Ended)
+
+
+async def test_the_ends_of_others_are_seen_while_it_is_asked_what_became_of_one(
+    watched: Watched,
+) -> None:
+    lost, other = watched.begun(), watched.begun()
+    watched.has(other)
+    await watched.sees(other, lost, sort=Running)
+    await until(watched.paper.asked.exists)
+    watched.end(other)
+    await watched.sees(other, lost, sort=Ended)
+    assert not watched.paper.go.exists()
+
+
+async def test_a_record_that_comes_to_light_while_the_scheduler_is_asked_counts(
+    watched: Watched,
+) -> None:
+    late = watched.begun()
+    watched.has(late)
+    seen = await watched.sees(late, sort=Running)
+    watched.has()
+    await until(watched.paper.asked.exists)
+    watched.end(late)
+    watched.paper.go.touch()
+    seen += await watched.sees(late, sort=Ended)
+    assert {type(one) for one in seen} == {Running, Ended}
+
+
+async def test_what_was_refused_is_not_looked_for_in_polls(watched: Watched) -> None:
+    runs = watched.begun()
+    watched.has(runs)
+    await watched.sees(runs, sort=Running)
+    folder, refused = watched.begun()
+    start = Start(job=refused.job, token=refused.token, number=1, plan=Plan(argv=("true",)))
+    with pytest.raises(Permanent):
+        await watched.cluster.submit(folder, start)
+    polls = watched.paper.polls
+    await until(lambda: watched.paper.polls > polls + 1)
+    assert watched.cluster._vigil._polls.waited_for == []
