@@ -82,25 +82,33 @@ class Handover:
         """Wait until no submission is under way that somebody before us began."""
         self._ready = False
         told, began = False, _now()
-        while not self._is_free():
+        while busy := self._busy():
             if not told and _now() > began + _PATIENCE:
-                log.event("delayed", what="run", reason="a submission of before is still under way")
+                log.event("delayed", what="run", reason=busy)
                 told = True
             await asyncio.sleep(_LOOK)
         self._ready = True
 
-    def _is_free(self) -> bool:
-        with self._opened() as lock:
-            try:
+    def _busy(self) -> str:
+        """Say why a submission may be under way; "" where none is."""
+        try:
+            with self._opened() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+        except BlockingIOError:
+            return "a submission of before is still under way"
+        except Transient as error:
+            return f"{error} {error.detail}"
+        return ""
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        lock = os.open(self._lock, flags, 0o600)
+        try:
+            lock = os.open(self._lock, flags, 0o600)
+        except OSError as error:
+            raise Transient(
+                "The lock of submissions cannot be opened.", detail=str(error)
+            ) from error
         try:
             yield lock
         finally:

@@ -58,7 +58,7 @@ async def run(command: Command, *, limit: timedelta) -> Said:
     Raises
     ------
     Transient
-        There is no such program, or no process to be had. HangsError: it was killed.
+        There is no such program, or no process or open file to be had. HangsError: it was killed.
     """
     with _memory_files(3) as (stdin, stdout, stderr):
         _give(stdin, command.stdin)
@@ -79,7 +79,8 @@ async def together(commands: Sequence[Command], *, limit: timedelta, lock: int) 
     Raises
     ------
     Transient
-        There is no process to be had. HangsError: they were killed, and did not end by that.
+        There is no process or open file to be had. HangsError: they were killed, and did not end
+        by that.
     """
     with _memory_files(1 + 3 * len(commands)) as (told, *files):
         script, waits = [_OVER], []
@@ -110,13 +111,20 @@ def _memory_files(count: int) -> Iterator[list[int]]:
     with ExitStack() as stack:
         files = []
         for _ in range(count):
-            made = os.memfd_create("words")
-            try:
-                files.append(fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _LOCK + 1))
-            finally:
-                os.close(made)
+            files.append(_memory_file())
             stack.callback(os.close, files[-1])
         yield files
+
+
+def _memory_file() -> int:
+    try:
+        made = os.memfd_create("words")
+        try:
+            return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _LOCK + 1)
+        finally:
+            os.close(made)
+    except OSError as error:
+        raise Transient("No file can be opened now.", detail=str(error)) from error
 
 
 def _give(file: int, words: str) -> None:

@@ -268,7 +268,7 @@ class Runner:
     async def _ended(
         self, attempt: Attempt, end: Exit, ended: datetime, started: datetime | None
     ) -> None:
-        wished = self._under_way.is_ended(attempt.job)
+        wished = wishes.is_to_end(self._spool.view, attempt.job)
         if end.reason is Reason.CANCELLED and not wished:
             # Not at our word: a machine that shuts down, or somebody's kill.
             end = replace(end, reason=Reason.LOST)
@@ -332,8 +332,8 @@ class Runner:
 
     async def _lost(self, attempt: Attempt, started: datetime, words: Words = "") -> None:
         """End what is gone without a word: only the service's [retry] allows another."""
-        reason = Reason.CANCELLED if self._under_way.is_ended(attempt.job) else Reason.LOST
-        end = Exit(reason=reason, words=words)
+        wished = wishes.is_to_end(self._spool.view, attempt.job)
+        end = Exit(reason=Reason.CANCELLED if wished else Reason.LOST, words=words)
         await self._end(attempt, end, datetime.now(UTC), started=started)
 
     async def _missed(self, attempt: Attempt) -> None:

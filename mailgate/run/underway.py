@@ -63,11 +63,6 @@ class UnderWay:
         """Whether an attempt at the job was told to end."""
         return any(attempt.token in self.told for attempt in self.open.of(job))
 
-    def is_ended(self, job: JobId) -> bool:
-        """Whether somebody wants the job ended."""
-        wish = dict(wishes.left(self._spool.view)).get(job)
-        return wish is not None and wish.ends
-
     async def tell(self, attempt: Attempt, why: Signals) -> None:
         """Have its engine end an attempt; sights tell when it has."""
         await self.engine(attempt).cancel(self.folder(attempt.job), attempt, why)

@@ -53,6 +53,12 @@ def left(view: View) -> list[tuple[JobId, Wish]]:
     return [(JobId(row["id"]), Wish(row["wish"])) for row in rows]
 
 
+def is_to_end(view: View, job: JobId) -> bool:
+    """Whether somebody wants a job ended that has not."""
+    row = view.one(f"SELECT wish FROM job WHERE id = ? AND wish IS NOT NULL AND {NOT_ENDED}", job)
+    return row is not None and Wish(row["wish"]).ends
+
+
 def asked(view: View, job: JobId) -> datetime | None:
     """Return when the last wish about a job was left; None where none ever was."""
     row = view.one("SELECT MAX(at) AS at FROM event WHERE job = ? AND verb = 'wished'", job)

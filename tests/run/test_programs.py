@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +28,18 @@ def sh(script: str, **more: object) -> Command:
 async def test_outputs_and_status_are_told_apart_and_standard_input_is_given() -> None:
     said = await programs.run(sh("cat; echo oh >&2; exit 3", stdin="hello"), limit=LONG)
     assert (said.status, said.stdout, said.stderr) == (3, "hello", "oh\n")
+
+
+async def test_a_daemon_with_too_many_files_open_runs_it_later() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    try:
+        with pytest.raises(Transient, match="No file can be opened now"):
+            await programs.run(sh("true"), limit=LONG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
 ROUNDS = """

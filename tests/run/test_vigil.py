@@ -169,3 +169,22 @@ async def test_what_was_refused_is_not_looked_for_in_polls(watched: Watched) -> 
     polls = watched.paper.polls
     await until(lambda: watched.paper.polls > polls + 1)
     assert watched.cluster._vigil._polls.waited_for == []
+
+
+async def test_a_lock_that_cannot_be_opened_is_waited_for(
+    watched: Watched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()
+    await watched.cluster.sweep(lambda _: ())
+    said = []
+
+    async def told() -> bool:
+        await watched.cluster.sights([])
+        said.append(capsys.readouterr().err)
+        return "The lock of submissions cannot be opened." in said[-1]
+
+    await until(told, said)
+    assert watched.cluster.room(0) == 0
+    (tmp_path / "lock").rmdir()
+    await until(lambda: watched.cluster.room(0))

@@ -113,6 +113,7 @@ def test_of_two_wishes_the_stronger_stays(spool: Connection, first: Wish, second
     leave(spool, job, first, second)
     strength = list(Wish).index
     assert wishes.left(spool.view) == [(job, max(first, second, key=strength))]
+    assert wishes.is_to_end(spool.view, job) == (max(first, second, key=strength) != Wish.HOLD)
 
 
 def test_a_held_job_that_is_cancelled_ends(spool: Connection) -> None:
