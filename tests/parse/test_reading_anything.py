@@ -79,7 +79,10 @@ def test_any_header_is_judged_and_vouched_for_or_refused(raw):
 
 # --- what was built comes back --------------------------------------------------------------------
 
-names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20)
+# A name of blanks is none.
+names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20).filter(
+    str.strip
+)
 contents = st.binary(max_size=200)
 encodings = st.sampled_from(["base64", "quoted-printable", "8bit"])
 leaves = st.tuples(names, contents, encodings, st.integers(0, 3))
