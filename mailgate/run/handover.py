@@ -144,7 +144,8 @@ class Handover:
                 return self._scheduler.parse_submit(said.stdout)
             except UnreadableError as error:
                 raise Transient(_PERHAPS, detail=str(error)) from error
-        words = " ".join((said.stderr or said.stdout).split())[:_SHOWN]
+        lines = (" ".join(line.split()) for line in (said.stderr or said.stdout).splitlines())
+        words = "; ".join(filter(None, lines))[:_SHOWN]
         if said.status in {_NOT_EXECUTED, _NOT_FOUND}:
             raise Transient(_NOT_NOW, detail=words)
         match self._scheduler.verdict(said):

@@ -189,7 +189,8 @@ class Slurm:
             native=NativeId(number),
             state=state,
             word=word,
-            why="" if why in _NOTHING else why,
+            # Of one that was cancelled before it began it is why it waited.
+            why="" if why in _NOTHING or word == "CANCELLED" else why,
             node="" if node in _NOTHING else node,
             starts=_time(starts) if state is State.WAITING else None,
             end=self._end(word, signal) if state is State.ENDED else None,

@@ -44,6 +44,19 @@ def test_every_state_that_a_node_shows_at_once_is_read() -> None:
     assert "somebody else's" not in "".join(seen)
 
 
+def test_why_a_job_waited_is_not_why_it_was_cancelled() -> None:
+    # Slurm leaves it where it was.
+    text = (DATA / "poll-timeout.txt").read_text(encoding="utf-8")
+    line = "26|CANCELLED|15|1795351962|vm|mrecaaaaaaaba|"
+    assert f"{line}None" in text
+    (seen,) = (
+        one
+        for one in Slurm(Site()).parse_poll(text.replace(f"{line}None", f"{line}Resources"))
+        if one.token == "mrecaaaaaaaba"
+    )
+    assert (seen.word, seen.why) == ("CANCELLED", "")
+
+
 def test_ends_are_told_apart_and_no_exit_code_is_believed() -> None:
     files = ("mixed", "timeout", "node-down", "preempted", "memory", "over-memory")
     seen = {name: one for file in files for name, one in polled(f"poll-{file}.txt").items()}

@@ -254,6 +254,8 @@ def test_what_stays_there_is_taken_away_once_its_end_is_noted_and_not_before(
         eventually(lambda: len(room.gateway.results()) == 2, 30, room.gateway.logged)
         assert room.gateway.results()[-1]["Mailgate-Exit"] == "memory"
         eventually(lambda: room.cluster.jobs()[-1]["state"] == "ended", 20, room.gateway.logged)
+        # Nobody killed the command itself: it ends by this.
+        room.go.touch()
 
 
 # --- one engine for all: what follows is not the adapter's ------------------------------------------
