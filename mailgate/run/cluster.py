@@ -120,7 +120,13 @@ class Cluster:
             await self._writing.do(
                 partial(self._written, folder, start, lay_out, default_signals=signals)
             )
-            return await self._handover.hand(self._ask(folder, start))
+            try:
+                return await self._handover.hand(self._ask(folder, start))
+            except Permanent as error:
+                # Whatever it says: what it has all the same never begins.
+                if not await asyncio.to_thread(jobdir.claim, folder, start.number):
+                    raise Transient("It was refused, and has begun.", detail=str(error)) from error
+                raise
         except Permanent:
             self._vigil.forget(start.token)
             raise

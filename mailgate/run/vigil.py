@@ -26,8 +26,9 @@ from mailgate.settings.schedulers import Cluster as Site
 # The bell is listened for so often (seconds), and of the folders of running jobs so many are looked
 # into each time, in turn: a shared file system may show a bell late.
 _LISTEN, _IN_TURN = 0.5, 25
-# So many folders are looked into at a time.
-_AT_A_TIME = 200
+# So many folders are looked into at a time: a hand that is at it for half a minute is ended, and a
+# shared file system that is busy may take a second for each.
+_AT_A_TIME = 25
 # Of so many attempts it is asked at once what became of them.
 _ASKERS = 4
 # An attempt that nobody asks after (seconds) is the runner's no more.
@@ -183,6 +184,9 @@ class Vigil:
             if first or self._cases or self._left or self._blind or self._handover.rests:
                 await self._polled()
                 first = False
+            elif self._answered is not None:
+                # Whom nobody asks is not silent.
+                self._answered = datetime.now(UTC)
             took = _now() - began
             # Several changes that come together need one poll.
             least = max(self._site.poll_min.total_seconds(), took)

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from mailgate.errors import Permanent
+from mailgate.errors import Permanent, Transient
 from mailgate.model import Attempt, AttemptState, NativeId, Plan, Token
+from mailgate.run import jobdir
 from mailgate.run.cluster import Cluster
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State
@@ -16,6 +18,8 @@ from mailgate.run.sight import Ended, Running, Sight
 from mailgate.run.slurm import Slurm
 from mailgate.settings.schedulers import Slurm as Site
 from tests.run.yard import Here, job_id
+
+T = TypeVar("T")
 
 SITE = Site(
     poll_min=timedelta(seconds=0.05), poll_max=timedelta(seconds=1), timeout=timedelta(seconds=20)
@@ -53,6 +57,16 @@ class Paper(Slurm):
         """Say that nobody knows."""
 
 
+class Slow(Here):
+    """Takes a second for each folder, and half a minute at the most."""
+
+    async def do(self, work: Callable[..., T], *args: object, **kwargs: object) -> T:
+        """Call it."""
+        if isinstance(args[0], Sequence) and len(args[0]) > 30:
+            raise Transient("a helping process does not answer; another is started")
+        return await super().do(work, *args, **kwargs)
+
+
 class Watched:
     """A cluster, whose attempts begin and end as a test says."""
 
@@ -64,7 +78,7 @@ class Watched:
             self.paper,
             SITE,
             grace=timedelta(seconds=0.2),
-            crew=Here(),  # type: ignore[arg-type]
+            crew=Slow(),  # type: ignore[arg-type]
             jobs=self.jobs,
             lock=folder / "lock",
         )
@@ -158,14 +172,48 @@ async def test_a_record_that_comes_to_light_while_the_scheduler_is_asked_counts(
     assert {type(one) for one in seen} == {Running, Ended}
 
 
+def start_of(attempt: Attempt) -> Start:
+    return Start(job=attempt.job, token=attempt.token, number=1, plan=Plan(argv=("true",)))
+
+
+async def test_what_was_refused_and_has_begun_all_the_same_is_not_ended(watched: Watched) -> None:
+    folder, attempt = watched.begun()
+    await until(lambda: watched.cluster.room(0))
+    with pytest.raises(Transient):
+        await watched.cluster.submit(folder, start_of(attempt))
+    watched.has((folder, attempt))
+    await watched.sees((folder, attempt), sort=Running)
+
+
+async def test_many_folders_are_looked_into_however_slow_their_disk_is(
+    watched: Watched,
+) -> None:
+    jobs = [watched.begun() for _ in range(60)]
+    watched.has(*jobs)
+    await watched.sees(*jobs, sort=Running)
+
+
+async def test_a_scheduler_that_nobody_asked_was_not_silent(watched: Watched) -> None:
+    await until(lambda: watched.paper.polls)
+    asked = datetime.now(UTC)
+    await until(lambda: datetime.now(UTC) > asked + timedelta(seconds=1.5))
+    watched.paper.sheet.unlink()
+    job = watched.begun()
+    await watched.cluster.sights([job])
+    await until(lambda: watched.cluster.silent)
+    assert watched.cluster.silent is not None
+    assert watched.cluster.silent > asked + timedelta(seconds=0.4)
+
+
 async def test_what_was_refused_is_not_looked_for_in_polls(watched: Watched) -> None:
     runs = watched.begun()
     watched.has(runs)
     await watched.sees(runs, sort=Running)
     folder, refused = watched.begun()
-    start = Start(job=refused.job, token=refused.token, number=1, plan=Plan(argv=("true",)))
+    (folder.attempt(1) / "claim").unlink()
     with pytest.raises(Permanent):
-        await watched.cluster.submit(folder, start)
+        await watched.cluster.submit(folder, start_of(refused))
+    assert jobdir.claim(folder, 1), "it is the gateway's"
     polls = watched.paper.polls
     await until(lambda: watched.paper.polls > polls + 1)
     assert watched.cluster._vigil._polls.waited_for == []
