@@ -21,6 +21,8 @@ from mailgate.run.sight import Denied, Ended, Gone, NotStarted, Running, Sight, 
 
 # What became of a job is asked so often where the answer cannot be read.
 _TRIES = 5
+# Of a reason so much is told: it may name a thousand nodes.
+_TOLD = 300
 # An estimate of the start that moves by less (seconds) is the same one.
 _SAME = 300.0
 
@@ -166,7 +168,8 @@ class Judge:
         if starts and before and abs((starts - before).total_seconds()) < _SAME:
             starts = before
         held = seen.state is State.HELD
-        return Waiting(native=seen.native, queued=Wait(why=seen.why, starts=starts), held=held)
+        why = seen.why if len(seen.why) <= _TOLD else f"{seen.why[:_TOLD]} ..."
+        return Waiting(native=seen.native, queued=Wait(why=why, starts=starts), held=held)
 
 
 def waits(seen: Seen) -> bool:

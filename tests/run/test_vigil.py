@@ -13,6 +13,7 @@ from mailgate.model import Attempt, AttemptState, NativeId, Plan, Token
 from mailgate.run import jobdir
 from mailgate.run.cluster import Cluster
 from mailgate.run.jobdir import Folder, Start
+from mailgate.run.judge import Case, Judge
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State
 from mailgate.run.sight import Ended, Running, Sight
 from mailgate.run.slurm import Slurm
@@ -170,6 +171,19 @@ async def test_a_record_that_comes_to_light_while_the_scheduler_is_asked_counts(
     watched.paper.go.touch()
     seen += await watched.sees(late, sort=Ended)
     assert {type(one) for one in seen} == {Running, Ended}
+
+
+def test_of_a_reason_that_names_a_thousand_nodes_the_beginning_is_told(tmp_path: Path) -> None:
+    folder, attempt = Watched(tmp_path).begun()
+    nodes = ",".join(f"n{number:04}" for number in range(1000))
+    why = f"ReqNodeNotAvail, UnavailableNodes:{nodes}"
+    seen = Seen(
+        token=attempt.token, native=NativeId("7"), state=State.WAITING, word="PENDING", why=why
+    )
+    told = Judge.waiting(Case(folder, attempt, 0.0), seen).queued.why
+    assert told.startswith("ReqNodeNotAvail, UnavailableNodes:n0000,n0001")
+    assert told.endswith(" ...")
+    assert len(told) < 500
 
 
 def start_of(attempt: Attempt) -> Start:
