@@ -214,7 +214,7 @@ class Runner:
         # What is not there says nothing where the folder itself is away.
         if missed and not await self._place.settle(anew=True):
             return
-        over = self._weights.over - under_way.told
+        over = self._weights.over - under_way.told.keys()
         if over or self._weights.is_due:
             alive = under_way.alive(sights, asked=asked, besides=self._working)
             self._weights.weigh(group, under_way.placed(alive))
@@ -315,7 +315,7 @@ class Runner:
         if begun:
             tell_start(attempt)
         self._under_way.open.pop(attempt.token, None)
-        self._under_way.told.discard(attempt.token)
+        self._under_way.told.pop(attempt.token, None)
         tell_end(attempt, end, phase)
 
     async def _collect(
@@ -374,8 +374,9 @@ class Runner:
 
     def _grant_wishes(self, group: asyncio.TaskGroup) -> None:
         under_way, view = self._under_way, self._spool.view
+        now = asyncio.get_running_loop().time()
         for job, wish in wishes.left(view):
-            if job not in self._working and not (wish.ends and under_way.is_told(job)):
+            if job not in self._working and not (wish.ends and under_way.is_told(job, now=now)):
                 self._take(group, job, self._step(under_way.grant, job, wish))
         for held in self._there.to_release():
             if held.job not in self._working:

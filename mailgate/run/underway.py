@@ -7,6 +7,7 @@ from signal import Signals
 
 from mailgate import crash, log
 from mailgate.config import Config
+from mailgate.errors import Transient
 from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
 from mailgate.run import jobdir
 from mailgate.run.engine import Engine, Engines
@@ -18,16 +19,23 @@ from mailgate.spool.database import Tx
 from mailgate.spool.store import Spool
 from mailgate.spool.wishes import Limit
 
+# What does not end is told again after this (seconds): a controller that was set back to an older
+# state knows nothing of it.
+_TELL_AGAIN = 600.0
+
 
 class UnderWay:
-    """``open`` holds the attempts that have not ended, ``told`` those that were told to end."""
+    """``open`` holds the attempts that have not ended.
+
+    ``told`` those that were told to end, and when that was (loop time, in seconds).
+    """
 
     def __init__(self, config: Config, spool: Spool, engines: Engines) -> None:
         self._config = config
         self._spool = spool
         self._engines = engines
         self.open = Opened()
-        self.told: set[Token] = set()
+        self.told: dict[Token, float] = {}
 
     async def load(self) -> None:
         """Take up what the spool knows of, once all is written that was on its way there."""
@@ -59,14 +67,21 @@ class UnderWay:
         """Return whose an attempt is; raises Transient where that is not in use."""
         return self._engines[attempt.engine]
 
-    def is_told(self, job: JobId) -> bool:
-        """Whether an attempt at the job was told to end."""
-        return any(attempt.token in self.told for attempt in self.open.of(job))
+    def is_told(self, job: JobId, *, now: float) -> bool:
+        """Whether an attempt at the job was told to end, not too long ago."""
+        return any(
+            now < self.told.get(one.token, -_TELL_AGAIN) + _TELL_AGAIN for one in self.open.of(job)
+        )
 
     async def tell(self, attempt: Attempt, why: Signals) -> None:
         """Have its engine end an attempt; sights tell when it has."""
-        await self.engine(attempt).cancel(self.folder(attempt.job), attempt, why)
-        self.told.add(attempt.token)
+        try:
+            await self.engine(attempt).cancel(self.folder(attempt.job), attempt, why)
+        except Transient:
+            # Of one that was told before a scheduler may say that it is being ended already.
+            if attempt.token not in self.told:
+                raise
+        self.told[attempt.token] = asyncio.get_running_loop().time()
 
     async def drop(self, attempt: Attempt) -> None:
         """Note that an attempt never began and never will: its claim is ours."""
