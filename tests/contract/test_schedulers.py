@@ -34,9 +34,9 @@ from tests.source import CHECKOUT
 
 OURS, OTHERS = Token("mabcdefgh2345"), Token("mzzzzzzzz7777")
 JOB = Given(token=OURS, native=NativeId("7"))
-# One poll of so many jobs may take so much of a processor (seconds), on a slow one too; and so much at
-# a time, while nothing else of the daemon can do anything.
-MANY, WITHIN, AT_A_TIME = 10_000, 2.5, 0.15
+# One poll of so many jobs may take so much of a processor (seconds), on a slow one too; and such a share of
+# it at a time, while nothing else of the daemon can do anything.
+MANY, WITHIN, SHARE = 10_000, 2.5, 0.35
 
 
 @pytest.fixture(params=ENGINES)
@@ -294,10 +294,10 @@ def test_ten_thousand_jobs_are_read_within_their_time_and_let_others_have_theirs
     for _ in range(5):
         took, at_a_time = paced(read)
         assert [seen.token for seen in found] == names
-        if took < WITHIN and at_a_time < AT_A_TIME:
+        if took < WITHIN and at_a_time < took * SHARE:
             return
     assert took < WITHIN, f"{took:.2f} s"
-    assert at_a_time < AT_A_TIME, f"{at_a_time:.2f} s of {took:.2f} s at a time"
+    assert at_a_time < took * SHARE, f"{at_a_time:.2f} s of {took:.2f} s at a time"
 
 
 def paced(work: Callable[[], None]) -> tuple[float, float]:
