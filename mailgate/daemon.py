@@ -58,6 +58,8 @@ _FILES = 65536
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
 # Processes that start jobs and collect what they left: most of that they wait for the disk.
 _HANDS = 2
+# What these load at their start: the files of jobs are most of what they do.
+_NEEDS = ("mailgate.run.steps",)
 # What is on its way in or out may end within this at the end; all is over in under 10 s.
 _GRACE = 4.0
 _LAST = 8.5
@@ -123,7 +125,7 @@ async def _served(
         at_once=_LETTERS_AT_ONCE[config.deliver.courier],
         one_hop=config.deliver.courier is Courier.SMTP,
     )
-    hands = Hands(_HANDS)
+    hands = Hands(_HANDS, needs=_NEEDS)
     engines = engines_of(config, services, spool.folder, hands)
     loops = _loops(config, desk, spool, post, place, hands)
     turns = Turns(quota=config.quota, services=services, paused=config.run.paused)

@@ -1,7 +1,7 @@
 """One of the processes that do file work for the daemon (``hands.py``).
 
-``python -m mailgate.hand``: frames on standard input and output. It loads only what it is given to
-do: two of them stand beside every daemon.
+``python -m mailgate.hand``: frames on standard input and output; the first names modules to load.
+Else it loads only what it is given to do: two of them stand beside every daemon.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from itertools import count
 
 from mailgate import crash, lasting
@@ -30,7 +31,10 @@ def main() -> None:
     # Whatever it starts belongs to nobody: its end is seen by others.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     crash.dies_first(daemon)
-    receive(source)
+    needs = receive(source)
+    for module in needs if isinstance(needs, tuple) else ():
+        # So that the first who has work for it does not wait for that.
+        import_module(module)
     answers: list[object] = []
     for done in count():
         if os.getppid() != daemon:

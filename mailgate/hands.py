@@ -46,10 +46,13 @@ class _Died(Transient):
 
 
 class Hands:
-    """``count`` processes, each started when it is first needed; in one event loop."""
+    """``count`` processes, each started when it is first needed; in one event loop.
 
-    def __init__(self, count: int) -> None:
-        self._all = [Companion("mailgate.hand", None) for _ in range(count)]
+    ``needs``: names of modules that they load at their start.
+    """
+
+    def __init__(self, count: int, *, needs: tuple[str, ...] = ()) -> None:
+        self._all = [Companion("mailgate.hand", needs) for _ in range(count)]
         # The one that was busy last is asked first: the others need not even be started.
         self._idle: asyncio.LifoQueue[Companion] = asyncio.LifoQueue()
         for hand in self._all:

@@ -156,3 +156,19 @@ def _ended(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+async def test_a_hand_has_loaded_what_it_needs_and_nothing_else() -> None:
+    hands = Hands(1, needs=("colorsys",))
+    try:
+        for module, loaded in (("colorsys", True), ("tomllib", False)):
+            assert await hands.do(eval, f"{module!r} in __import__('sys').modules") is loaded
+    finally:
+        await hands.close()
+
+
+async def test_several_things_are_done_in_one_go_and_each_has_its_own_end(hands: Hands) -> None:
+    first, second, third = await hands.each([partial(int, "7"), full, partial(int, "8")])
+    assert (first, third) == (7, 8)
+    assert isinstance(second, NoSpace)
+    assert second.detail == "/somewhere"
