@@ -68,6 +68,9 @@ class Judge:
         token = case.attempt.token
         known = self._polls.known[token]
         gone = self._polls.is_gone(token)
+        if not gone and not isinstance(found, Ended):
+            # What was said when it had been missed before is no word about its end.
+            case.settled = False
         match found:
             case Ended():
                 return self._end(case, known, found)
@@ -135,9 +138,12 @@ class Judge:
 
     async def ask(self, case: Case) -> None:
         """Ask the scheduler what became of an attempt; its folder may show more by then."""
-        case.asks, known = False, self._polls.known.get(case.attempt.token)
-        if known is None:
-            return
+        known = self._polls.known.get(case.attempt.token)
+        if known is not None:
+            await self._ask(case, known)
+        case.asks = False
+
+    async def _ask(self, case: Case, known: Known) -> None:
         given = self.given(case.attempt)
         command = self._scheduler.why(given)
         seen = None

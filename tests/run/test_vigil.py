@@ -15,7 +15,7 @@ from mailgate.run.cluster import Cluster
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.judge import Case, Judge
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State
-from mailgate.run.sight import Ended, Running, Sight
+from mailgate.run.sight import Ended, Gone, Running, Sight
 from mailgate.run.slurm import Slurm
 from mailgate.settings.schedulers import Slurm as Site
 from tests.run.yard import Here, job_id
@@ -51,7 +51,7 @@ class Paper(Slurm):
         ]
 
     def why(self, job: Given) -> Command:  # noqa: ARG002 - the same for all
-        script = f"touch {self.asked}; while [ ! -e {self.go} ]; do sleep 0.05; done"
+        script = f"echo >>{self.asked}; while [ ! -e {self.go} ]; do sleep 0.05; done"
         return Command(argv=("sh", "-c", script))
 
     def parse_why(self, said: Said, job: Given) -> None:
@@ -156,7 +156,7 @@ async def test_the_ends_of_others_are_seen_while_it_is_asked_what_became_of_one(
     await until(watched.paper.asked.exists)
     watched.end(other)
     await watched.sees(other, lost, sort=Ended)
-    assert not watched.paper.go.exists()
+    assert watched.paper.asked.read_text() == "\n", "once, however often it is looked for meanwhile"
 
 
 async def test_a_record_that_comes_to_light_while_the_scheduler_is_asked_counts(
@@ -217,6 +217,26 @@ async def test_a_scheduler_that_nobody_asked_was_not_silent(watched: Watched) ->
     await until(lambda: watched.cluster.silent)
     assert watched.cluster.silent is not None
     assert watched.cluster.silent > asked + timedelta(seconds=0.4)
+
+
+async def test_what_was_missed_and_came_back_is_asked_after_anew(watched: Watched) -> None:
+    job = watched.begun()
+    watched.has(job)
+    await watched.sees(job, sort=Running)
+    watched.has()
+    await until(watched.paper.asked.exists)
+    watched.has(job)
+    polls = watched.paper.polls
+    await until(lambda: watched.paper.polls > polls + 1)
+    watched.paper.go.touch()
+    # It is looked into after the answer, and is there.
+    case = watched.cluster._vigil._cases[job[1].token]
+    await until(lambda: not case.asks)
+    await watched.sees(job, sort=Running)
+    await until(lambda: not case.settled)
+    watched.has()
+    await watched.sees(job, sort=Gone)
+    assert watched.paper.asked.read_text() == "\n\n"
 
 
 async def test_what_was_refused_is_not_looked_for_in_polls(watched: Watched) -> None:
