@@ -112,7 +112,8 @@ class Slurm:
         words = {
             "job-name": ask.token,
             "chdir": ask.folder,
-            "output": ask.messages,
+            # sbatch(1), "filename pattern".
+            "output": ask.messages.replace("%", "%%"),
             "open-mode": "append",
             "nodes": "1",
             "ntasks": "1",

@@ -128,7 +128,7 @@ def test_the_number_is_read_with_and_without_a_clusters_name(slurm: Slurm) -> No
 def test_what_an_operator_and_a_service_say_stands_in_the_submission(tmp_path: Path) -> None:
     slurm = Slurm(Site(partition="main", account="biology", qos="low", extra=("--nice",)))
     ask = Ask(
-        token=Token("mabcdefgh2345"), script="/j/script", folder="/j", messages="/j/messages",
+        token=Token("mabcdefgh2345"), script="/j/script", folder="/j", messages="/j%j/messages",
         cores=4, memory=(1 << 30) + 1, limit=timedelta(seconds=61), gpus=2, queue="long",
     )  # fmt: skip
     words = slurm.submit(ask).argv
@@ -136,6 +136,7 @@ def test_what_an_operator_and_a_service_say_stands_in_the_submission(tmp_path: P
     assert {"--mem=1048577K", "--time=2", "--gres=gpu:2", "--partition=long"} <= {*words}
     assert {"--account=biology", "--qos=low"} <= {*words}
     assert words[-2:] == ("--nice", "/j/script")
+    assert "--output=/j%%j/messages" in words, "it is no pattern"
 
 
 def test_accounts_tell_the_newest_job_by_the_name_alone(slurm: Slurm) -> None:
