@@ -157,6 +157,8 @@ def numbered(number: int, chance: random.Random) -> bytes:
     size = chance.choice([10, 2000, 2000, 20_000, 300_000 if number % 100 == 1 else 100])
     attachment = {"data": os.urandom(size // 2)}
     mail = raw(request(attachments=attachment, message_id=f"<{number}@example.org>"))
+    # First: two that are cut off at the same place are two all the same.
+    mail = b"X-Number: %d\r\n" % number + mail
     if number % BROKEN_IN:
         return mail
     at = chance.randrange(min(len(mail), 800))
