@@ -369,9 +369,11 @@ async def _clock(spool: Spool) -> None:
         await _stepped(spool, -back, since=time.time())
     while True:
         await asyncio.sleep(_TICK)
+        seen = time.monotonic()
         if step := spool.clock.step:
+            # It may be set again while this is written.
             await _stepped(spool, step, since=spool.clock.since)
-        spool.clock.settle()
+        spool.clock.settle(step, seen=seen)
 
 
 async def _stepped(spool: Spool, step: float, *, since: float) -> None:

@@ -239,10 +239,10 @@ class Janitor:
 
     def calm(self, clock: Clock) -> bool:
         """Whether the clock can be believed: it was not set, as far as ``clock`` knows, of late."""
-        if clock.step:
+        if step := clock.step:
             self._calm_at = time.monotonic() + _CALM
             log.event("delayed", what="clean", reason="the clock was set")
-        clock.settle()
+        clock.settle(step)
         return time.monotonic() >= self._calm_at
 
     async def _round(self, spool: Spool, *, calm: bool) -> None:
