@@ -84,7 +84,8 @@ class Hands:
         try:
             return await self._done(works, _LONGEST)
         except TimeoutError as error:
-            raise Transient(_HANGS, detail=f"at {len(works)} things") from error
+            names = dict.fromkeys(_name(work) for work in works)
+            raise Transient(_HANGS, detail=", ".join(names)) from error
 
     async def briefly(self, work: Callable[[], T]) -> T:
         """Do the same with what only reads, and may be broken off: after two seconds it is.
@@ -126,6 +127,12 @@ class Hands:
         """End them all, whatever they are at."""
         for hand in self._all:
             await hand.stop()
+
+
+def _name(work: object) -> str:
+    while isinstance(work, partial):
+        work = work.func
+    return getattr(work, "__name__", "")
 
 
 def _returned(answer: T | Exception) -> T:

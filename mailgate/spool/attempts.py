@@ -25,6 +25,7 @@ from mailgate.phases import ACTIVE, Event, Phase, step
 from mailgate.saying import Saying, Words
 from mailgate.spool import codec, letters, wishes
 from mailgate.spool.database import Row, Tx, View, moment
+from mailgate.spool.indexes import OPEN
 from mailgate.spool.jobs import advance, base32, fetch, notifies, phase_of, put_streams
 from mailgate.spool.mail import forget_after
 from mailgate.spool.outlook import outlook
@@ -371,12 +372,7 @@ def over(view: View, tokens: Iterable[Token]) -> set[Token]:
 
 def open_attempts(view: View) -> list[Attempt]:
     """Return every attempt that has not ended."""
-    return [
-        _attempt(row)
-        for row in view.all(
-            "SELECT * FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
-        )
-    ]
+    return [_attempt(row) for row in view.all(f"SELECT * FROM attempt WHERE {OPEN}")]
 
 
 def _attempt(row: Row) -> Attempt:

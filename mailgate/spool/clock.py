@@ -28,7 +28,7 @@ class Clock:
         """The earliest moment at which it can have been set, as the new clock has it."""
         return self._settled + self._ahead()
 
-    def settle(self, step: float = 0.0, *, seen: float | None = None) -> None:
+    def settle(self, step: float, *, seen: float | None = None) -> None:
         """Count the wall clock as right. Called often, so that a slow drift is no step.
 
         ``step`` is what it was set by when that was looked at, at ``seen`` (of the monotonic clock;

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 
 from mailgate.spool.database import Tx, View
+from mailgate.spool.indexes import OPEN
 
 _BYTES = 8
 
@@ -48,17 +49,13 @@ def new_mark(house: House) -> str:
 
 def needs_folder(view: View) -> bool:
     """Tell whether the folder of jobs would be missed: attempts are open, outputs kept."""
-    return view.one(f"SELECT 1 FROM attempt WHERE {_OPEN} LIMIT 1") is not None or bool(_kept(view))
+    return view.one(f"SELECT 1 FROM attempt WHERE {OPEN} LIMIT 1") is not None or bool(_kept(view))
 
 
 def there(view: View) -> list[str]:
     """Return jobs with a folder, not all: an attempt has begun, or outputs are kept."""
-    begun = view.all(f"SELECT job FROM attempt WHERE {_OPEN} AND state = 'STARTED' LIMIT 100")
+    begun = view.all(f"SELECT job FROM attempt WHERE {OPEN} AND state = 'STARTED' LIMIT 100")
     return [row["job"] for row in begun] + _kept(view)
-
-
-# So the index of these is used.
-_OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 
 def _kept(view: View) -> list[str]:

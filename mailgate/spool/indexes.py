@@ -3,6 +3,9 @@
 URGENCY = "kind IN ('receipt', 'started', 'progress'), kind NOT IN ('result', 'part')"
 """The order in which letters leave under a cap: results go before what only tells of them."""
 
+OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
+"""Which attempts have not ended; in these words, so that their index is used."""
+
 # Partial, so that a million ended jobs weigh nothing in the loops' questions.
 INDEXES = (
     "CREATE INDEX message_purge ON message (purge) WHERE purge IS NOT NULL",
@@ -34,10 +37,8 @@ INDEXES = (
     "CREATE INDEX job_doomed ON job (destruction) WHERE destruction IS NOT NULL AND phase IN"
     " ('PENDING', 'HELD', 'QUEUED', 'EXECUTING', 'SUSPENDED', 'UNKNOWN')",
     "CREATE INDEX job_tombstone ON job (destruction) WHERE phase = 'ARCHIVED'",
-    "CREATE INDEX attempt_open ON attempt (token) WHERE state IN"
-    " ('INTENDED', 'SUBMITTED', 'STARTED')",
-    "CREATE INDEX attempt_wanted ON attempt (token) WHERE wanted IS NOT NULL AND state IN"
-    " ('INTENDED', 'SUBMITTED', 'STARTED')",
+    f"CREATE INDEX attempt_open ON attempt (token) WHERE {OPEN}",
+    f"CREATE INDEX attempt_wanted ON attempt (token) WHERE wanted IS NOT NULL AND {OPEN}",
     "CREATE INDEX attempt_released ON attempt (token) WHERE held = 2",
     "CREATE INDEX input_source ON input (source) WHERE source IS NOT NULL",
     "CREATE UNIQUE INDEX letter_event ON letter (job, cause, recipient) WHERE job IS NOT NULL",

@@ -2,7 +2,7 @@
 
 from peewee import SqliteDatabase
 
-from mailgate.spool.indexes import INDEXES
+from mailgate.spool.indexes import INDEXES, OPEN
 from mailgate.spool.tables import TABLES, VERSION
 
 
@@ -38,8 +38,7 @@ def upgrade(database: SqliteDatabase) -> None:
         database.execute_sql(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM "old_{table}"')
         database.execute_sql(f'DROP TABLE "old_{table}"')
     database.execute_sql(
-        "UPDATE job SET given = 1 WHERE id IN (SELECT job FROM attempt WHERE state IN"
-        " ('INTENDED', 'SUBMITTED', 'STARTED'))"
+        f"UPDATE job SET given = 1 WHERE id IN (SELECT job FROM attempt WHERE {OPEN})"
     )
 
 

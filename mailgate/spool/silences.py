@@ -9,6 +9,7 @@ from datetime import datetime
 from mailgate.model import JobId
 from mailgate.model.outlook import Silence
 from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.indexes import OPEN
 
 
 def noted(view: View) -> list[Silence]:
@@ -22,11 +23,8 @@ def of_jobs(view: View, jobs: Collection[JobId]) -> list[Silence]:
     silent = noted(view)
     if not silent:
         return []
-    rows = view.all(
-        "SELECT DISTINCT engine FROM attempt WHERE state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
-        f" AND job IN ({', '.join('?' * len(jobs))})",
-        *jobs,
-    )
+    marks = ", ".join("?" * len(jobs))
+    rows = view.all(f"SELECT DISTINCT engine FROM attempt WHERE {OPEN} AND job IN ({marks})", *jobs)
     engines = {row["engine"] for row in rows}
     return [one for one in silent if one.engine in engines]
 

@@ -13,6 +13,7 @@ from mailgate.phases import ENDED, Event, Phase
 from mailgate.said import sendable
 from mailgate.spool import jobs, letters, watchers
 from mailgate.spool.database import Tx, View, moment
+from mailgate.spool.indexes import OPEN
 from mailgate.spool.keep import NOT_ENDED
 
 OPERATOR = "operator"
@@ -22,7 +23,6 @@ CLUSTER = "cluster"
 """Who holds a job that a scheduler's own people hold, there."""
 
 _LIVES = "(wish IS NULL OR wish = 'hold')"
-_OPEN = "state IN ('INTENDED', 'SUBMITTED', 'STARTED')"
 
 
 def leave(tx: Tx, job: JobId, wish: Wish, *, by: str = OPERATOR) -> bool:
@@ -73,7 +73,7 @@ def hold(tx: Tx, job: Job, *, by: str) -> bool:
 
     One that the engine is just being given is held where its attempt has not begun by then.
     """
-    row = tx.one(f"SELECT 1 FROM attempt WHERE job = ? AND {_OPEN}", job.id)
+    row = tx.one(f"SELECT 1 FROM attempt WHERE job = ? AND {OPEN}", job.id)
     tx.execute("UPDATE job SET held_by = ? WHERE id = ?", by, job.id)
     if row is not None:
         leave(tx, job.id, Wish.HOLD, by=by)
@@ -107,7 +107,7 @@ def release(tx: Tx, job: Job, *, by: str) -> None:
         job.id,
     )
     # One that somebody holds at its cluster.
-    tx.execute(f"UPDATE attempt SET held = 2 WHERE job = ? AND held = 1 AND {_OPEN}", job.id)
+    tx.execute(f"UPDATE attempt SET held = 2 WHERE job = ? AND held = 1 AND {OPEN}", job.id)
     tx.note("released", job=job.id, detail=f"by={by}")
     tx.ring("run")
 
@@ -199,14 +199,14 @@ def limit(tx: Tx, job: Job, limit: timedelta, *, by: str) -> None:
     """Limit the work of a job that has not ended, also where an attempt of it runs already."""
     seconds = limit.total_seconds()
     tx.execute("UPDATE job SET work_limit = ? WHERE id = ?", seconds, job.id)
-    tx.execute(f"UPDATE attempt SET wanted = ? WHERE job = ? AND {_OPEN}", seconds, job.id)
+    tx.execute(f"UPDATE attempt SET wanted = ? WHERE job = ? AND {OPEN}", seconds, job.id)
     tx.note("limited", job=job.id, detail=f"work={sendable(limit)} by={by}")
     tx.ring("run")
 
 
 def limits(view: View) -> list[Limit]:
     """Return the limits that attempts are still to be told."""
-    rows = view.all(f"SELECT token, wanted FROM attempt WHERE wanted IS NOT NULL AND {_OPEN}")
+    rows = view.all(f"SELECT token, wanted FROM attempt WHERE wanted IS NOT NULL AND {OPEN}")
     return [
         Limit(token=Token(row["token"]), limit=timedelta(seconds=row["wanted"])) for row in rows
     ]

@@ -106,20 +106,17 @@ def test_at_most_2_of_100_mails_of_people_are_taken_for_a_machines(read, name):
     assert len(taken) <= 0.02 * count, taken
 
 
-def test_9_of_10_are_told_apart_where_nothing_but_a_few_words_tells(read):
-    missed, machines = wrong(read, "third-machines", automatic=True)
-    taken, people = wrong(read, "third-people", automatic=False)
-    assert machines == people == 50
-    assert len(missed) <= 0.1 * machines, missed
-    assert len(taken) <= 0.1 * people, taken
-
-
-def test_98_of_100_are_known_as_their_programs_mark_them_and_of_people_at_most_2_are_taken(read):
-    missed, machines = wrong(read, "fourth-machines", automatic=True)
-    taken, people = wrong(read, "fourth-people", automatic=False)
-    assert machines == people == 60
-    assert len(missed) <= 0.02 * machines, missed
-    assert len(taken) <= 0.02 * people, taken
+@pytest.mark.parametrize(
+    ("name", "count", "wrongly"),
+    [("third", 50, 0.1), ("fourth", 60, 0.02)],
+    ids=["nothing-but-a-few-words-tells", "as-their-programs-mark-them"],
+)
+def test_so_many_of_a_set_are_told_apart(read, name, count, wrongly):
+    missed, machines = wrong(read, f"{name}-machines", automatic=True)
+    taken, people = wrong(read, f"{name}-people", automatic=False)
+    assert machines == people == count
+    assert len(missed) <= wrongly * machines, missed
+    assert len(taken) <= wrongly * people, taken
 
 
 @pytest.mark.parametrize("name", ["first-machines", "second-machines"])

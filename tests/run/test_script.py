@@ -75,6 +75,20 @@ def test_the_longest_word_that_a_program_can_be_given_is_given(tmp_path: Path) -
     assert passed_on(tmp_path, [word]) == [word.encode()]
 
 
+def written(job: Handle, *, bell: str = "") -> None:
+    """Have all there that the script needs, as any engine does."""
+    prepare(job.folder, job.plan, ())
+    write_attempt(
+        job.folder,
+        job.start,
+        path=PATH,
+        sandbox=(),
+        kill_after=timedelta(seconds=1),
+        default_signals=default_signals(),
+        bell=bell,
+    )
+
+
 ENDS = pytest.mark.parametrize(
     ("argv", "limit", "end"),
     [
@@ -95,15 +109,7 @@ def test_the_script_is_the_same_under_any_shell(
 ) -> None:
     span = None if limit is None else timedelta(seconds=limit)
     job = handle(tmp_path, Plan(argv=argv), limit=span)
-    prepare(job.folder, job.plan, ())
-    write_attempt(
-        job.folder,
-        job.start,
-        path=PATH,
-        sandbox=(),
-        kill_after=timedelta(seconds=1),
-        default_signals=default_signals(),
-    )
+    written(job)
     words = [shell, "sh"] if shell == "busybox" else [shell]
     # Not the leader of its group, without a lock: as under a scheduler.
     subprocess.run([*words, str(job.run / "script")], check=True, timeout=60)
@@ -120,18 +126,9 @@ def test_at_pbs_a_command_has_a_group_of_its_own_in_the_session_of_the_job(
     place = "import os; print(os.getpgrp(), os.getsid(0), flush=True); os.execvp(os.sys.argv[1], os.sys.argv[1:])"
     span = None if limit is None else timedelta(seconds=limit)
     job = handle(tmp_path, Plan(argv=(PYTHON, "-c", place, *argv)), limit=span)
-    prepare(job.folder, job.plan, ())
     bell = tmp_path / "bell"
     bell.mkdir()
-    write_attempt(
-        job.folder,
-        job.start,
-        path=PATH,
-        sandbox=(),
-        kill_after=timedelta(seconds=1),
-        default_signals=default_signals(),
-        bell=str(bell),
-    )
+    written(job, bell=str(bell))
     words, at_pbs = ["sh", str(job.run / "script")], os.environ | {"PBS_ENVIRONMENT": "PBS_BATCH"}
     with subprocess.Popen(words, env=at_pbs, start_new_session=True) as script_:
         assert script_.wait(60) == 0
