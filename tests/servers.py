@@ -1,5 +1,6 @@
 """Real servers and programs for the tests: found or skipped, started on loopback, stopped at the end."""
 
+import fcntl
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -112,6 +114,11 @@ service lmtp {{
 """
 
 
+# The locks of the ports that were given away last: a test takes a few.
+_PORTS: deque[int] = deque()
+_KEPT = 100
+
+
 def require(name: str) -> str:
     """Return the program's path, or skip (fail, where every real server is required)."""
     found = shutil.which(name, path=PLACES)
@@ -123,14 +130,26 @@ def require(name: str) -> str:
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that is free now, and no connection's own meanwhile.
 
-    The system takes those from a range: what is restarted on a port in it may find that taken.
+    The system takes those from a range: what is restarted on a port in it may find that taken. Nor
+    does another test get it that asks here, in this process or in another, for as long as one lasts.
     """
+    places = Path(tempfile.gettempdir(), "mailgate-ports")
+    places.mkdir(mode=0o1777, exist_ok=True)
     first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     while True:
         port = random.SystemRandom().randrange(first * 2 // 3, first)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            taken = os.open(places / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(taken)
+            else:
+                _PORTS.append(taken)
+                if len(_PORTS) > _KEPT:
+                    os.close(_PORTS.popleft())
+                return port
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 60) -> object:

@@ -84,6 +84,7 @@ class _Element:
         self.grouped = grouped
         self.unclosed = False
         self.commented = False
+        self.named = False
         self._plain: list[str] = []
         self._angles: list[str] = []
         self._after_angle = False
@@ -97,8 +98,12 @@ class _Element:
             # Between comments there may be any number, and each would be looked at for each.
             if self._plain[-1:] != [" "]:
                 self._plain.append(" ")
-        elif token["quoted"] is None or self._is_local_part(token):
-            self._plain.append(text)
+        else:
+            if token["quoted"] is None or self._is_local_part(token):
+                self._plain.append(text)
+            else:
+                # A name, but one may stand in the middle of what looks like an address without it.
+                self.named = True
             self._after_angle |= bool(self._angles)
         self.unclosed |= token["quoted"] is not None and (len(text) == 1 or text[-1] != '"')
 
@@ -135,7 +140,7 @@ class _Element:
             return "something follows the address"
         if self._angles and any(other.lower() != bare.lower() for other in beside):
             return "another address stands beside it"
-        if not self._angles and plain.strip() != bare:
+        if not self._angles and (self.named or plain.strip() != bare):
             return "other words stand beside it"
         return _flaw(bare)
 
