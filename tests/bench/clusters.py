@@ -15,7 +15,7 @@ from statistics import median
 from mailgate.config import load as config_of
 from mailgate.run import programs
 from mailgate.run.cluster import load as adapter
-from tests.bench import load
+from tests.bench import floor, load
 from tests.bench.jobs import delivered
 from tests.bench.place import ROUNDS, place
 from tests.bench.table import Row
@@ -97,10 +97,22 @@ def to_slurm() -> Iterator[Row]:
     clear = ("scancel", "--me")
     with slurm() as cluster:
         ratios = _handed(cluster, "slurm", argv, HANDED, at_once=8, clear=clear, extra=_LATER)
+        bounds = []
+        for _ in range(ROUNDS):
+            reference = bare(argv, cluster.environment, jobs=HANDED, at_once=8)
+            rate = floor.handed_over((_LATER,), cluster.environment, jobs=HANDED)
+            cluster.run(*clear)
+            bounds.append(rate / reference)
     yield Row(
         what=f"jobs handed to Slurm, {HANDED} mails waiting",
         values=ratios,
         goal=0.7,
+        unit="x",
+        reference="bare sbatch, 8 at once",
+    )
+    yield Row(
+        what="the same steps with no gateway around them",
+        values=bounds,
         unit="x",
         reference="bare sbatch, 8 at once",
     )
