@@ -75,8 +75,9 @@ def _parse(database: sqlite3.Connection, mail: int) -> None:
     (found,) = database.execute("SELECT bytes FROM mail WHERE id = ?", (mail,)).fetchone()
     message = message_from_bytes(found, policy=default)
     body = message.get_body()
-    assert message["From"] and message["To"] and message["Message-ID"]
-    assert body is not None and body.get_content()
+    assert all(message[name] for name in ("From", "To", "Message-ID"))
+    assert body is not None
+    assert body.get_content()
 
 
 def _note(database: sqlite3.Connection, statement: str, rows: Sequence[Sequence[str]]) -> None:
