@@ -4,13 +4,16 @@ The parsers are in C, and let nobody else in before they return.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
+from mailgate.model import Token
 from mailgate.run.scheduler import UnreadableError
 
 # Characters that are parsed at a time: some milliseconds.
 _PIECE = 1 << 16
+_TOKEN = re.compile(r"m[a-z2-7]{12}")
 # What no XML may hold, and a reason might.
 _UNSPEAKABLE = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 
@@ -48,6 +51,11 @@ def value(text: str, start: int = 0) -> object:
     except (ValueError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
     return read
+
+
+def token_of(name: object) -> Token | None:
+    """Return a job's name as an attempt's; None where it cannot be one of a gateway's."""
+    return Token(name) if isinstance(name, str) and _TOKEN.fullmatch(name) else None
 
 
 def _turn(read: Mapping[str, object]) -> Mapping[str, object]:

@@ -9,12 +9,11 @@ from datetime import timedelta
 from typing import ClassVar
 from xml.etree import ElementTree as ET
 
-from mailgate.model import Exit, NativeId, Reason, Token
-from mailgate.run.answers import element
+from mailgate.model import Exit, NativeId, Reason
+from mailgate.run.answers import element, token_of
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import HtCondor as Site
 
-_TOKEN = re.compile(r"m[a-z2-7]{12}")
 _ATTRIBUTES = (
     "ClusterId,ProcId,JobBatchName,JobStatus,LastJobStatus,NumJobStarts,RemoteHost,LastRemoteHost"
     ",HoldReason,HoldReasonCode,RemoveReason,ExitBySignal,ExitSignal"
@@ -149,8 +148,8 @@ class HtCondor:
         """There is no way to signal a script and nothing else."""
 
     def _seen(self, facts: Mapping[str, str], unmatched: Mapping[str, str]) -> Seen | None:
-        name = facts.get("JobBatchName", "")
-        if not _TOKEN.fullmatch(name):
+        token = token_of(facts.get("JobBatchName"))
+        if token is None:
             return None
         number = facts.get("JobStatus", "")
         word = _STATUS.get(int(number) if number.isdecimal() else 0, f"JobStatus {number}")
@@ -170,7 +169,7 @@ class HtCondor:
             why = facts.get("HoldReason") if word == "HELD" else facts.get("RemoveReason")
         host = facts.get("RemoteHost") or facts.get("LastRemoteHost", "")
         return Seen(
-            token=Token(name),
+            token=token,
             native=NativeId(f"{facts.get('ClusterId', '')}.{facts.get('ProcId', '')}"),
             state=state,
             word=word,

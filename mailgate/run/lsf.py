@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from mailgate.model import Exit, NativeId, Reason, Token
-from mailgate.run.answers import value
+from mailgate.model import Exit, NativeId, Reason
+from mailgate.run.answers import token_of, value
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import Lsf as Site
 
-_TOKEN = re.compile(r"m[a-z2-7]{12}")
 _FIELDS = "jobid job_name stat exit_code exit_reason pend_reason exec_host estimated_start_time"
 _NONE = re.compile(r"^No (unfinished )?job found", re.MULTILINE)
 
@@ -149,8 +148,8 @@ class Lsf:
 
     def _seen(self, record: Mapping[str, object]) -> Seen | None:
         told = {name: "" if value == "-" else str(value) for name, value in record.items()}
-        name = told.get("JOB_NAME", "")
-        if not _TOKEN.fullmatch(name):
+        token = token_of(told.get("JOB_NAME"))
+        if token is None:
             return None
         word = told.get("STAT", "")
         state = self.STATES.get(word)
@@ -158,7 +157,7 @@ class Lsf:
             told.get("EXIT_REASON", "") if state is State.ENDED else told.get("PEND_REASON", "")
         )
         return Seen(
-            token=Token(name),
+            token=token,
             native=NativeId(told.get("JOBID", "")),
             state=state,
             word=word,

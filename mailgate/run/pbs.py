@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from mailgate.model import Exit, NativeId, Reason, Token
-from mailgate.run.answers import value
+from mailgate.model import Exit, NativeId, Reason
+from mailgate.run.answers import token_of, value
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State, UnreadableError, Verdict
 from mailgate.settings.schedulers import Pbs as Site
-
-_TOKEN = re.compile(r"m[a-z2-7]{12}")
 
 # PBS's own of src/include/job.h: a negative Exit_status is no command's.
 _ENDS = {
@@ -141,8 +139,8 @@ class Pbs:
         """Say that there is no way: a signal is for all of the job's session, its command too."""
 
     def _seen(self, native: str, facts: Mapping[str, object]) -> Seen | None:
-        name = facts.get("Job_Name")
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        token = token_of(facts.get("Job_Name"))
+        if token is None:
             return None
         word = str(facts.get("job_state", ""))
         state = self.STATES.get(word)
@@ -151,7 +149,7 @@ class Pbs:
         estimate = facts.get("estimated")
         starts = estimate.get("start_time") if isinstance(estimate, dict) else None
         return Seen(
-            token=Token(name),
+            token=token,
             native=NativeId(native),
             state=state,
             word=word,

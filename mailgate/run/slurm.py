@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from mailgate.model import Exit, NativeId, Reason, Token
+from mailgate.run.answers import token_of
 from mailgate.run.scheduler import (
     Ask,
     Command,
@@ -26,7 +27,6 @@ from mailgate.run.scheduler import (
 from mailgate.settings.schedulers import Slurm as Site
 
 _ID = re.compile(r"[1-9]\d{0,18}", re.ASCII)
-_TOKEN = re.compile(r"[a-z][a-z0-9]{12}", re.ASCII)
 
 # squeue(1), -O: a suffix ends a field at its full length, whatever that is. Somebody else's names
 # and the reasons may hold anything, the suffix included.
@@ -173,20 +173,27 @@ class Slurm:
 
     def _polled(self, line: str) -> Seen | None:
         fields = line.rstrip().split(_CUT, len(_POLLED) - 1)
-        if len(fields) != len(_POLLED) or not _TOKEN.fullmatch(fields[5]):
+        if len(fields) != len(_POLLED) or (token := token_of(fields[5])) is None:
             return None
-        number, word, status, starts, node, name, why = fields
+        number, word, status, starts, node, _, why = fields
         raw = int(status) if status.isdecimal() else 0
-        return self._seen(number, name, word, why.rstrip(_CUT), node, raw & 127, starts)
+        return self._seen(number, token, word, why.rstrip(_CUT), node, raw & 127, starts)
 
     def _seen(
-        self, number: str, name: str, word: str, why: str, node: str, signal: int, starts: str = ""
+        self,
+        number: str,
+        token: Token,
+        word: str,
+        why: str,
+        node: str,
+        signal: int,
+        starts: str = "",
     ) -> Seen:
         state = self.STATES.get(word)
         if state is State.WAITING and why.startswith(("JobHeld", "launch failed requeued held")):
             state = State.HELD
         return Seen(
-            token=Token(name),
+            token=token,
             native=NativeId(number),
             state=state,
             word=word,
@@ -227,11 +234,13 @@ class Slurm:
         ours = [line for line in lines if len(line) == len(_ACCOUNTED) and line[4] == job.token]
         if not ours:
             return None
-        number, state, status, node, name, why = ours[-1]
+        number, state, status, node, _, why = ours[-1]
         signal = status.partition(":")[2]
         # "CANCELLED by 1000"
         word = state.partition(" ")[0]
-        return self._seen(number, name, word, why, node, int(signal) if signal.isdecimal() else 0)
+        return self._seen(
+            number, job.token, word, why, node, int(signal) if signal.isdecimal() else 0
+        )
 
     # --- acting -----------------------------------------------------------------------------------
 
