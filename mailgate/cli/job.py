@@ -9,7 +9,7 @@ from mailgate.cli.options import line, parser, shown
 from mailgate.config import load_places
 from mailgate.model import INPUTS, Job, LetterState
 from mailgate.run.jobdir import Folder
-from mailgate.spool import jobs, letters, silences, watchers, wishes
+from mailgate.spool import jobs, letters, silences, standstills, watchers, wishes
 from mailgate.spool.database import View
 
 _NONE = 1
@@ -39,6 +39,7 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
         **job_facts(job),
         "vouched": jobs.vouched(view, job),
         "silent": next((iso(one.since) for one in silences.of_jobs(view, [job.id])), None),
+        "standstill": iso(found.since) if (found := standstills.of_jobs(view, [job.id])) else None,
         "folder": _place(folder),
         "errors": [
             {"at": iso(e.at), "reason": e.reason, "words": str(e.words)} for e in job.errors
@@ -97,6 +98,8 @@ def _plain(view: View, job: Job) -> dict[str, object]:
         facts["wish"] = f"{job.wish}, asked {shown(wishes.asked(view, job.id))}"
     for one in silences.of_jobs(view, [job.id]):
         facts["silent"] = f"{one.engine} has not answered since {shown(one.since)}: it was so then"
+    if (found := standstills.of_jobs(view, [job.id])) is not None:
+        facts["standstill"] = f"since {shown(found.since)}: {found.why}"
     return {n: value for n, value in facts.items() if not isinstance(value, dict | None)}
 
 

@@ -6,7 +6,7 @@ from mailgate.cli.looking import job_facts, spool_of
 from mailgate.cli.options import complain, parser, shown, some, table
 from mailgate.config import load_places
 from mailgate.model import Job
-from mailgate.spool import jobs, silences
+from mailgate.spool import jobs, silences, standstills
 
 _HEADING = ("id", "phase", "service", "owner", "created", "exit", "label")
 
@@ -22,6 +22,7 @@ def run(words: list[str]) -> int:
     with spool_of(config) as connection:
         found = jobs.newest(connection.view, limit=given.last, active=given.active)
         silent = silences.noted(connection.view)
+        standstill = standstills.noted(connection.view)
     if given.json:
         for job in found:
             print(json.dumps(job_facts(job)))
@@ -31,6 +32,8 @@ def run(words: list[str]) -> int:
             complain(
                 f"{one.engine} has not answered since {shown(one.since)}: its jobs were so then"
             )
+        if standstill is not None:
+            complain(f"since {shown(standstill.since)}: {standstill.why}")
     return 0
 
 

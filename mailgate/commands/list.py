@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from mailgate.commands.call import Call, meant, unfit
 from mailgate.model import Answer, Job
+from mailgate.model.outlook import Cause
 from mailgate.phases import Phase
 from mailgate.saying import Saying, Words
 from mailgate.settings.units import typed
-from mailgate.spool import owned
+from mailgate.spool import owned, standstills
 from mailgate.spool.database import Tx
 from mailgate.spool.outlook import at
 from mailgate.spool.silences import of_jobs as silent_of
@@ -48,7 +49,9 @@ def execute(tx: Tx, call: Call) -> Answer:
         wanted.besides = [name for name, s in call.services.items() if s.access.denies(who)]
     found = owned.listed(tx, call.who, wanted)
     shown = found[: wanted.limit]
-    silences = [at(one, call.config.run) for one in silent_of(tx, [job.id for job in shown])]
+    ids = [job.id for job in shown]
+    silences = [at(one, call.config.run) for one in silent_of(tx, ids)]
+    standstill = standstills.of_jobs(tx, ids)
     return Answer(
         kind="list",
         facts={
@@ -56,6 +59,7 @@ def execute(tx: Tx, call: Call) -> Answer:
             "more": len(found) > wanted.limit,
             "narrowed": bool(call.words),
             "silences": [one.facts for one in silences if one is not None],
+            "standstill": standstill.facts if standstill is not None else None,
         },
     )
 
@@ -113,7 +117,13 @@ _SAMPLE = {
     "label": "globins",
     "created": datetime(2026, 11, 21, 13, 50, tzinfo=UTC),
 }
-_NONE: dict[str, object] = {"jobs": [], "more": False, "narrowed": False, "silences": []}
+_NONE: dict[str, object] = {
+    "jobs": [],
+    "more": False,
+    "narrowed": False,
+    "silences": [],
+    "standstill": None,
+}
 samples = (
     Answer(kind="list", facts=_NONE),
     Answer(kind="list", facts={**_NONE, "narrowed": True}),
@@ -124,6 +134,18 @@ samples = (
             "more": True,
             "narrowed": True,
             "silences": [{"engine": "slurm", "since": _SAMPLE["created"]}],
+            "standstill": None,
         },
+    ),
+    *(
+        Answer(
+            kind="list",
+            facts={
+                **_NONE,
+                "jobs": [_SAMPLE],
+                "standstill": {"cause": cause, "since": _SAMPLE["created"]},
+            },
+        )
+        for cause in Cause
     ),
 )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from mailgate.commands import lifetime
 from mailgate.commands.call import Call, unfit
 from mailgate.model import Answer, Job, Wish
+from mailgate.model.outlook import Cause
 from mailgate.phases import ACTIVE, Phase
 from mailgate.saying import Saying
 from mailgate.spool import owned, wishes
@@ -94,6 +95,7 @@ _SAMPLE: dict[str, object] = {
     },
     "queued": None,
     "silence": None,
+    "standstill": None,
     "cores": 8,
     "memory": 16 << 30,
     "gpus": 1,
@@ -205,6 +207,14 @@ samples = (
             },
         )
         for words in ("550 5.1.1 no such user here", "")
+    ),
+    *(
+        Answer(
+            kind="status",
+            facts={**shown, "standstill": {"cause": cause, "since": _SINCE}},
+        )
+        for shown in (_SAMPLE, {**_SAMPLE, "phase": Phase.QUEUED})
+        for cause in Cause
     ),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "paused": True}),
     Answer(kind="status", facts={**_SAMPLE, "phase": Phase.QUEUED, "ahead": 0, "busy": 0}),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,30 @@ class Silence:
         return {"engine": self.engine, "since": self.since}
 
 
+class Cause(StrEnum):
+    """What keeps every job from starting."""
+
+    AWAY = "away"
+    TIGHT = "tight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standstill:
+    """No job has been started since then: the folder of jobs is away, or there is no room.
+
+    While it is away nothing is seen of jobs that run, either. ``why`` is said to the operator.
+    """
+
+    cause: Cause
+    since: datetime
+    why: str
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a template may say of it."""
+        return {"cause": self.cause, "since": self.since}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """All of it, as far as anything tells."""
@@ -47,11 +72,16 @@ class Outlook:
     usual: Usual | None = None
     queued: Queued | None = None
     silence: Silence | None = None
+    standstill: Standstill | None = None
 
     def facts(self, now: datetime) -> dict[str, object]:
         """Return what a template may say of each: None, or a mapping."""
-        silence = self.silence.facts if self.silence is not None else None
-        return {"usual": self._usual(), "queued": self._queued(now), "silence": silence}
+        return {
+            "usual": self._usual(),
+            "queued": self._queued(now),
+            "silence": self.silence.facts if self.silence is not None else None,
+            "standstill": self.standstill.facts if self.standstill is not None else None,
+        }
 
     def _usual(self) -> dict[str, object] | None:
         if (found := self.usual) is None:

@@ -33,8 +33,9 @@ class Draft:
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for;
               ``memory_max``: int, the most bytes of memory]
-    NEWS      [``ahead``, ``run``: int, the jobs that wait before it, and that run; ``outlook``]
-    RECEIPT   [``outlook``: Outlook]; so for STARTED
+    NEWS      as RECEIPT [``ahead``, ``run``: int, the jobs that wait before it, and that run]
+    RECEIPT   as STARTED [``quota``: a Saying, ``paused``: bool: what keeps it back]
+    STARTED   [``outlook``: Outlook]
     NOTICE    [``keep_max``: timedelta, the longest that its service keeps outputs]
     UNCLEAR   ``unclear``: Unclear [``name``: str, the request's label, or its mail's Subject]
     DRY_RUN   ``request``: Request, ``plan``: Plan [``work_limit``, ``keep``: timedelta,

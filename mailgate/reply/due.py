@@ -1,4 +1,4 @@
-"""What letters say that fall due by the clock: news of a job, and that its outputs go."""
+"""What letters say that fall due by the clock: how a job stands, and that its outputs go."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,8 +18,16 @@ _LEAST = timedelta(days=1)
 
 
 def facts_of(draft: Draft, given: Given) -> dict[str, object]:
-    """Return what a NEWS or NOTICE letter says beyond any about a job."""
-    return _news(draft, given) if draft.kind is LetterKind.NEWS else _notice(draft, given)
+    """Return what a RECEIPT, STARTED, NEWS or NOTICE letter says beyond any about a job."""
+    match draft.kind:
+        case LetterKind.RECEIPT:
+            return {**_kept_back(given), **_expected(draft, given)}
+        case LetterKind.STARTED:
+            return _expected(draft, given)
+        case LetterKind.NEWS:
+            return _news(draft, given)
+        case _:
+            return _notice(draft, given)
 
 
 def _news(draft: Draft, given: Given) -> dict[str, object]:
@@ -29,15 +37,22 @@ def _news(draft: Draft, given: Given) -> dict[str, object]:
     return {
         "ahead": given.optional("ahead", int) or 0,
         "run": given.optional("run", int) or 0,
-        "quota": clause(given.optional_words("quota"), _CLAUSE),
-        "paused": given.optional("paused", bool) or False,
         "waited": fact(said.duration(draft.now - job.created)),
         "every": fact(said.duration(job.every)) if job.every else "",
-        **outlook_facts(draft, given),
+        **_kept_back(given),
+        **_expected(draft, given),
     }
 
 
-def outlook_facts(draft: Draft, given: Given) -> dict[str, object]:
+def _kept_back(given: Given) -> dict[str, object]:
+    """Return what keeps this job from starting, besides what keeps all."""
+    return {
+        "quota": clause(given.optional_words("quota"), _CLAUSE),
+        "paused": given.optional("paused", bool) or False,
+    }
+
+
+def _expected(draft: Draft, given: Given) -> dict[str, object]:
     """Return what may be expected of a job: ``queued`` in an engine's queue, and what is usual."""
     found = given.optional("outlook", Outlook) or Outlook()
     shown = shown_facts(found.facts(draft.now))

@@ -67,9 +67,7 @@ def _of_kind(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exc
             return _result(draft, given, attached, excerpts)
         case LetterKind.PROGRESS | LetterKind.DESTROYED:
             return _running(draft)
-        case LetterKind.RECEIPT | LetterKind.STARTED:
-            return {**_running(draft), **due.outlook_facts(draft, given)}
-        case LetterKind.NEWS | LetterKind.NOTICE:
+        case LetterKind.RECEIPT | LetterKind.STARTED | LetterKind.NEWS | LetterKind.NOTICE:
             return {**_running(draft), **due.facts_of(draft, given)}
         case LetterKind.COMMANDS:
             return told(given)

@@ -31,7 +31,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
-from mailgate.model.outlook import Outlook, Queued, Silence, Usual
+from mailgate.model.outlook import Cause, Outlook, Queued, Silence, Standstill, Usual
 from mailgate.phases import Phase
 from mailgate.reply.draft import Draft
 from mailgate.reply.excerpt import Excerpt, Seen
@@ -179,8 +179,13 @@ def _on_the_way() -> Iterator[Sample]:
             told = _draft(LetterKind.NEWS, replace(weekly, phase=phase), ahead=ahead, run=2)
             yield Sample(draft=told)
     queued = replace(weekly, phase=Phase.QUEUED)
-    yield Sample(draft=_draft(LetterKind.NEWS, queued, paused=True))
-    yield Sample(draft=_draft(LetterKind.NEWS, queued, quota=_QUOTA))
+    for kind in (LetterKind.RECEIPT, LetterKind.NEWS):
+        yield Sample(draft=_draft(kind, queued, paused=True))
+        yield Sample(draft=_draft(kind, queued, quota=_QUOTA))
+        for cause in Cause:
+            standstill = Standstill(cause=cause, since=_CREATED, why="")
+            for waits in (queued, job):
+                yield Sample(draft=_draft(kind, waits, outlook=Outlook(standstill=standstill)))
     for holder in ("operator", "cluster", "bob@example.org"):
         held = replace(weekly, phase=Phase.HELD, held_by=holder)
         yield Sample(draft=_draft(LetterKind.NEWS, held))

@@ -15,12 +15,13 @@ from pathlib import Path
 from mailgate import log
 from mailgate.errors import MailgateError, Permanent, Transient
 from mailgate.model import MARK, JobId
+from mailgate.model.outlook import Cause
 from mailgate.run.excess import FULL
 from mailgate.run.files import reopen
 from mailgate.run.jobdir import Folder
 from mailgate.run.mark import Mark, read, write
 from mailgate.settings.units import said_size
-from mailgate.spool import house
+from mailgate.spool import house, standstills
 from mailgate.spool.files import free
 from mailgate.spool.house import House
 from mailgate.spool.store import Spool
@@ -70,8 +71,11 @@ class Place:
             except MailgateError as error:
                 # A locked database, say.
                 fault = str(error)
+            if fault is None:
+                tight = await asyncio.to_thread(self._crowded)
         self._looked_at = time.monotonic()
         self._tell(fault, tight)
+        await self._note()
         return fault is None
 
     @property
@@ -119,6 +123,18 @@ class Place:
         if tight is not None and self.tight is None:
             log.event("delayed", what="run", reason=tight)
         self.away, self.tight = away, tight
+
+    async def _note(self) -> None:
+        """Keep what has changed where people are told of it."""
+        cause = Cause.AWAY if self.away else Cause.TIGHT if self.tight else None
+        why = self.away or self.tight or ""
+        try:
+            noted = standstills.noted(self._spool.view)
+            if cause != (noted.cause if noted else None):
+                await self._spool.write(lambda tx: standstills.note(tx, cause, why))
+        except MailgateError as error:
+            # Still so at the next look.
+            log.delayed("run", reason=str(error), detail=error.detail)
 
     # --- the mark ---------------------------------------------------------------------------------
 

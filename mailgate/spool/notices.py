@@ -45,10 +45,10 @@ def plan_due(tx: Tx, *, limit: int, turns: Turns = _FREE, besides: Collection[Jo
 
     ``turns`` tell what keeps a job back that is queued. Returns how many of the kind that had more.
     """
-    return max(_plan_receipts(tx, limit, besides), _plan_news(tx, limit, turns, besides))
+    return max(_plan_receipts(tx, limit, turns, besides), _plan_news(tx, limit, turns, besides))
 
 
-def _plan_receipts(tx: Tx, limit: int, besides: Collection[JobId]) -> int:
+def _plan_receipts(tx: Tx, limit: int, turns: Turns, besides: Collection[JobId]) -> int:
     rows = tx.all(
         "SELECT id FROM job WHERE receipt_due <= ? ORDER BY receipt_due LIMIT ?",
         tx.at,
@@ -59,9 +59,21 @@ def _plan_receipts(tx: Tx, limit: int, besides: Collection[JobId]) -> int:
         job = fetch(tx, JobId(row["id"]))
         tx.execute("UPDATE job SET receipt_due = NULL WHERE id = ?", job.id)
         if job.phase in ACTIVE:
-            facts = {"outlook": outlook(tx, job)}
-            letters.plan(tx, job, LetterKind.RECEIPT, cause="receipt", facts=facts)
+            letters.plan(
+                tx, job, LetterKind.RECEIPT, cause="receipt", facts=_kept_back(tx, job, turns)
+            )
     return len(rows)
+
+
+def _kept_back(view: View, job: Job, turns: Turns) -> dict[str, object]:
+    """Say what keeps a job back that no engine has yet, and what may be expected of it."""
+    found = outlook(view, job)
+    waits = job.phase is Phase.QUEUED and found.queued is None
+    return {
+        "quota": turns.why_not(view, job.id) if waits else None,
+        "paused": waits and turns.paused,
+        "outlook": found,
+    }
 
 
 def tell(tx: Tx, job: JobId, *, notify: Collection[Notify], every: timedelta | None) -> None:
@@ -99,7 +111,9 @@ def _plan_news(tx: Tx, limit: int, turns: Turns, besides: Collection[JobId]) -> 
         tx.execute("UPDATE job SET news_due = ? WHERE id = ?", due, job.id)
         if goes_on and not _has_unsent_news(tx, job):
             cause = f"news {row['news_due']:.0f}"
-            letters.plan(tx, job, LetterKind.NEWS, cause=cause, facts=_why(tx, job, turns))
+            counts = {"ahead": owned.ahead(tx, job.id), "run": owned.busy(tx)}
+            facts = {**counts, **_kept_back(tx, job, turns)}
+            letters.plan(tx, job, LetterKind.NEWS, cause=cause, facts=facts)
     return len(rows)
 
 
@@ -113,18 +127,6 @@ def _has_unsent_news(view: View, job: Job) -> bool:
         view.one(f"SELECT 1 FROM letter WHERE job = ? AND kind = 'news' AND {_FRESH}", job.id)
         is not None
     )
-
-
-def _why(view: View, job: Job, turns: Turns) -> dict[str, object]:
-    """Say why a job is queued still: how many wait before it and run, or what keeps it back."""
-    queued = job.phase is Phase.QUEUED
-    return {
-        "ahead": owned.ahead(view, job.id),
-        "run": owned.busy(view),
-        "quota": turns.why_not(view, job.id) if queued else None,
-        "paused": queued and turns.paused,
-        "outlook": outlook(view, job),
-    }
 
 
 # --- notices --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from mailgate.model.outlook import Outlook, Queued, Silence, Usual
 from mailgate.phases import ACTIVE, Phase
 from mailgate.services import Service
 from mailgate.settings.engines import Run
-from mailgate.spool import silences
+from mailgate.spool import silences, standstills
 from mailgate.spool.database import View, moment
 
 # So many of the newest jobs that ended well tell how long those of a service take; fewer than that
@@ -36,7 +36,12 @@ def outlook(view: View, job: Job, *, engine: str = "") -> Outlook:
     if job.phase not in {Phase.QUEUED, Phase.EXECUTING, Phase.SUSPENDED}:
         return Outlook(silence=silence)
     queued = _queued(view, job.id) if job.phase is Phase.QUEUED else None
-    return Outlook(usual=_usual(view, job.service), queued=queued, silence=silence)
+    return Outlook(
+        usual=_usual(view, job.service),
+        queued=queued,
+        silence=silence,
+        standstill=standstills.of_jobs(view, [job.id]),
+    )
 
 
 def engine_of(run: Run, service: Service | None) -> str:

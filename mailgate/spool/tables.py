@@ -21,12 +21,13 @@ from peewee import (
 )
 
 from mailgate.model import AttemptState, How, Reason, Wish
+from mailgate.model.outlook import Cause
 from mailgate.phases import ENDED, Phase
 from mailgate.spool.asked import ConfirmationRow, WatcherRow
 from mailgate.spool.closed import null_or, one_of
 from mailgate.spool.outgoing import LetterBodyRow, LetterRow, ShipmentRow
 
-VERSION = 10
+VERSION = 11
 """The schema's number, kept as SQLite's user_version."""
 
 
@@ -311,6 +312,17 @@ class SilenceRow(Model):
         table_name = "silence"
 
 
+class StandstillRow(Model):
+    """What keeps every job from starting ``since`` then, and ``why`` in words; at most one row."""
+
+    cause = CharField(primary_key=True, constraints=[one_of("cause", Cause)])
+    since = FloatField()
+    why = TextField()
+
+    class Meta:
+        table_name = "standstill"
+
+
 TABLES = (
     MessageRow,
     BodyRow,
@@ -330,4 +342,5 @@ TABLES = (
     TallyRow,
     HouseRow,
     SilenceRow,
+    StandstillRow,
 )

@@ -27,6 +27,7 @@ from mailgate.model import (
     StreamRole,
     Wait,
 )
+from mailgate.model.outlook import Cause
 from mailgate.parse.commands import read_commands
 from mailgate.parse.message import read_message
 from mailgate.phases import Phase
@@ -35,13 +36,13 @@ from mailgate.reply.told import say_of
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.said import moment
 from mailgate.services import load_all
-from mailgate.spool import attempts, jobs, letters, shipments, silences
+from mailgate.spool import attempts, jobs, letters, shipments, silences, standstills
 from mailgate.spool.codec import untagged
 from mailgate.spool.database import Connection, Site, Tx
 from mailgate.spool.store import Folder, direct
 from tests.daemon import request, shell
 from tests.desk.made import CONFIG
-from tests.spool.made import ADA, a_job, ended
+from tests.spool.made import ADA, a_job, begun_attempt, ended
 
 _CAT = shell("cat", 'stdin = "data"\n[input.data]\nfrom = "attachment"')
 _BIG = Staged(name="data", file="data", filename="x", size=5, sha256="0" * 64, path="gone")
@@ -218,6 +219,30 @@ def test_who_asks_hears_that_a_cluster_answers_nothing_and_since_when(place: Pla
     with place.spool.transaction() as tx:
         silences.over(tx, "slurm")
     assert "not answered" not in place.told(f"status {job}\nlist")[0]
+
+
+def test_who_asks_hears_that_no_job_can_start_and_since_when(place: Place) -> None:
+    waits, runs = a_job(place.spool), begun_attempt(place.spool).job
+    away = "The folder with the files of all jobs has been out of the gateway's reach since "
+    tight = "The gateway's disk has been nearly full since "
+    for cause, line, said, concerned in (
+        (Cause.TIGHT, f"status {waits}", tight, True),
+        (Cause.TIGHT, f"status {runs}", tight, False),
+        (Cause.TIGHT, "list queued", tight, True),
+        (Cause.TIGHT, "list executing", tight, False),
+        (Cause.AWAY, f"status {waits}", away, True),
+        (Cause.AWAY, f"status {runs}", away, True),
+        (Cause.AWAY, "list", away, True),
+    ):
+        with place.spool.transaction() as tx:
+            standstills.note(tx, cause, "there is no room")
+            since = moment(tx.now)
+        shown = " ".join(place.told(line)[0].split())
+        assert (f"{said}{since}." in shown) is concerned, shown
+        assert "It is the next" not in shown
+    with place.spool.transaction() as tx:
+        standstills.note(tx, None, "")
+    assert "It is the next" in told_of(place, waits)
 
 
 def test_a_job_that_no_engine_has_yet_waits_for_its_cluster_or_for_a_place(place: Place) -> None:

@@ -27,7 +27,7 @@ from mailgate.model import (
     Unclear,
     Understood,
 )
-from mailgate.model.outlook import Outlook, Queued, Silence, Usual
+from mailgate.model.outlook import Cause, Outlook, Queued, Silence, Standstill, Usual
 from mailgate.phases import Phase
 from mailgate.reply.compose import Draft
 from mailgate.saying import Saying, Words
@@ -66,6 +66,10 @@ _AT_SLURM = Outlook(
 )
 _SILENT_SLURM = replace(
     _AT_SLURM, silence=Silence(engine="slurm", since=CREATED + timedelta(minutes=2))
+)
+_AWAY, _TIGHT = (
+    Outlook(standstill=Standstill(cause=cause, since=CREATED + timedelta(minutes=2), why=""))
+    for cause in Cause
 )
 _QUOTA = Saying("quotas/running", who="ada@example.org", service=None, count=2, most=2)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -243,6 +247,9 @@ def _on_the_way() -> dict[str, Written]:
                 facts={"outlook": _AT_SLURM},
             )
         ),
+        "receipt-away": Written(draft=draft(LetterKind.RECEIPT, job(), facts={"outlook": _AWAY})),
+        "receipt-tight": Written(draft=draft(LetterKind.RECEIPT, job(), facts={"outlook": _TIGHT})),
+        "receipt-quota": Written(draft=draft(LetterKind.RECEIPT, job(), facts={"quota": _QUOTA})),
         "receipt-held": Written(
             draft=draft(LetterKind.RECEIPT, job(phase=Phase.HELD, held_by="bob@example.org"))
         ),
@@ -273,6 +280,8 @@ def _by_the_clock(running: Job) -> dict[str, Written]:
         "news-silent": Written(
             draft=draft(LetterKind.NEWS, queued, facts={"outlook": _SILENT_SLURM})
         ),
+        "news-away": Written(draft=draft(LetterKind.NEWS, weekly, facts={"outlook": _AWAY})),
+        "news-tight": Written(draft=draft(LetterKind.NEWS, queued, facts={"outlook": _TIGHT})),
         "news-paused": Written(draft=draft(LetterKind.NEWS, queued, facts={"paused": True})),
         "news-held": Written(
             draft=draft(

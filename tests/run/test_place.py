@@ -9,9 +9,10 @@ import pytest
 from mailgate.errors import Permanent, Transient
 from mailgate.janitor import Janitor, committing
 from mailgate.model import JobId, Stream, StreamRole
+from mailgate.model.outlook import Cause
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.place import Place
-from mailgate.spool import attempts
+from mailgate.spool import attempts, standstills
 from mailgate.spool.backup import backup
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
@@ -202,3 +203,28 @@ async def test_no_room_is_told_once_and_keeps_no_job_from_being_seen(
         assert await place.settle(anew=True)
         assert "no job is started until there is more" in str(place.tight)
     assert capsys.readouterr().err.count("delayed what=run") == 1
+
+
+async def test_what_keeps_jobs_from_starting_is_noted_until_it_is_over_whoever_looks(
+    spool: Spool, folder: Folder, jobs: Path
+) -> None:
+    def noted() -> tuple[Cause, str] | None:
+        found = standstills.noted(spool.view)
+        return found and (found.cause, found.why)
+
+    place = place_of(spool, jobs)
+    await place.take()
+    assert noted() is None
+    crowded = place_of(spool, jobs, min_free=1 << 60)
+    await crowded.settle()
+    assert noted() == (Cause.TIGHT, crowded.tight)
+    since = standstills.noted(spool.view)
+    await place_of(spool, jobs, min_free=1 << 60).settle()
+    assert standstills.noted(spool.view) == since
+    JobFolder(jobs, begun(folder)).root.mkdir(parents=True)
+    jobs.rename(jobs.with_name("away"))
+    await crowded.settle(anew=True)
+    assert noted() == (Cause.AWAY, crowded.away)
+    jobs.with_name("away").rename(jobs)
+    await place.settle(anew=True)
+    assert noted() is None

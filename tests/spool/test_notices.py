@@ -7,7 +7,7 @@ import pytest
 
 from mailgate.model import JobId, LetterKind, Stream, StreamRole
 from mailgate.settings.quotas import Quota
-from mailgate.spool import appointments, codec, jobs, keep, letters, notices, wishes
+from mailgate.spool import appointments, attempts, codec, jobs, keep, letters, notices, wishes
 from mailgate.spool.database import Connection, Tx
 from mailgate.spool.turns import Turns
 from tests.spool.made import a_job, begun_attempt, ended
@@ -188,7 +188,7 @@ def test_news_of_a_job_come_as_often_as_was_asked_and_say_why_it_waits(spool):
             "run": 0,
             "quota": None,
             "paused": False,
-            "outlook": {"usual": None, "queued": None, "silence": None},
+            "outlook": {"usual": None, "queued": None, "silence": None, "standstill": None},
         }
     ]
     assert due(spool, second) == pytest.approx((before or 0) + 7 * DAY)
@@ -209,6 +209,19 @@ def test_news_of_a_queued_job_say_that_a_quota_or_the_operator_keeps_it_back(spo
         wishes.hold(tx, jobs.fetch(tx, held), by="ada@example.org")
     told = news(spool, Turns(quota=Quota(running=1), paused=True))[-1]
     assert (told["quota"], told["paused"]) == (None, False)
+
+
+def test_a_receipt_says_what_keeps_its_job_back_and_nothing_of_it_once_an_engine_has_it(spool):
+    waits, given = a_job(spool), a_job(spool)
+    with spool.transaction() as tx:
+        assert attempts.intend(tx, given, engine="slurm") is not None
+        tx.execute("UPDATE job SET receipt_due = 0")
+        notices.plan_due(tx, limit=10, turns=Turns(quota=Quota(running=1), paused=True))
+    rows = spool.view.all("SELECT job, facts FROM letter WHERE kind = 'receipt'")
+    told = {row["job"]: json.loads(row["facts"]) for row in rows}
+    assert "1 job of ada@example.org runs already" in str(codec.untagged(told[waits]["quota"]))
+    assert told[waits]["paused"]
+    assert (told[given]["quota"], told[given]["paused"]) == (None, False)
 
 
 def test_news_that_nobody_was_there_for_are_not_made_up_for(spool):

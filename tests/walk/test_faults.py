@@ -271,6 +271,9 @@ def test_no_job_is_started_under_min_free_on_the_jobs_own_disk(gateway: Gateway)
         gateway.send(posted(), to="once@gate.example.org")
         eventually(lambda: [job["phase"] for job in gateway.jobs()] == ["QUEUED"])
         assert gateway.logged("delayed").count("what=run") == 1
+        (waits,) = (job["id"] for job in gateway.jobs())
+        for told in (gateway.run("jobs").stderr, gateway.run("job", waits).stdout):
+            assert re.search(r"since 2.*: only .* no job is started until there is", told.decode())
         disk.clear()
         prove_once(gateway, 1)
         gateway.kill()
