@@ -126,7 +126,7 @@ async def _served(
         one_hop=config.deliver.courier is Courier.SMTP,
     )
     hands = Hands(_HANDS, needs=_NEEDS)
-    engines = engines_of(config, services, spool.folder, hands)
+    engines = engines_of(config, services, spool, hands)
     loops = _loops(config, desk, spool, post, place, hands)
     turns = Turns(quota=config.quota, services=services, paused=config.run.paused)
     loops["run"] = lambda: Runner(config, spool, engines, place, hands, turns).run()
@@ -227,12 +227,14 @@ def courier_of(config: Config) -> outbox.Courier:
 
 
 def engines_of(
-    config: Config, services: Mapping[str, Service], folder: Folder, crew: Crew
+    config: Config, services: Mapping[str, Service], spool: Spool, crew: Crew
 ) -> Engines:
     """Return every engine that is in use; what keeps local jobs apart is said."""
     named = {s.name: s.engine for s in services.values() if s.engine is not None}
-    used = dict.fromkeys((config.run.engine, *named.values()))
-    engines = {name: engine_of(config, name, services, folder, crew) for name in used}
+    # New jobs may go elsewhere by now.
+    left = {one.engine for one in attempts.open_attempts(spool.view)} & config.run.engines.keys()
+    used = dict.fromkeys((config.run.engine, *named.values(), *sorted(left)))
+    engines = {name: engine_of(config, name, services, spool.folder, crew) for name in used}
     return Engines(engines, default=config.run.engine, named=named)
 
 

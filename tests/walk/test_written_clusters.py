@@ -359,6 +359,22 @@ def test_a_daemon_that_is_killed_while_it_submits_submits_once(one: Room) -> Non
     assert one.cluster.count(one.submits) == len(one.cluster.jobs()) == 1
 
 
+def test_jobs_end_where_they_are_while_new_ones_go_to_another_engine(one: Room) -> None:
+    one.gateway.start()
+    one.send()
+    one.runs()
+    assert one.gateway.stop() == 0
+    config = one.gateway.config
+    config.write_text(config.read_text().replace('engine = "pbs"', 'engine = "local"', 1))
+    one.gateway.start()
+    one.go.touch()
+    one.send()
+    results = one.gateway.await_results(2)
+    assert [letter["Mailgate-Exit"] for letter in results] == ["3", "3"]
+    assert not one.gateway.logged("unseen")
+    assert len(one.cluster.jobs()) == 1
+
+
 def test_a_command_that_is_missing_is_named_and_costs_no_job(tmp_path: Path) -> None:
     # LSF's commands alone have names that nobody else's have.
     with opened("lsf", tmp_path) as one:
