@@ -57,10 +57,14 @@ def mailboxes(value: str) -> Iterator[Mailbox]:
         if token["special"] == "(":
             position = _after_comment(value, position)
             reader.unclosed |= position > len(value)
+            reader.part()
         elif token["special"] in {",", ";"}:
             yield from reader.mailboxes()
             reader = _Element(grouped=reader.grouped and token["special"] == ",")
         elif token["special"] == ":":
+            # A group's name that is an address is one to some readers.
+            reader.grouped = True
+            yield from reader.mailboxes()
             reader = _Element(grouped=True)
         else:
             reader.take(token)
@@ -95,9 +99,7 @@ class _Element:
             self._take_angle(token["angle"])
             self.unclosed |= not token["closed"]
         elif token["space"]:
-            # Between comments there may be any number, and each would be looked at for each.
-            if self._plain[-1:] != [" "]:
-                self._plain.append(" ")
+            self.part()
         else:
             if token["quoted"] is None or self._is_local_part(token):
                 self._plain.append(text)
@@ -106,6 +108,12 @@ class _Element:
                 self.named = True
             self._after_angle |= bool(self._angles)
         self.unclosed |= token["quoted"] is not None and (len(text) == 1 or text[-1] != '"')
+
+    def part(self) -> None:
+        """Know that blanks or a comment stand here: what is on both sides is not one word."""
+        # There may be any number, and each would be looked at for each.
+        if self._plain[-1:] != [" "]:
+            self._plain.append(" ")
 
     def _take_angle(self, text: str) -> None:
         if '"' in text:
@@ -125,9 +133,9 @@ class _Element:
         addresses = [angle for angle in self._angles if "@" in angle]
         for address in addresses or beside:
             bare = address.rpartition(":")[2] if address.startswith("@") else address
-            yield Mailbox(address=bare, flaw=self._flaw(address, bare, plain, beside))
+            yield Mailbox(address=bare, flaw=self._flaw(address, bare, beside))
 
-    def _flaw(self, address: str, bare: str, plain: str, beside: list[str]) -> str:
+    def _flaw(self, address: str, bare: str, beside: list[str]) -> str:
         if self.grouped:
             return "it is inside a group"
         if self.unclosed:
@@ -136,12 +144,12 @@ class _Element:
             return "a comment stands inside it"
         if address != bare:
             return "it is a source route"
-        if self._angles and (self._after_angle or len(self._angles) > 1):
+        if self._angles and (self._after_angle or self._angles != [address]):
             return "something follows the address"
         if self._angles and any(other.lower() != bare.lower() for other in beside):
             return "another address stands beside it"
-        if not self._angles and (self.named or plain.strip() != bare):
-            return "other words stand beside it"
+        if not self._angles and (self.named or "".join(self._plain).strip() != bare):
+            return "other words stand beside it, or blanks inside"
         return _flaw(bare)
 
 

@@ -92,6 +92,14 @@ def test_the_one_from_address_is_found_with_its_domain_in_its_plain_form(value, 
         "(unclosed ann@example.org",
         "Ann <ann@example.org",
         "Ann <ann(boss)@example.org>",
+        "ann@exam(boss)ple.org",
+        "ann@example.org(boss).net",
+        "ann @example.org",
+        "Dr. ann@example.org",
+        "ann@example. org",
+        "ann@example.org <boss>",
+        "ann@example.org <>",
+        "boss@example.org:;, ann@example.org",
         "ann@example.org@evil.net",
         "ann@",
         "@example.org",
@@ -123,14 +131,17 @@ def test_two_from_headers_are_refused_even_if_they_say_the_same():
         sender(header("To: a@example.org"))
 
 
-@given(st.text(alphabet='ab@.<>()",;: \\[]=?\t', max_size=40))
+PIECES = [*'ab@.<>()",;: \\[]\t', "=?", "a@b", "<a@b>", '"c"', "(d)"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_a_believed_sender_is_a_plain_address_that_stands_in_the_header(value):
     fields = header(f"From: {value}")
     try:
         address = sender(fields)
     except Refusal:
         return
-    assert address in value.replace(" ", "").replace("\t", "")
+    assert address in value
     assert address.count("@") == 1
 
 
