@@ -68,16 +68,22 @@ class There:
             if isinstance(sight, Waiting) and attempt and attempt.job not in besides:
                 told = replace(attempt, native=sight.native, queued=sight.queued, held=sight.held)
                 news.append(told)
-        if len(news) > _AT_A_TIME:
-            news = news[:_AT_A_TIME]
+        now, more = news[:_AT_A_TIME], news[_AT_A_TIME:]
+        if not now:
+            return
+        try:
+            moved = await self._spool.write(lambda tx: attempts.waits(tx, now))
+        except MailgateError as error:
+            # It is news still: what ends on a full disk comes first.
+            log.delayed("run", reason=str(error), detail=error.detail)
+            return
+        for attempt in now:
+            known = replace(attempt, state=AttemptState.SUBMITTED)
+            self._under_way.open[attempt.token] = known
+            if attempt.job in moved:
+                log.event("advanced", job=attempt.job, to="HELD" if attempt.held else "QUEUED")
+        if more:
             self._spool.ring("run")
-        if news:
-            moved = await self._spool.write(lambda tx: attempts.waits(tx, news))
-            for attempt in news:
-                known = replace(attempt, state=AttemptState.SUBMITTED)
-                self._under_way.open[attempt.token] = known
-                if attempt.job in moved:
-                    log.event("advanced", job=attempt.job, to="HELD" if attempt.held else "QUEUED")
 
     def to_release(self) -> list[Attempt]:
         """Return the attempts that are held at a cluster, and whose jobs were released here."""

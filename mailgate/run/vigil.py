@@ -300,7 +300,7 @@ class Vigil:
         if not self._turn:
             self._turn = list(self._running)
         taken, self._turn = self._turn[:_IN_TURN], self._turn[_IN_TURN:]
-        return [token for token in taken if token in self._cases]
+        return taken
 
     def _forget(self) -> None:
         now = _now()
@@ -314,7 +314,9 @@ class Vigil:
 
     async def _looked(self, tokens: Sequence[Token]) -> None:
         """Look into these folders, and say what that means with what the scheduler says."""
-        asked = [(self._cases[token].folder, self._cases[token].attempt) for token in tokens]
+        # One may have been dropped while others were looked into.
+        cases = [self._cases[token] for token in tokens if token in self._cases]
+        asked = [(case.folder, case.attempt) for case in cases]
         try:
             found, unread = await self._crew.do(seen_in, asked)
         except MailgateError as error:

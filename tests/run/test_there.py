@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import cast
 
 from mailgate.config import load
+from mailgate.model import NativeId, Wait
 from mailgate.model.outlook import Silence
 from mailgate.run.engine import Engine, Engines
+from mailgate.run.sight import Waiting
 from mailgate.run.there import There
 from mailgate.run.underway import UnderWay
-from mailgate.spool import silences
-from mailgate.spool.store import Folder, Spool
+from mailgate.spool import attempts, silences
+from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
+from tests.spool.made import a_job
 
 TWO, THREE = datetime(2026, 11, 22, 14, 2, tzinfo=UTC), datetime(2026, 11, 22, 15, tzinfo=UTC)
 
@@ -25,13 +28,17 @@ class Scheduler:
     answers: bool = False
 
 
-async def test_a_cluster_is_silent_until_it_answers_whatever_becomes_of_the_daemon(
-    tmp_path: Path,
-) -> None:
-    config = tmp_path / "mailgate.toml"
+def under_way(folder: Path, spool: Spool) -> UnderWay:
+    config = folder / "mailgate.toml"
     config.write_text(
         '[gateway]\naddress = "jobs@gate.example.org"\n[deliver.maildir]\npath = "out"\n'
     )
+    return UnderWay(load(config), spool, Engines({}, default="", named={}))
+
+
+async def test_a_cluster_is_silent_until_it_answers_whatever_becomes_of_the_daemon(
+    tmp_path: Path,
+) -> None:
     spool = Spool(Folder(tmp_path / "spool"), SITE)
     spool.open()
     slurm, gone = Scheduler(), Scheduler(silent=THREE)
@@ -42,7 +49,7 @@ async def test_a_cluster_is_silent_until_it_answers_whatever_becomes_of_the_daem
         return silences.noted(spool.view)
 
     def begun() -> There:
-        there = There(spool, UnderWay(load(config), spool, Engines({}, default="", named={})))
+        there = There(spool, under_way(tmp_path, spool))
         there.load()
         return there
 
@@ -60,3 +67,27 @@ async def test_a_cluster_is_silent_until_it_answers_whatever_becomes_of_the_daem
     slurm.silent, slurm.answers = None, True
     assert await heeded(there, slurm=slurm) == [], "nor is one that nobody asks any more"
     spool.close()
+
+
+async def test_why_a_job_waits_is_noted_later_where_it_cannot_be_now(tmp_path: Path) -> None:
+    """All else that the round has seen, an end on a full disk, say, is still heeded."""
+    folder = Folder(tmp_path / "spool")
+    with direct(folder, SITE) as other:
+        job = a_job(other)
+        with other.transaction() as tx:
+            attempt = attempts.intend(tx, job, engine="slurm")
+        assert attempt is not None
+        spool = Spool(folder, SITE, busy=0.1)
+        spool.open()
+        known = under_way(tmp_path, spool)
+        await known.load()
+        there = There(spool, known)
+        why = Wait(why="Priority")
+        seen = {attempt.token: Waiting(native=NativeId("7"), queued=why, held=False)}
+        with other.transaction():
+            await there.note(seen, besides=())
+        assert known.open[attempt.token] == attempt, "it is news still"
+        await there.note(seen, besides=())
+        told = known.open[attempt.token]
+        assert (told.native, told.queued) == ("7", why)
+        spool.close()

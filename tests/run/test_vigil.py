@@ -59,12 +59,16 @@ class Paper(Slurm):
 
 
 class Slow(Here):
-    """Takes a second for each folder, and half a minute at the most."""
+    """Takes a second for each folder, and half a minute at the most; ``meanwhile`` things happen."""
+
+    meanwhile: Callable[[Sequence[tuple[Folder, Attempt]]], None] | None = None
 
     async def do(self, work: Callable[..., T], *args: object, **kwargs: object) -> T:
         """Call it."""
         if isinstance(args[0], Sequence) and len(args[0]) > 30:
             raise Transient("a helping process does not answer; another is started")
+        if self.meanwhile is not None and isinstance(args[0], Sequence):
+            self.meanwhile(args[0])
         return await super().do(work, *args, **kwargs)
 
 
@@ -75,11 +79,12 @@ class Watched:
         self.paper = Paper(folder)
         self.jobs = folder / "jobs"
         (self.jobs / "bell").mkdir(parents=True)
+        self.crew = Slow()
         self.cluster = Cluster(
             self.paper,
             SITE,
             grace=timedelta(seconds=0.2),
-            crew=Slow(),  # type: ignore[arg-type]
+            crew=self.crew,  # type: ignore[arg-type]
             jobs=self.jobs,
             lock=folder / "lock",
         )
@@ -205,6 +210,28 @@ async def test_many_folders_are_looked_into_however_slow_their_disk_is(
     jobs = [watched.begun() for _ in range(60)]
     watched.has(*jobs)
     await watched.sees(*jobs, sort=Running)
+
+
+async def test_what_is_dropped_while_others_are_looked_into_is_looked_into_no_more(
+    watched: Watched,
+) -> None:
+    jobs = [watched.begun() for _ in range(60)]
+    watched.has(*jobs)
+    looked: list[tuple[Folder, Attempt]] = []
+
+    def drop_others(first: Sequence[tuple[Folder, Attempt]]) -> None:
+        watched.crew.meanwhile = None
+        looked.extend(first)
+        for job in jobs:
+            if job not in first:
+                watched.cluster.dropped(job[1])
+
+    watched.crew.meanwhile = drop_others
+    await watched.cluster.sights(jobs)
+    await until(lambda: looked)
+    await watched.sees(*looked, sort=Running)
+    watched.end(looked[0])
+    await watched.sees(*looked, sort=Ended)
 
 
 async def test_a_scheduler_that_nobody_asked_was_not_silent(watched: Watched) -> None:
