@@ -31,15 +31,12 @@ from mailgate.reply.given import given_facts, more_facts
 from mailgate.reply.layout import clause, cut, fact, printable, wrapped
 from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
 from mailgate.reply.package import MOST
-from mailgate.reply.rows import Bound, Excerpts, Key, Listing, Read, Setting, Tried
+from mailgate.reply.rows import ROWS, Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.sent import sent_facts
 from mailgate.reply.told import told
 from mailgate.saying import Saying, Words
 from mailgate.settings.rules import GENERAL
 from mailgate.wording import is_that
-
-ROWS = 100
-"""A list in a letter has no more rows; how many there are besides is said."""
 
 Facts = dict[str, object]
 Kind = TypeVar("Kind")

@@ -10,7 +10,7 @@ from mailgate.reply.attachments import mail_names
 from mailgate.reply.layout import fact
 from mailgate.reply.manifest import piece_name
 from mailgate.reply.package import part_size
-from mailgate.reply.rows import Cut, Output
+from mailgate.reply.rows import ROWS, Cut, Listing, Output
 
 # How much of a mail of a size is outputs, at the least: words and job.json come before them.
 _FULL = 0.8
@@ -24,7 +24,7 @@ def carried_facts(carried: Carried | None) -> dict[str, object]:
             "parts": 1,
             "packed": False,
             "pieces": (),
-            "joined": "",
+            "joined": Listing(rows=(), more=0),
             "unmailable": False,
         }
     parcels = carried.shipment.parcels
@@ -38,13 +38,16 @@ def carried_facts(carried: Carried | None) -> dict[str, object]:
     }
 
 
-def _joined(carried: Carried) -> str:
-    """Return the name, as a shell takes it, of a file that is cut: one of this letter if it can."""
+def _joined(carried: Carried) -> Listing:
+    """List the files that are cut, as a shell takes their names: in part 1 all, else those here."""
     parcels = carried.shipment.parcels
-    here = [parcels[piece.parcel] for piece in carried.pieces]
-    cut = (parcel.name for parcel in (*here, *parcels) if parcel.first != parcel.last)
-    name = next(cut, "")
-    return fact(shlex.quote(name), 600) if name else ""
+    here = {piece.parcel for piece in carried.pieces}
+    # What was whole in a part may be cut when that is refused as too big.
+    again = {piece.parcel for piece in carried.pieces if piece.size != parcels[piece.parcel].size}
+    cut = again | {number for number, one in enumerate(parcels) if one.first != one.last}
+    names = [parcels[number].name for number in sorted(cut if carried.part == 1 else cut & here)]
+    rows = tuple(fact(shlex.quote(name), 600) for name in names[:ROWS])
+    return Listing(rows=rows, more=len(names) - len(rows))
 
 
 def _piece(parcel: Parcel, piece: Piece) -> Cut:

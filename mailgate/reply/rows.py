@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from mailgate.reply.excerpt import ABSENT, Excerpt
 
+ROWS = 100
+"""A list in a letter has no more rows; how many there are besides is said."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:

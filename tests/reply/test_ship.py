@@ -140,23 +140,30 @@ def test_a_person_without_accat_joins_the_pieces_by_their_names(tmp_path):
     assert b"".join(piece for _, piece in pieces) == content
 
 
-def test_each_letter_says_how_a_cut_file_is_joined_and_a_shell_does_it(tmp_path):
-    content, name = noise(300_000), "Ada's $HOME (größer).bin"
-    letters = ship(result(DONE, out(content, name), letter=LIMIT), tmp_path).letters()
+def test_the_letters_say_how_each_cut_file_is_joined_and_a_shell_does_it(tmp_path):
+    content = {"Ada's $HOME (größer).bin": noise(150_000), "b.bin": noise(150_000)[::-1]}
+    numbers = b"".join(b"%d\n" % n for n in range(90_000))
+    outputs = [stream(name, data) for name, data in content.items()]
+    outputs.append(stream("l.txt", numbers))
+    letters = ship(result(DONE, out(b"1\n"), *outputs, letter=LIMIT), tmp_path).letters()
     folder = tmp_path / "parts"
     folder.mkdir()
-    for one, piece in (pair for letter in letters for pair in attachments(read(letter))):
-        (folder / one).write_bytes(piece)
-    lines = {
-        line.strip()
-        for letter in letters
-        for line in text(read(letter)).splitlines()
-        if line.startswith("  cat ")
-    }
-    assert all("  cat " in text(read(letter)) for letter in letters)
-    (line,) = lines
-    subprocess.run(["/bin/sh", "-c", line], cwd=folder, check=True)
-    assert (folder / name).read_bytes() == content
+    joined = []
+    for letter in letters:
+        words = text(read(letter))
+        joined.append({line.strip() for line in words.splitlines() if line.startswith("  cat ")})
+        pieces = attachments(read(letter))
+        cut = {name.rpartition(".from-")[0] for name, _ in pieces if ".from-" in name}
+        assert len(joined[-1]) == (3 if letter is letters[0] else len(cut))
+        for name, piece in pieces:
+            (folder / name).write_bytes(piece)
+    assert set().union(*joined) == joined[0]
+    assert "Then gunzip unpacks what ends in .gz" in " ".join(text(read(letters[0])).split())
+    for line in joined[0]:
+        subprocess.run(["/bin/sh", "-c", line], cwd=folder, check=True)
+    subprocess.run(["gunzip", "l.txt.gz"], cwd=folder, check=True)
+    for name, data in {**content, "l.txt": numbers}.items():
+        assert (folder / name).read_bytes() == data
 
 
 def test_a_missing_part_is_named_with_the_reply_that_fetches_it(tmp_path):
