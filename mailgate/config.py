@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -172,6 +173,7 @@ def examine(file: Path) -> Examined:
         _check_tls(sheet, config.smtp)
     if config.lmtp is not None:
         _check_lmtp(sheet, config.lmtp)
+    _check_ports(sheet, config)
     return Examined(
         config=config, mistakes=sheet.mistakes, misplaced=sheet.mistakes_at(_tells_a_place)
     )
@@ -335,3 +337,41 @@ def _check_lmtp(sheet: Sheet, door: LmtpDoor) -> None:
     # sun_path of unix(7), with the NUL at its end.
     if len(os.fsencode(door.socket)) > 107:
         sheet.wrong((*place, "socket"), "is too long a path", "at most 107 bytes")
+
+
+def _check_ports(sheet: Sheet, config: Config) -> None:
+    listening = list(_ports(config))
+    for number, (place, host, port) in enumerate(listening):
+        for first, its_host, its_port in listening[:number]:
+            if port and port == its_port and _meet(host, its_host):
+                at = host if host == its_host else f"{its_host} and at {host}"
+                what = f"is the same port as {'.'.join(first)} ({port} at {at})"
+                sheet.wrong(place, what, "a port of its own")
+                break
+
+
+def _ports(config: Config) -> Iterator[tuple[Place, str, int]]:
+    if config.smtp is not None:
+        yield ("listen", "smtp", "port"), config.smtp.host, config.smtp.port
+        if config.smtp.port_tls is not None:
+            yield ("listen", "smtp", "port_tls"), config.smtp.host, config.smtp.port_tls
+    if config.lmtp is not None and config.lmtp.socket is None:
+        yield ("listen", "lmtp", "port"), config.lmtp.host, config.lmtp.port
+
+
+def _meet(host: str, other: str) -> bool:
+    """Whether nobody can listen at both on one port. What another name means only the DNS knows."""
+    return host.lower() == other.lower() or any(
+        # asyncio has "::" listen on IPv6 alone.
+        a == b or (a.version == b.version and (a.is_unspecified or b.is_unspecified))
+        for a in _addresses(host)
+        for b in _addresses(other)
+    )
+
+
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    try:
+        names = ("127.0.0.1", "::1") if host.lower() == "localhost" else (host,)
+        return [ip_address(name) for name in names]
+    except ValueError:
+        return []

@@ -190,6 +190,39 @@ def test_a_broken_configuration_is_refused_with_every_mistake(file: Path) -> Non
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("smtp", "lmtp", "meet"),
+    [
+        ("127.0.0.1", "127.0.0.2", False),
+        ("127.0.0.1", "0.0.0.0", True),
+        ("localhost", "0.0.0.0", True),
+        ("localhost", "::1", True),
+        ("::1", "0:0:0:0:0:0:0:1", True),
+        ("::", "127.0.0.1", False),
+        ("Gate.example.org", "gate.example.org", True),
+        ("gate.example.org", "0.0.0.0", False),
+    ],
+)
+@pytest.mark.parametrize("port", [8024, 0])
+def test_two_doors_on_one_port_are_refused_where_their_addresses_meet(
+    tmp_path: Path, smtp: str, lmtp: str, meet: bool, port: int
+) -> None:
+    doors = f"""
+[listen.smtp]
+host = "{smtp}"
+port = {port}
+[listen.lmtp]
+host = "{lmtp}"
+port = {port}
+"""
+    file = written(tmp_path, SHORTEST + doors)
+    if meet and port:
+        (said,) = mistakes(file)
+        assert "listen.lmtp.port: is the same port as listen.smtp.port (8024 at " in said
+    else:
+        load(file)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert mistakes(tmp_path / "no.toml") == [
         f"{tmp_path}/no.toml: cannot be read (No such file or directory); expected a TOML file"
