@@ -16,6 +16,7 @@ from mailgate import log
 from mailgate.errors import MailgateError, Permanent, Transient
 from mailgate.model import MARK, JobId
 from mailgate.model.outlook import Cause
+from mailgate.run import jobdir
 from mailgate.run.excess import FULL
 from mailgate.run.files import reopen
 from mailgate.run.jobdir import Folder
@@ -82,6 +83,20 @@ class Place:
     def mark(self) -> Mark:
         """What to check in a thread or a process of its own: that the folder is there right now."""
         return Mark(self._jobs, self._mark)
+
+    async def claim(self, folder: Folder, number: int) -> bool:
+        """Take an attempt's claim (`jobdir.claim`) in a folder of jobs that is there right now.
+
+        Raises
+        ------
+        Transient
+            It is not there: a claim in what takes its place would be none.
+        """
+        return await asyncio.to_thread(self._claim, folder, number)
+
+    def _claim(self, folder: Folder, number: int) -> bool:
+        self.mark.check()
+        return jobdir.claim(folder, number)
 
     def full_since(self, moment: datetime) -> bool:
         """Tell whether the disk was seen full then or later; it is looked at once a second."""

@@ -69,7 +69,7 @@ class Runner:
         self._crew = crew
         self._spool = spool
         self._engines = engines
-        self._under_way = UnderWay(config, spool, engines)
+        self._under_way = UnderWay(config, spool, engines, place)
         self._working: set[JobId] = set()
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._news = News(spool, turns)
@@ -262,7 +262,7 @@ class Runner:
     async def _denied(self, attempt: Attempt, end: Exit) -> None:
         """End what a cluster has ended before it began: first its claim, then nothing can begin."""
         folder = self._under_way.folder(attempt.job)
-        if await asyncio.to_thread(jobdir.claim, folder, attempt.number):
+        if await self._place.claim(folder, attempt.number):
             await self._ended(attempt, end, datetime.now(UTC), None)
 
     async def _ended(
@@ -352,7 +352,7 @@ class Runner:
 
     async def _again(self, attempt: Attempt, folder: jobdir.Folder) -> None:
         """Replace what never began. Who replaces, first claims: a late start does nothing."""
-        if not await asyncio.to_thread(jobdir.claim, folder, attempt.number):
+        if not await self._place.claim(folder, attempt.number):
             return
         await self._under_way.drop(attempt)
         drops = attempts.drops(self._spool.view, attempt.job)

@@ -9,10 +9,10 @@ from mailgate import crash, log
 from mailgate.config import Config
 from mailgate.errors import Transient
 from mailgate.model import Attempt, AttemptState, JobId, Reason, Token, Wish
-from mailgate.run import jobdir
 from mailgate.run.engine import Engine, Engines
 from mailgate.run.jobdir import Folder
 from mailgate.run.opened import Opened
+from mailgate.run.place import Place
 from mailgate.run.sight import Running, Sight
 from mailgate.spool import attempts, wishes
 from mailgate.spool.database import Tx
@@ -30,7 +30,8 @@ class UnderWay:
     ``told`` those that were told to end, and when that was (loop time, in seconds).
     """
 
-    def __init__(self, config: Config, spool: Spool, engines: Engines) -> None:
+    def __init__(self, config: Config, spool: Spool, engines: Engines, place: Place) -> None:
+        self._place = place
         self._config = config
         self._spool = spool
         self._engines = engines
@@ -97,7 +98,7 @@ class UnderWay:
         """Take the claim of what has not begun. What was seen to run may have removed its own."""
         begun = attempt.state is AttemptState.STARTED
         folder = self.folder(attempt.job)
-        return not begun and await asyncio.to_thread(jobdir.claim, folder, attempt.number)
+        return not begun and await self._place.claim(folder, attempt.number)
 
     # --- what somebody asked for ------------------------------------------------------------------
 

@@ -272,6 +272,8 @@ class Vigil:
                 await self.run(self._scheduler.cancel(given))
             except Transient as error:
                 log.delayed("run", reason=str(error), detail=error.detail)
+                # The others after the next poll: nobody waits until each of them has hung.
+                return
 
     # --- looking ----------------------------------------------------------------------------------
 

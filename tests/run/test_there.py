@@ -9,6 +9,7 @@ from mailgate.config import load
 from mailgate.model import NativeId, Wait
 from mailgate.model.outlook import Silence
 from mailgate.run.engine import Engine, Engines
+from mailgate.run.place import Place
 from mailgate.run.sight import Waiting
 from mailgate.run.there import There
 from mailgate.run.underway import UnderWay
@@ -33,7 +34,8 @@ def under_way(folder: Path, spool: Spool) -> UnderWay:
     config.write_text(
         '[gateway]\naddress = "jobs@gate.example.org"\n[deliver.maildir]\npath = "out"\n'
     )
-    return UnderWay(load(config), spool, Engines({}, default="", named={}))
+    place = Place(folder / "jobs", spool, min_free=0)
+    return UnderWay(load(config), spool, Engines({}, default="", named={}), place)
 
 
 async def test_a_cluster_is_silent_until_it_answers_whatever_becomes_of_the_daemon(

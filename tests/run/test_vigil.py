@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -28,13 +29,17 @@ SITE = Site(
 
 
 class Paper(Slurm):
-    """The sheet has a line for each job; it refuses all; ``go`` lets it say what became of one."""
+    """The sheet has a line for each job; it refuses all; ``go`` lets it say what became of one.
+
+    It ends none, and hangs where it is to: ``cancels`` has a line for each time.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(SITE)
         self.sheet = folder / "sheet"
         self.asked = folder / "asked"
         self.go = folder / "go"
+        self.cancels = folder / "cancels"
         self.polls = 0
 
     def submit(self, ask: Ask) -> Command:  # noqa: ARG002 - the same for all
@@ -49,6 +54,9 @@ class Paper(Slurm):
             Seen(token=Token(token), native=NativeId("7"), state=State.RUNNING, word="RUNNING")
             for token in text.split()
         ]
+
+    def cancel(self, job: Given) -> Command:
+        return Command(argv=("sh", "-c", f"echo {job.token} >>{self.cancels}; exec sleep 60"))
 
     def why(self, job: Given) -> Command:  # noqa: ARG002 - the same for all
         script = f"echo >>{self.asked}; while [ ! -e {self.go} ]; do sleep 0.05; done"
@@ -75,14 +83,14 @@ class Slow(Here):
 class Watched:
     """A cluster, whose attempts begin and end as a test says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, site: Site = SITE) -> None:
         self.paper = Paper(folder)
         self.jobs = folder / "jobs"
         (self.jobs / "bell").mkdir(parents=True)
         self.crew = Slow()
         self.cluster = Cluster(
             self.paper,
-            SITE,
+            site,
             grace=timedelta(seconds=0.2),
             crew=self.crew,  # type: ignore[arg-type]
             jobs=self.jobs,
@@ -278,6 +286,20 @@ async def test_what_was_refused_is_not_looked_for_in_polls(watched: Watched) -> 
     polls = watched.paper.polls
     await until(lambda: watched.paper.polls > polls + 1)
     assert watched.cluster._vigil._polls.waited_for == []
+
+
+async def test_a_scheduler_that_ends_nothing_is_asked_about_the_others_all_the_same(
+    tmp_path: Path,
+) -> None:
+    watched = Watched(tmp_path, replace(SITE, timeout=timedelta(seconds=0.3)))
+    watched.has(*(watched.begun() for _ in range(5)))
+    await watched.cluster.sweep(lambda tokens: tokens)
+    await until(watched.paper.cancels.exists)
+    polls = watched.paper.polls
+    await until(lambda: watched.paper.polls > polls)
+    assert len(watched.paper.cancels.read_text().split()) <= 2
+    await until(lambda: len({*watched.paper.cancels.read_text().split()}) > 2)
+    await watched.cluster.close()
 
 
 async def test_a_lock_that_cannot_be_opened_is_waited_for(
