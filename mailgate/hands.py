@@ -48,10 +48,14 @@ class _Died(Transient):
 class Hands:
     """``count`` processes, each started when it is first needed; in one event loop.
 
-    ``needs``: names of modules that they load at their start.
+    ``needs``: names of modules that they load at their start. One that is at something for
+    ``longest`` seconds is ended.
     """
 
-    def __init__(self, count: int, *, needs: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, count: int, *, needs: tuple[str, ...] = (), longest: float = _LONGEST
+    ) -> None:
+        self._longest = longest
         self._all = [Companion("mailgate.hand", needs) for _ in range(count)]
         # The one that was busy last is asked first: the others need not even be started.
         self._idle: asyncio.LifoQueue[Companion] = asyncio.LifoQueue()
@@ -82,7 +86,7 @@ class Hands:
             As `do`, for all of them.
         """
         try:
-            return await self._done(works, _LONGEST)
+            return await self._done(works, self._longest)
         except TimeoutError as error:
             names = dict.fromkeys(_name(work) for work in works)
             raise Transient(_HANGS, detail=", ".join(names)) from error

@@ -133,14 +133,14 @@ def free_port() -> int:
     The system takes those from a range: what is restarted on a port in it may find that taken. Nor
     does another test get it that asks here, in this process or in another, for as long as one lasts.
     """
-    places = Path(tempfile.gettempdir(), "mailgate-ports")
-    places.mkdir(mode=0o1777, exist_ok=True)
+    places = Path(tempfile.gettempdir(), f"mailgate-ports.{os.getuid()}")
+    places.mkdir(exist_ok=True)
     first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     while True:
         port = random.SystemRandom().randrange(first * 2 // 3, first)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            taken = os.open(places / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            taken = os.open(places / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -172,3 +172,14 @@ async def test_several_things_are_done_in_one_go_and_each_has_its_own_end(hands:
     assert (first, third) == (7, 8)
     assert isinstance(second, NoSpace)
     assert second.detail == "/somewhere"
+
+
+async def test_one_that_hangs_is_ended_and_told_with_what_it_was_at() -> None:
+    hands = Hands(1, longest=0.5)
+    try:
+        await hands.warm()
+        with pytest.raises(Transient, match="does not answer") as raised:
+            await hands.each([partial(abs, -1), partial(partial(time.sleep), 60)])
+        assert raised.value.detail == "abs, sleep"
+    finally:
+        await hands.close()
