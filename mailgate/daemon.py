@@ -248,6 +248,7 @@ def engine_of(
         from mailgate.run import cluster  # noqa: PLC0415
 
         return cluster.made(
+            name,
             table,
             grace=config.run.grace,
             crew=crew,

@@ -64,11 +64,12 @@ def delayed(what: str, *, reason: str, detail: str | None = None, **pairs: Value
 
     One ``what`` and ``reason`` is one trouble. The daemon tells it at once, then once a minute with
     how often it came (``times``), and once it has not come for a minute, ``ceased``. ``detail`` and
-    ``pairs``, whom it met, are told of the first alone. A command tells every one.
+    ``pairs``, whom it met, are those of the newest. A command tells every one.
     """
     pump = _pump
-    if pump is None or pump.troubles.came(what, reason, now=time.monotonic()):
-        event("delayed", what=what, **pairs, reason=reason, detail=detail or None)
+    told = {"what": what, **pairs, "reason": reason, "detail": detail or None}
+    if pump is None or pump.troubles.came(told, now=time.monotonic()):
+        event("delayed", **told)
 
 
 def without_keys(words: str) -> str:
@@ -115,26 +116,28 @@ class Troubles:
 
     def __init__(self, every: float) -> None:
         self._every = every
-        self._open: dict[tuple[str, str], tuple[float, int]] = {}
+        # When it was told, how often it came since, and how it came last.
+        self._open: dict[tuple[Value, Value], tuple[float, int, Mapping[str, Value]]] = {}
         self._changing = threading.Lock()
 
-    def came(self, what: str, reason: str, *, now: float) -> bool:
-        """Count a trouble; True where it is new, and to be told at once."""
+    def came(self, pairs: Mapping[str, Value], *, now: float) -> bool:
+        """Count a trouble, by ``what`` and ``reason``; True where it is new, to be told at once."""
+        key = pairs["what"], pairs["reason"]
         with self._changing:
-            told, times = self._open.get((what, reason), (now, -1))
-            self._open[what, reason] = told, times + 1
+            told, times, _ = self._open.get(key, (now, -1, pairs))
+            self._open[key] = told, times + 1, pairs
         return times < 0
 
     def due(self, *, now: float) -> list[str]:
         """Return the lines that are to be told by now: what goes on, and what has ceased."""
         lines = []
         with self._changing:
-            for (what, reason), (told, times) in list(self._open.items()):
+            for (what, reason), (told, times, pairs) in list(self._open.items()):
                 if now < told + self._every:
                     continue
                 if times:
-                    self._open[what, reason] = now, 0
-                    lines.append(_line("delayed", {"what": what, "reason": reason, "times": times}))
+                    self._open[what, reason] = now, 0, pairs
+                    lines.append(_line("delayed", {**pairs, "times": times}))
                 else:
                     del self._open[what, reason]
                     lines.append(_line("ceased", {"what": what, "reason": reason}))
@@ -143,7 +146,7 @@ class Troubles:
     def rest(self, *, now: float) -> float | None:
         """Return the seconds until something is due; None while there is no trouble."""
         with self._changing:
-            first = min((told for told, _ in self._open.values()), default=None)
+            first = min((told for told, *_ in self._open.values()), default=None)
         return None if first is None else max(first + self._every - now, 0.0)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mailgate import log
-from mailgate.log import Troubles
+from mailgate.log import Troubles, Value
 from tests.daemon import Gateway, running
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
@@ -64,34 +64,31 @@ log.flush()
 def test_a_trouble_is_told_at_once_then_once_a_minute_and_then_that_it_has_ceased() -> None:
     troubles = Troubles(60)
     assert troubles.rest(now=0) is None
-    assert [troubles.came("commit", "full", now=second) for second in range(3)] == [
-        True,
-        False,
-        False,
-    ]
-    assert troubles.came("run", "full", now=30)
+    commit: dict[str, Value] = {"what": "commit", "reason": "full"}
+    assert [troubles.came(commit, now=second) for second in range(3)] == [True, False, False]
+    assert troubles.came({"what": "run", "reason": "full"}, now=30)
     assert (troubles.due(now=59), troubles.rest(now=59)) == ([], 1)
     assert troubles.due(now=60) == ["delayed what=commit reason=full times=2"]
-    assert not troubles.came("commit", "full", now=61)
+    assert not troubles.came(commit, now=61)
     assert troubles.due(now=90) == ["ceased what=run reason=full"]
     assert troubles.due(now=120) == ["delayed what=commit reason=full times=1"]
     assert troubles.due(now=180) == ["ceased what=commit reason=full"]
     assert troubles.rest(now=180) is None
-    assert troubles.came("commit", "full", now=181)
+    assert troubles.came(commit, now=181)
 
 
-def test_a_daemon_tells_of_a_trouble_while_it_has_nothing_else_to_tell() -> None:
+def test_a_trouble_that_goes_on_is_told_again_with_whom_it_met_last() -> None:
     script = """
 for number in range(3):
-    log.delayed("run", job=number, reason="full", detail="28")
+    log.delayed("run", job=number, reason="full", detail=f"no room for {number}")
 sys.stdin.read()
 """
     with telling(script, "log.flow(every=0.2)") as process:
         assert process.stderr
         lines = [STAMP.sub("", process.stderr.readline()) for _ in range(3)]
     assert lines == [
-        "delayed what=run job=0 reason=full detail=28\n",
-        "delayed what=run reason=full times=2\n",
+        'delayed what=run job=0 reason=full detail="no room for 0"\n',
+        'delayed what=run job=2 reason=full detail="no room for 2" times=2\n',
         "ceased what=run reason=full\n",
     ]
 

@@ -59,6 +59,7 @@ def _all(view: View, job: Job, folder: Folder) -> dict[str, object]:
             }
             for x in letters.unsent(view, job.id)
         ],
+        "handed": jobs.handed(view, job.id),
         "argv": _argv(job),
         **job.plan.given,
         "inputs": [
@@ -108,6 +109,8 @@ def _show(view: View, job: Job, folder: Folder) -> None:
         line(f"{name:<12}", shown(value))
     line(f"{'folder':<12}", _place(folder))
     line(f"{'command':<12}", shlex.join(_argv(job)))
+    for attempt in jobs.handed(view, job.id):
+        line(f"{'handed':<12}", *(f"{k}={v}" for k, v in attempt.items() if v))
     for name, value in job.plan.given.items():
         if value:
             line(f"{name:<12}", value, *(["as asked"] if name in job.plan.asked else []))

@@ -42,9 +42,12 @@ def load(name: str) -> Callable[[Site], Scheduler]:
     return found
 
 
-def made(site: Site, *, grace: timedelta, crew: Crew, jobs: Path, lock: Path) -> "Cluster":
-    """Return the engine of a [run.NAME] table; ``lock`` is a file on a local disk."""
-    return Cluster(load(site.engine)(site), site, grace=grace, crew=crew, jobs=jobs, lock=lock)
+def made(
+    name: str, site: Site, *, grace: timedelta, crew: Crew, jobs: Path, lock: Path
+) -> "Cluster":
+    """Return the engine of the table [run.``name``]; ``lock`` is a file on a local disk."""
+    scheduler = load(site.engine)(site)
+    return Cluster(name, scheduler, site, grace=grace, crew=crew, jobs=jobs, lock=lock)
 
 
 class Cluster:
@@ -52,6 +55,7 @@ class Cluster:
 
     def __init__(
         self,
+        name: str,
         scheduler: Scheduler,
         site: Site,
         *,
@@ -69,9 +73,9 @@ class Cluster:
         self._written = partial(
             written, path=site.path, kill_after=site.kill_after, bell=str(self._bell)
         )
-        self._handover = Handover(scheduler, site, lock)
+        self._handover = Handover(name, scheduler, site, lock)
         self._vigil = Vigil(
-            scheduler, site, self._handover, grace=grace, crew=crew, bell=self._bell
+            name, scheduler, site, self._handover, grace=grace, crew=crew, bell=self._bell
         )
         self._keeping: asyncio.Task[None] | None = None
 

@@ -35,13 +35,15 @@ AHEAD = 4
 
 
 class Handover:
-    """Hands jobs to one scheduler. ``lock`` is a file on a local disk.
+    """Hands jobs to one scheduler, that of the table [run.``name``]; ``lock``: on a local disk.
 
     ``gate``: who holds it may prepare one and hand it over: others are written down and laid out
     while as many as the site allows are under way. Nothing is handed over before `recover`.
     """
 
-    def __init__(self, scheduler: Scheduler, site: Cluster, lock: Path) -> None:
+    def __init__(self, name: str, scheduler: Scheduler, site: Cluster, lock: Path) -> None:
+        self._not_now = f"[run.{name}] takes no job now"
+        self._perhaps = f"[run.{name}] did not say clearly whether it took a job"
         self._scheduler = scheduler
         self._limit = site.timeout
         self._lock = lock
@@ -51,6 +53,7 @@ class Handover:
         self._bundles = Bundles(self._run, at_once=places, most=site.at_once // places)
         self._ready = False
         self._failures = 0
+        self._words = ""
         self._under_way = 0
         self._rests_until = 0.0
         self._asked = True
@@ -143,24 +146,24 @@ class Handover:
             try:
                 return self._scheduler.parse_submit(said.stdout)
             except UnreadableError as error:
-                raise Transient(_PERHAPS, detail=str(error)) from error
+                raise Transient(self._perhaps, detail=str(error)) from error
         lines = (" ".join(line.split()) for line in (said.stderr or said.stdout).splitlines())
-        words = "; ".join(filter(None, lines))[:_SHOWN]
+        words = self._words = "; ".join(filter(None, lines))[:_SHOWN]
         if said.status in {_NOT_EXECUTED, _NOT_FOUND}:
-            raise Transient(_NOT_NOW, detail=words)
+            raise Transient(self._not_now, detail=words)
         match self._scheduler.verdict(said):
             case Verdict.NEVER:
                 title = self._scheduler.title
                 raise Permanent(Saying("ends/refused", title=title, words=escaped(words)))
             case Verdict.LATER:
-                raise Transient(_NOT_NOW, detail=words)
+                raise Transient(self._not_now, detail=words)
             case Verdict.UNKNOWN:
-                raise Transient(_PERHAPS, detail=f"status {said.status}: {words}")
+                raise Transient(self._perhaps, detail=f"status {said.status}: {words}")
 
     async def _run(self, commands: Sequence[Command]) -> Sequence[Said]:
         if _now() < self._rests_until:
             # Others that were before them have heard so.
-            raise Transient(_NOT_NOW)
+            raise Transient(self._not_now, detail=self._words)
         with self._opened() as lock:
             # Nobody holds it alone once we are ready.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -173,10 +176,6 @@ class Handover:
         self._rests_until = _now() + _PAUSES[min(self._failures, len(_PAUSES) - 1)]
         self._failures += 1
         self._asked = False
-
-
-_NOT_NOW = "The scheduler takes no job now."
-_PERHAPS = "The scheduler was given the job, and did not say clearly whether it took it."
 
 
 def _now() -> float:

@@ -193,6 +193,9 @@ class Runner:
             end = Exit(reason=Reason.COULD_NOT_START, words=words_of(error.public))
             await self._end(attempt, end, datetime.now(UTC), started=None)
             return
+        except Transient as error:
+            self._under_way.refused[attempt.token] = error.detail or str(error)
+            raise
         crash.point("run:submitted")
         await self._spool.write(
             lambda tx: attempts.submitted(tx, attempt, native, borrowed=borrowed)
@@ -314,8 +317,7 @@ class Runner:
         crash.point("run:ended")
         if begun:
             tell_start(attempt)
-        self._under_way.open.pop(attempt.token, None)
-        self._under_way.told.pop(attempt.token, None)
+        self._under_way.over(attempt)
         tell_end(attempt, end, phase)
 
     async def _collect(

@@ -27,7 +27,8 @@ _TELL_AGAIN = 600.0
 class UnderWay:
     """``open`` holds the attempts that have not ended.
 
-    ``told`` those that were told to end, and when that was (loop time, in seconds).
+    ``told`` those that were told to end, and when that was (loop time, in seconds); ``refused``
+    why those that may be nowhere were not handed over.
     """
 
     def __init__(self, config: Config, spool: Spool, engines: Engines, place: Place) -> None:
@@ -37,6 +38,7 @@ class UnderWay:
         self._engines = engines
         self.open = Opened()
         self.told: dict[Token, float] = {}
+        self.refused: dict[Token, str] = {}
 
     async def load(self) -> None:
         """Take up what the spool knows of, once all is written that was on its way there."""
@@ -86,11 +88,18 @@ class UnderWay:
 
     async def drop(self, attempt: Attempt) -> None:
         """Note that an attempt never began and never will: its claim is ours."""
-        await self._spool.write(lambda tx: attempts.dropped(tx, attempt))
+        words = self.refused.get(attempt.token, "")
+        await self._spool.write(lambda tx: attempts.dropped(tx, attempt, words))
         self._dropped(attempt)
 
-    def _dropped(self, attempt: Attempt) -> None:
+    def over(self, attempt: Attempt) -> None:
+        """Forget an attempt that is over, and noted as that."""
         self.open.pop(attempt.token, None)
+        self.told.pop(attempt.token, None)
+        self.refused.pop(attempt.token, None)
+
+    def _dropped(self, attempt: Attempt) -> None:
+        self.over(attempt)
         self.engine(attempt).dropped(attempt)
         log.event("dropped", job=attempt.job, token=attempt.token, attempt=attempt.number)
 

@@ -41,13 +41,14 @@ Over = Callable[[Collection[Token]], Collection[Token]]
 
 
 class Vigil:
-    """What is seen of one scheduler's attempts; in one event loop.
+    """What is seen of the attempts at one scheduler, [run.``name``]'s; in one event loop.
 
     ``changed`` is set when something new was seen. ``silent``: since when nothing is.
     """
 
     def __init__(
         self,
+        name: str,
         scheduler: Scheduler,
         site: Site,
         handover: Handover,
@@ -56,6 +57,7 @@ class Vigil:
         crew: Crew,
         bell: Path,
     ) -> None:
+        self._name = name
         self._scheduler = scheduler
         self._site = site
         self._handover = handover
@@ -237,18 +239,18 @@ class Vigil:
 
     def _tell_blind(self, why: str) -> None:
         if why and not self._blind:
-            log.event("unseen", engine=self._scheduler.title, reason=why)
+            log.event("unseen", engine=self._name, reason=why)
             self.silent = self._answered or datetime.now(UTC)
             self.changed.set()
         if self._blind and not why:
-            log.event("resumed", engine=self._scheduler.title)
+            log.event("resumed", engine=self._name)
             self.silent = None
         self._blind = why
 
     def _tell_strange(self, seen: Iterable[Seen]) -> None:
         words = {one.word for one in seen if one.state is None} - self._strange
         for word in sorted(words):
-            log.event("unseen", engine=self._scheduler.title, reason=f'"{word[:100]}" is no state')
+            log.event("unseen", engine=self._name, reason=f'"{word[:100]}" is no state')
         self._strange |= words
 
     async def _cancel_strangers(self) -> None:

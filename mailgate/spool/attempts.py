@@ -197,8 +197,11 @@ def begun(tx: Tx, attempt: Attempt, at: datetime) -> bool:
     return True
 
 
-def dropped(tx: Tx, attempt: Attempt) -> None:
-    """Note that an attempt never started and never will (its claim is ours): no retry, no error."""
+def dropped(tx: Tx, attempt: Attempt, words: str = "") -> None:
+    """Note that an attempt never started and never will (its claim is ours): no retry, no error.
+
+    ``words``: why it was not handed over, if that is known.
+    """
     tx.execute(
         "UPDATE attempt SET state = 'LOST', ended = ? WHERE token = ? AND ended IS NULL",
         tx.at,
@@ -208,7 +211,7 @@ def dropped(tx: Tx, attempt: Attempt) -> None:
     wishes.mirror(tx, attempt.job, held=False)
     tx.execute("UPDATE job SET given = 0 WHERE id = ?", attempt.job)
     native = f" native={attempt.native}" if attempt.native else ""
-    detail = f"attempt={attempt.number} engine={attempt.engine}{native}"
+    detail = f"attempt={attempt.number} engine={attempt.engine}{native} {words}".rstrip()
     tx.note("dropped", job=attempt.job, detail=detail)
     tx.ring("run")
 

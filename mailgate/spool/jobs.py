@@ -327,6 +327,16 @@ def bare(row: Row) -> Job:
     return job_of(row, (), ())
 
 
+def handed(view: View, job: JobId) -> list[dict[str, object]]:
+    """Return the attempts that an engine has, or had, by its own name for them (``native``)."""
+    rows = view.all(
+        "SELECT number, engine, native, state, why FROM attempt WHERE job = ?"
+        " AND native IS NOT NULL ORDER BY number",
+        job,
+    )
+    return [dict(row) for row in rows]
+
+
 def history(view: View, job: JobId) -> list[tuple[datetime, str, str]]:
     """Return what happened to a job: time, verb, detail."""
     rows = view.all("SELECT at, verb, detail FROM event WHERE job = ? ORDER BY id", job)

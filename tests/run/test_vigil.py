@@ -89,6 +89,7 @@ class Watched:
         (self.jobs / "bell").mkdir(parents=True)
         self.crew = Slow()
         self.cluster = Cluster(
+            "slurm",
             self.paper,
             site,
             grace=timedelta(seconds=0.2),

@@ -290,7 +290,7 @@ def test_nothing_is_concluded_while_the_queue_master_is_away_or_the_node_does_no
         awaits(gateway, one, "EXECUTING")
     cluster.kill_node()
     cluster.kill_master()
-    eventually(lambda: 'unseen engine="Grid Engine"' in gateway.logged(), 30, gateway.logged)
+    eventually(lambda: "unseen engine=gridengine" in gateway.logged(), 30, gateway.logged)
     later = sent(gateway, "echo", who, attachments={"data": b"hello\n"})
     # What the folder says counts all the same.
     go(gateway, first)
@@ -299,7 +299,7 @@ def test_nothing_is_concluded_while_the_queue_master_is_away_or_the_node_does_no
     assert phase(gateway, second) == "EXECUTING"
     assert phase(gateway, later) == "QUEUED"
     cluster.start_master()
-    eventually(lambda: 'resumed engine="Grid Engine"' in gateway.logged(), 60, gateway.logged)
+    eventually(lambda: "resumed engine=gridengine" in gateway.logged(), 60, gateway.logged)
     # The master is there, its node is not.
     assert phase(gateway, second) == "EXECUTING"
     go(gateway, second)

@@ -262,7 +262,7 @@ def test_nothing_is_concluded_while_the_controller_is_down_and_what_it_has_lost_
         first = token(gateway, waits)
         cluster.kill_controller()
         # squeue itself tries for a while.
-        eventually(lambda: "engine=Slurm" in gateway.logged("unseen"), 120, gateway.logged)
+        eventually(lambda: "engine=slurm" in gateway.logged("unseen"), 120, gateway.logged)
         silent = "Slurm has not answered since "
         eventually(
             lambda: silent in gateway.run("status", runs).stdout.decode(), 30, gateway.logged
@@ -295,7 +295,7 @@ def test_nothing_is_concluded_while_the_controller_is_down_and_what_it_has_lost_
             return len(gateway.results()) == 3
 
         eventually(come, 120, gateway.logged)
-        assert "resumed engine=Slurm" in gateway.logged()
+        assert "resumed engine=slurm" in gateway.logged()
         assert b"not answered" not in gateway.run("jobs").stderr
         assert "at last" in text_of(result(gateway, waits))
         assert token(gateway, waits) != first

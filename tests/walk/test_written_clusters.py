@@ -4,6 +4,7 @@ What is the same for all clusters is proved with a real one (``tests/run``); her
 adapter carries it, and that a scheduler that lies loses nothing and starts nothing twice.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -385,8 +386,16 @@ def test_a_command_that_is_missing_is_named_and_costs_no_job(tmp_path: Path) -> 
         assert "[run.local]" not in told
         one.gateway.start()
         one.send()
-        eventually(lambda: "bsub" in one.gateway.logged("delayed"), 20, one.gateway.logged)
+        eventually(lambda: one.gateway.logged("dropped"), 20, one.gateway.logged)
+        assert 'reason="[run.lsf] takes no job now" detail="' in one.gateway.logged("delayed")
         program.with_suffix(".away").rename(program)
         one.go.touch()
         assert one.result()["Mailgate-Exit"] == "3"
         one.once()
+        job = json.loads(one.gateway.run("job", "--json", str(one.gateway.jobs()[0]["id"])).stdout)
+        (why, *_) = (event["detail"] for event in job["history"] if event["verb"] == "dropped")
+        assert why.startswith("attempt=1 engine=lsf ")
+        assert "bsub" in why
+        (there,) = one.cluster.jobs()
+        (handed,) = job["handed"]
+        assert (handed["engine"], handed["native"]) == ("lsf", there["id"])
