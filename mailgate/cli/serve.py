@@ -1,6 +1,7 @@
 """mailgate serve: run the gateway until it is told to stop."""
 
 import asyncio
+from contextlib import suppress
 
 from mailgate import lasting
 from mailgate.cli.options import loaded, parser
@@ -13,5 +14,11 @@ def run(words: list[str]) -> int:
     from mailgate.daemon import serve  # noqa: PLC0415 - after the configuration is known good
 
     lasting.settle()
-    asyncio.run(serve(config, services))
+    runner = asyncio.Runner()
+    try:
+        runner.run(serve(config, services))
+    finally:
+        # It waits for idle threads by one more, which a full process table refuses.
+        with suppress(RuntimeError):
+            runner.close()
     return 0

@@ -6,6 +6,7 @@ mounted, a slip in the configuration): nothing is concluded, nothing is started,
 """
 
 import asyncio
+import errno
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -179,10 +180,12 @@ class Place:
             there = await asyncio.to_thread(read, self._jobs)
         except OSError as error:
             said = error.strerror or str(error)
-            return (
-                f"the folder {self._jobs} cannot be used: {said}; make [run] folder one that the"
-                " gateway's user can write"
+            mend = (
+                "raise the limit of open files"
+                if error.errno in {errno.EMFILE, errno.ENFILE}
+                else "make [run] folder one that the gateway's user can write"
             )
+            return f"the folder {self._jobs} cannot be used: {said}; {mend}"
         # Another gateway that was faster.
         return None if there == self._mark else self._anothers()
 

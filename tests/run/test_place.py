@@ -1,5 +1,7 @@
 """The folder of jobs: whose it is, what is concluded while it is away, and when there is no room."""
 
+import os
+import resource
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -192,6 +194,23 @@ async def test_a_folder_that_cannot_be_used_is_named(
     (tmp_path / "a file").write_text("")
     with pytest.raises(Permanent, match=f"the folder .*{where} cannot be used: .* make"):
         await place_of(spool, tmp_path / where).take()
+
+
+async def test_a_daemon_with_too_many_files_open_blames_no_folder(spool: Spool, jobs: Path) -> None:
+    await place_of(spool, jobs).take()
+    place = place_of(spool, jobs)
+    # The thread that looks and its spool are there already.
+    await place.settle()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    try:
+        assert not await place.settle(anew=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert str(place.away).endswith("Too many open files; raise the limit of open files")
+    assert await place.settle(anew=True)
 
 
 async def test_no_room_is_told_once_and_keeps_no_job_from_being_seen(

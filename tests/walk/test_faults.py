@@ -145,6 +145,31 @@ def stopped_reader(gateway: Gateway) -> Iterator[None]:
         os.kill(process, signal.SIGCONT)
 
 
+# --- files and threads ------------------------------------------------------------------------------
+
+
+def test_a_daemon_that_may_open_too_few_files_says_which_limit_to_raise(gateway: Gateway) -> None:
+    gateway.under = ("prlimit", "--nofile=40")
+    gateway.start(wait=False)
+    assert gateway.died() == 70
+    assert gateway.logged() == (
+        "mailgate: the gateway may open 40 files at most, and needs 64: raise the hard limit of"
+        " open files (LimitNOFILE= of its systemd unit, else ulimit -Hn)\n"
+    )
+
+
+def test_a_daemon_that_can_start_no_thread_ends_as_it_is_told(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.send(posted(), to="once@gate.example.org")
+    prove_once(gateway, 1)
+    # A full process table does the same, but never to root.
+    used = int(Path(f"/proc/{gateway.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(gateway.pid, resource.RLIMIT_AS, (used + 4_000_000, used + 4_000_000))
+    assert gateway.stop() == 0
+    assert gateway.logged().endswith("\nstopped\n")
+    assert "Traceback" not in gateway.logged()
+
+
 # --- the disk ---------------------------------------------------------------------------------------
 
 
