@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import threading
@@ -14,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from mailgate import log
+from mailgate import lasting, log
 from mailgate.config import Cluster, Config, Courier
 from mailgate.deliver import outbox
 from mailgate.desk import Counter, Desk
-from mailgate.errors import BadConfig, MailgateError, Permanent, Transient
+from mailgate.errors import BadConfig, MailgateError, Permanent
 from mailgate.hands import Crew, Hands
 from mailgate.janitor import Janitor
 from mailgate.model import Job, Stream
@@ -52,10 +51,6 @@ _NOTICE = 0.25
 _TICK = 1.0
 # A spool whose newest time is so far ahead (seconds) was written before somebody set it back.
 _STEP = 5.0
-# Open files, as far as the hard limit goes: running jobs are watched by a quarter of them.
-_FILES = 65536
-# With fewer it comes to its doors and no further: each room has some, and each process pipes.
-_LEAST_FILES = 64
 # Threads for files, connections to the relay.
 _LETTERS_AT_ONCE = {Courier.MAILDIR: 8, Courier.SMTP: 4}
 # Processes that start jobs and collect what they left: most of that they wait for the disk.
@@ -64,9 +59,6 @@ _HANDS = 2
 _NEEDS = ("mailgate.run.steps",)
 # What is on its way in or out may end within this at the end; all is over in under 10 s.
 _GRACE = 4.0
-_LAST = 8.5
-# All that Python says of a full process table.
-_NO_THREAD = "can't start new thread"
 
 
 async def serve(config: Config, services: Mapping[str, Service]) -> None:
@@ -80,17 +72,12 @@ async def serve(config: Config, services: Mapping[str, Service]) -> None:
     try:
         log.flow()
         log.adopt_libraries()
-        _allow_files()
+        lasting.allow_files()
         await _alone(config, services)
         log.event("stopped")
     except RuntimeError as error:
-        if str(error) != _NO_THREAD:
-            raise
-        message = (
-            "no thread can be started: raise the limit of processes (TasksMax= of the gateway's"
-            " systemd unit, else ulimit -u), or end what has taken them"
-        )
-        raise Transient(message) from error
+        lasting.judge(error)
+        raise
     finally:
         log.flush()
 
@@ -104,27 +91,13 @@ async def _alone(config: Config, services: Mapping[str, Service]) -> None:
             loop.add_signal_handler(number, stop.set)
         # Until the doors are open there is nothing to read again.
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        ending = _ending()
+        ending = lasting.ending()
         spool = Spool(folder, Site.of(config.gateway.address))
         spool.open()
         try:
             await _served(config, services, spool, stop, ending)
         finally:
             spool.close()
-
-
-def _allow_files() -> None:
-    """Raise the soft limit of open files: sessions and running jobs take one each, or two."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _LEAST_FILES:
-        message = (
-            f"the gateway may open {hard} files at most, and needs {_LEAST_FILES}: raise the hard"
-            " limit of open files (LimitNOFILE= of its systemd unit, else ulimit -Hn)"
-        )
-        raise Permanent(message)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _served(
@@ -325,25 +298,6 @@ async def _drained(doors: list[receive.Door], post: outbox.Outbox) -> None:
     """Let what is on its way in or out come to its end, for a while."""
     stops = [door.stop(timedelta(seconds=_GRACE)) for door in doors]
     await asyncio.gather(*stops, post.drain(_GRACE))
-
-
-def _ending() -> threading.Event:
-    """Return what ends the process a while after it is set, even where a thread hangs.
-
-    On a disk that does not answer, say; what it was at is found again at the next start, as after
-    any crash. It waits in a thread from the start on: there may be none to be had at the end.
-    """
-    ending = threading.Event()
-
-    def end() -> None:
-        ending.wait()
-        time.sleep(_LAST)
-        log.event("stopped", reason="a thread still waits for the disk")
-        log.flush()
-        os._exit(0)
-
-    threading.Thread(target=end, name="end", daemon=True).start()
-    return ending
 
 
 async def _kept(name: str, loop: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,8 @@ import shlex
 import signal
 import smtplib
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +157,18 @@ def test_a_daemon_that_may_open_too_few_files_says_which_limit_to_raise(gateway:
     assert gateway.logged() == (
         "mailgate: the gateway may open 40 files at most, and needs 64: raise the hard limit of"
         " open files (LimitNOFILE= of its systemd unit, else ulimit -Hn)\n"
+    )
+
+
+def test_a_daemon_that_can_start_no_thread_from_the_beginning_says_so(gateway: Gateway) -> None:
+    # No machine has room for such a thread.
+    script = "import threading; threading.stack_size(1 << 46); from mailgate.cli.main import main"
+    words = [sys.executable, "-c", f"{script}; main()", "serve", "-c", str(gateway.config)]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (
+        75,
+        "mailgate: no thread can be started: raise the limit of processes (TasksMax= of the"
+        " gateway's systemd unit, else ulimit -u), or end what has taken them\n",
     )
 
 
