@@ -92,19 +92,18 @@ class Companion:
                     await self._process.wait()
         self._kill()
 
-    def _kill(self) -> asyncio.subprocess.Process | None:
+    def _kill(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             self._dying = process
-        return process
 
     async def stop(self) -> None:
         """End it, whatever it is at."""
-        process = self._kill()
-        if process is not None:
-            await process.wait()
+        self._kill()
+        if self._dying is not None:
+            await self._dying.wait()
 
 
 async def _answer(process: asyncio.subprocess.Process | None, frame: bytes) -> object:
