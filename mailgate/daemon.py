@@ -230,14 +230,14 @@ def engines_of(
     # New jobs may go elsewhere by now.
     left = {one.engine for one in attempts.open_attempts(spool.view)} & config.run.engines.keys()
     used = dict.fromkeys((config.run.engine, *named.values(), *sorted(left)))
-    engines = {name: engine_of(config, name, services, spool.folder, crew) for name in used}
+    engines = {name: engine_of(config, name, services, spool.folder.root, crew) for name in used}
     return Engines(engines, default=config.run.engine, named=named)
 
 
 def engine_of(
-    config: Config, name: str, services: Mapping[str, Service], folder: Folder, crew: Crew
+    config: Config, name: str, services: Mapping[str, Service], locks: Path, crew: Crew
 ) -> Engine:
-    """Return the engine of one [run.NAME] table."""
+    """Return the engine of one [run.NAME] table; its lock lies in ``locks``."""
     table = config.run.engines[name]
     if isinstance(table, Cluster):
         # Only what is configured is imported.
@@ -249,10 +249,10 @@ def engine_of(
             grace=config.run.grace,
             crew=crew,
             jobs=config.run.folder,
-            lock=folder.root / f"handover.{name}",
+            lock=locks / f"handover.{name}",
         )
     box = sandbox.probe(
-        table.sandbox, path=table.path, hidden=_hidden(config, folder), shown=_shown(services)
+        table.sandbox, path=table.path, hidden=_hidden(config), shown=_shown(services)
     )
     log.event("sandbox", holds=box.holds, note=box.sentence)
     return Local(
@@ -264,7 +264,7 @@ def engine_of(
     )
 
 
-def _hidden(config: Config, folder: Folder) -> list[Path]:
+def _hidden(config: Config) -> list[Path]:
     """Return what no job may see: others' mail and letters, secrets, a door that it could use."""
     relay, maildir = config.deliver.smtp, config.deliver.maildir
     private = [relay.password_file if relay else None, *(one.password_file for one in config.imap)]
@@ -275,7 +275,7 @@ def _hidden(config: Config, folder: Folder) -> list[Path]:
     if config.deliver.dkim is not None:
         private.append(config.deliver.dkim.key_file)
     return [
-        folder.root,
+        config.gateway.spool,
         *([maildir.path] if maildir else []),
         *(place for place in private if place is not None),
     ]

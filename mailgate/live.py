@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -30,16 +30,15 @@ from mailgate.model import (
     Plan,
     Reason,
     Stream,
-    Token,
 )
 from mailgate.reply.compose import Draft
 from mailgate.run import jobdir
-from mailgate.run.engine import Denied, Ended, Engine, Gone, NotStarted, Sight
+from mailgate.run.engine import Denied, Ended, Engine, Gone, NotStarted, Sight, Waiting
 from mailgate.run.files import remove_tree
 from mailgate.run.jobdir import Folder as JobFolder
 from mailgate.run.jobdir import Start
 from mailgate.services import Service
-from mailgate.spool.store import Folder
+from mailgate.spool.attempts import new_token
 
 _COMMAND = "true"
 # It is over in milliseconds; a machine that takes longer than this is no place for jobs.
@@ -159,8 +158,9 @@ async def _job(config: Config, services: Mapping[str, Service], name: str, queue
     hands = Hands(1)
     try:
         with _place(config.run.folder) as jobs:
-            spool = Folder(config.gateway.spool)
-            engine = engine_of(config, name, services, spool, hands)
+            # Not in the daemon's own places: what root left there would be in the gateway's way.
+            apart = replace(config, run=replace(config.run, folder=jobs))
+            engine = engine_of(apart, name, services, jobs, hands)
             end = await _ended(engine, jobs, queue)
     except MailgateError as error:
         return _failed(what, error)
@@ -196,12 +196,12 @@ def _place(folder: Path) -> Iterator[Path]:
                 made.rmdir()
 
 
-async def _ended(engine: Engine, jobs: Path, queue: str) -> Exit:
-    """Run the command as one attempt; raises Transient where it has no end in time."""
+async def _ended(engine: Engine, jobs: Path, queue: str, within: timedelta = 2 * _LIMIT) -> Exit:
+    """Run the command as one attempt; raises Transient, with why, where it has no end in time."""
     folder = JobFolder(jobs, JobId("a" * 12))
     start = Start(
         job=folder.job,
-        token=Token("m" + secrets.token_hex(6)),
+        token=new_token(),
         number=1,
         plan=Plan(argv=(_COMMAND,), queue=queue),
         limit=_LIMIT,
@@ -215,26 +215,29 @@ async def _ended(engine: Engine, jobs: Path, queue: str) -> Exit:
     )
     # Files, on a disk that may be slow.
     await asyncio.to_thread(jobdir.prepare, folder, start.plan, ())
+    last: list[Sight] = []
     try:
         # Nothing there is over that this one would know of.
         await engine.sweep(lambda _: ())
         await engine.submit(folder, start)
         try:
-            async with asyncio.timeout(2 * _LIMIT.total_seconds()):
-                return _exit(await _seen(engine, folder, attempt))
+            async with asyncio.timeout(within.total_seconds()):
+                return _exit(await _seen(engine, folder, attempt, last))
         except TimeoutError as error:
             await engine.cancel(folder, attempt)
-            raise Transient("it has not ended in time") from error
+            why = next((s.queued.why for s in last if isinstance(s, Waiting)), "")
+            raise Transient("it has not ended in time", detail=why) from error
     finally:
         await engine.close()
 
 
-async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt) -> Sight:
-    """Wait until it is over."""
+async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt, last: list[Sight]) -> Sight:
+    """Wait until it is over; ``last`` holds what was seen of it last."""
     while True:
         sight = (await engine.sights([(folder, attempt)])).get(attempt.token)
         if isinstance(sight, Denied | Ended | Gone | NotStarted):
             return sight
+        last[:] = [sight] if sight is not None else last
         try:
             async with asyncio.timeout(_LOOK):
                 await engine.changed.wait()

@@ -7,11 +7,17 @@ adapter carries it, and that a scheduler that lies loses nothing and starts noth
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from mailgate import live
+from mailgate.config import load
+from mailgate.daemon import engine_of
+from mailgate.errors import Transient
+from mailgate.hands import Hands
 from mailgate.model import Token
 from tests.contract.adapters import made
 from tests.daemon import Gateway, eventually, request, running, shell, text_of
@@ -374,6 +380,31 @@ def test_jobs_end_where_they_are_while_new_ones_go_to_another_engine(one: Room) 
     assert [letter["Mailgate-Exit"] for letter in results] == ["3", "3"]
     assert not one.gateway.logged("unseen")
     assert len(one.cluster.jobs()) == 1
+
+
+def test_a_live_check_leaves_nothing_where_no_gateway_has_run_yet(one: Room) -> None:
+    config = one.gateway.config
+    config.write_text(config.read_text().replace("[run]", '[run]\nfolder = "jobs"'))
+    told = one.gateway.run("check", "--live").stdout.decode()
+    assert 'job "true" by the engine pbs: ended with exit code 0' in told
+    assert not one.gateway.spool.exists()
+    assert not (one.gateway.folder / "jobs").exists()
+
+
+async def test_a_live_check_says_why_its_job_still_waits(
+    one: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", one.gateway.environment["PATH"])
+    one.cluster.set(slots=0)
+    hands = Hands(1)
+    try:
+        engine = engine_of(load(one.gateway.config), "pbs", {}, tmp_path, hands)
+        with pytest.raises(Transient) as raised:
+            await live._ended(engine, tmp_path, "", within=timedelta(seconds=2))
+    finally:
+        await hands.close()
+    assert raised.value.detail == "Not yet"
+    assert not one.waiting()
 
 
 def test_a_command_that_is_missing_is_named_and_costs_no_job(tmp_path: Path) -> None:
