@@ -346,8 +346,8 @@ async def _notice(spool: Spool) -> None:
 
 async def _clock(spool: Spool) -> None:
     """Keep intervals what they were when somebody sets the clock."""
-    back = appointments.latest(spool.view) - time.time()
-    if back > _STEP:
+    back = appointments.back(spool.view, now=time.time())
+    if back > _STEP and not spool.clock.step:
         # It was set back while nobody looked, by so much at least.
         await _stepped(spool, -back, since=time.time())
     while True:

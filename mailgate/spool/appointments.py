@@ -25,12 +25,25 @@ def shift(tx: Tx, seconds: float, *, since: float) -> None:
     )
     for due in ("receipt_due", "news_due"):
         tx.execute(f"UPDATE job SET {due} = {due} + ? WHERE {due} < ?", seconds, border)
+    tx.note(_STEPPED, key=_CLOCK, detail=f"by {seconds:.0f} seconds")
+
+
+def back(view: View, *, now: float) -> float:
+    """Return by how many seconds, at least, the clock was set back, and that not moved for yet."""
+    row = view.one(
+        "SELECT MAX(at) AS at FROM event WHERE id >"
+        " COALESCE((SELECT MAX(id) FROM event WHERE key = ? AND verb = ?), 0)",
+        _CLOCK,
+        _STEPPED,
+    )
+    return max(row["at"] - now, 0.0) if row and row["at"] is not None else 0.0
 
 
 DOUBTED = timedelta(days=1)
 """A start so long after the last thing that is known has the clock doubted, for as long again."""
 
-_CLOCK = "clock"  # the key of its events
+# The key of the clock's events, and the verb of those that appointments were moved for.
+_CLOCK, _STEPPED = "clock", "stepped"
 
 
 def ahead(view: View, *, now: float) -> timedelta:
