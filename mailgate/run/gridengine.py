@@ -98,10 +98,11 @@ class GridEngine:
             No parallel environment is named, and it needs several cores.
         """
         site = self._site
-        words = ["qsub", "-terse", "-b", "n", "-C", "", "-S", "/bin/sh", "-r", "n", "-notify"]
+        words = ["qsub", "-terse", "-b", "n", "-C", "", "-S", "/bin/sh", "-notify", "-m", "n"]
         # A whole path would be read as "host:path", and as several at its commas.
         messages = os.path.relpath(ask.messages, ask.folder)
-        words += ["-m", "n", "-N", ask.token, "-wd", ask.folder, "-o", messages, "-j", "y"]
+        # Behind what the operator adds, for the last word counts: by these a job is found again.
+        ours = ["-r", "n", "-N", ask.token, "-wd", ask.folder, "-o", messages, "-j", "y"]
         if queue := ask.queue or site.queue:
             words += ["-q", queue]
         if site.project:
@@ -112,7 +113,7 @@ class GridEngine:
             words += ["-pe", site.pe, str(ask.cores)]
         if requests := ",".join(self._requests(ask)):
             words += ["-l", requests]
-        return Command(argv=(*words, *site.extra, ask.script))
+        return Command(argv=(*words, *site.extra, *ours, ask.script))
 
     def _requests(self, ask: Ask) -> Iterator[str]:
         if ask.memory is not None:

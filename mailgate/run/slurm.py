@@ -109,12 +109,15 @@ class Slurm:
     def submit(self, ask: Ask) -> Command:
         """Return sbatch(1). All other values of --export have the node start a login shell."""
         site = self._site
-        words = {
+        # Behind what the operator adds, for the last word counts: by these a job is found again.
+        ours = {
             "job-name": ask.token,
             "chdir": ask.folder,
             # sbatch(1), "filename pattern".
             "output": ask.messages.replace("%", "%%"),
             "open-mode": "append",
+        }
+        words = {
             "nodes": "1",
             "ntasks": "1",
             "cpus-per-task": str(ask.cores),
@@ -130,6 +133,7 @@ class Slurm:
                 *("sbatch", "--parsable", "--no-requeue", "--export=ALL", "--input=/dev/null"),
                 *(f"--{name}={word}" for name, word in words.items() if word is not None),
                 *site.extra,
+                *(f"--{name}={word}" for name, word in ours.items()),
                 ask.script,
             ),
             only=("PATH", "HOME", "USER", "LOGNAME", "TZ", "SLURM_CONF", "LD_LIBRARY_PATH"),

@@ -135,8 +135,9 @@ def test_what_an_operator_and_a_service_say_stands_in_the_submission(tmp_path: P
     assert {"--no-requeue", "--job-name=mabcdefgh2345", "--cpus-per-task=4"} <= {*words}
     assert {"--mem=1048577K", "--time=2", "--gres=gpu:2", "--partition=long"} <= {*words}
     assert {"--account=biology", "--qos=low"} <= {*words}
-    assert words[-2:] == ("--nice", "/j/script")
+    assert words[-1] == "/j/script"
     assert "--output=/j%%j/messages" in words, "it is no pattern"
+    assert words.index("--nice") < words.index("--job-name=mabcdefgh2345"), "the last one counts"
 
 
 def test_accounts_tell_the_newest_job_by_the_name_alone(slurm: Slurm) -> None:
