@@ -17,7 +17,7 @@ _HEADLINES = {
     LetterKind.PROGRESS: "Your job is running.",
     LetterKind.DESTROYED: "Your job was destroyed, as somebody asked.",
     LetterKind.NEWS: "Your job has not ended yet.",
-    LetterKind.NOTICE: "The outputs of your job are removed tomorrow.",
+    LetterKind.NOTICE: "The outputs of your job are removed soon.",
     LetterKind.UNCLEAR: "Your request was not run: it is unclear.",
     LetterKind.DRY_RUN: "Nothing was run, as you asked: this would have been run.",
     LetterKind.REFUSED: "Your request was not run.",

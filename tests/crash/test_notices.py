@@ -29,7 +29,7 @@ def test_a_notice_that_a_crash_interrupts_is_sent_once(gateway: Gateway) -> None
     assert gateway.run("purge").returncode == 0
     gateway.start()
     _, notice = gateway.await_letters(2)
-    assert "removed tomorrow" in str(notice["Subject"])
+    assert "its outputs are kept until " in str(notice["Subject"])
     assert "Mailgate-Exit" not in notice
     assert "  extend 7d\n  keep until 20" in text_of(notice)
     eventually(lambda: gateway.unsent() == 0)

@@ -249,8 +249,8 @@ def test_a_job_that_no_engine_has_yet_waits_for_its_cluster_or_for_a_place(place
     job, run = a_job(place.spool), place.desk.config.run
     assert "It is the next" in told_of(place, job)
     for engine, said in (
-        ("slurm", "It waits to be handed to Slurm."),
-        ("far", "It waits to be handed to Grid Engine."),
+        ("slurm", "It waits to be handed to the cluster's scheduler Slurm."),
+        ("far", "It waits to be handed to the cluster's scheduler Grid Engine."),
     ):
         tables = {**run.engines, "far": run.engines["gridengine"]}
         there = replace(run, engine=engine, engines=tables)
