@@ -3,13 +3,18 @@
 ``MAILGATE_GOLDEN=write`` writes them anew; read the difference before it is committed.
 """
 
+import io
 import os
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
 
+from mailgate.desk import grammar
 from mailgate.model import LetterKind, Reason
+from mailgate.parse.commands import read_commands
+from mailgate.parse.message import read_message
+from tests.daemon import request
 from tests.reply.golden import letters
 from tests.reply.letters import read, text
 
@@ -60,6 +65,20 @@ def test_a_letter_reads_well_in_72_columns(name):
 def test_a_letter_that_asks_does_not_confirm_where_it_is_quoted_with_no_mark(name):
     words = text(read(LETTERS[name].composed()))
     assert not [line for line in words.splitlines() if line.strip().lower() == "confirm"]
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_what_a_letter_offers_is_not_done_where_it_is_quoted_with_no_mark(name):
+    lines = text(read(LETTERS[name].composed())).splitlines()
+    for number, line in enumerate(lines):
+        if not line.startswith("  ") or lines[number - 1].startswith("  ") or not number:
+            continue
+        offered = list(takewhile(str.strip, lines[number:]))
+        if line.split()[0] not in grammar().names:
+            continue
+        mail = request("x", "\n".join([lines[number - 1], *offered]))
+        script = read_commands(read_message(io.BytesIO(mail.as_bytes())), grammar())
+        assert [one.name for one in script.lines if one.name] == [], lines[number - 1]
 
 
 @pytest.mark.parametrize("name", LETTERS)
