@@ -110,7 +110,7 @@ class Shipment:
         lines = self.missing
         if not lines:
             return Damaged(f"{shown(stream.name)} is not whole: attachments were taken out of it")
-        missing = f"{len(lines)} of {self.parts} parts are missing"
+        missing = f"{len(lines)} of {self.parts} parts {'is' if len(lines) == 1 else 'are'} missing"
         how = f"reply to another of the {self.parts} mails"
         return Missing(f"{shown(stream.name)} is not whole: {missing}; {how}", lines)
 

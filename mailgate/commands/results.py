@@ -1,4 +1,4 @@
-"""Mail me the job's outputs again: all, one by its name, or a part that has not come.
+"""Mail the job's outputs again: all, one by its name, or a part that has not come.
 
 They come to whom asks, as the request asked for them, or as this line does. `results head 50` shows
 the first lines of standard output and attaches nothing. A missing part is best asked for in a reply

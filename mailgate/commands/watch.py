@@ -1,7 +1,8 @@
-"""Have others told of the job: they get its result, and the mails that you asked for besides.
+"""Have others told of the job: they get its result, and the mails that `notify` chooses.
 
 Whom the gateway's operator knows is told at once. Others are asked by a letter first, and hear
-nothing more unless they agree. `watch` alone names who is told.
+nothing more unless they agree. Who is told may also give commands about the job, such as
+`cancel`, but for `destroy`, `notify` and `watch`. `watch` alone names who is told.
 """
 
 from mailgate.commands import lifetime

@@ -16,6 +16,7 @@ from mailgate.model import (
     Carried,
     Job,
     LetterKind,
+    Reason,
     Reply,
     Stream,
     Wanted,
@@ -29,7 +30,7 @@ from mailgate.reply.stored import answers_of, asked, outlook_of
 from mailgate.reply.streams import OpenStream
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
-from mailgate.spool import codec, files, jobs, letters, shipments
+from mailgate.spool import codec, files, jobs, letters, shipments, wishes
 from mailgate.spool.addresses import reply_address
 from mailgate.spool.database import Site, Tx
 from mailgate.spool.denied import is_denied, withdraw
@@ -172,12 +173,13 @@ class Composer:
         """Build the letter; outputs that are not what was collected are collected again."""
         tries = 0
         inputs = jobs.sent(self._spool.view, job.id) if job and plan.kind in _TELL_INPUTS else ()
+        by = wishes.ended_by(self._spool.view, job.id) if job and _is_cancelled(job) else ""
         printed = await self._read(plan)
         while True:
             carried = shipments.carried(self._spool.view, plan)
             try:
                 # Building MIME costs tens of milliseconds a MiB.
-                draft = partial(self._draft, plan, job, carried, inputs, printed)
+                draft = partial(self._draft, plan, job, carried, inputs, printed, by)
                 return await self._in_thread(partial(self._written, plan, job, draft))
             except Changed as error:
                 if job is None:
@@ -297,6 +299,7 @@ class Composer:
         carried: Carried | None,
         inputs: Inputs,
         printed: Printed,
+        by: str,
     ) -> Draft:
         thread, facts = answers_of(plan, printed)
         wanted = Wanted()
@@ -305,7 +308,7 @@ class Composer:
             # The phase when it was planned: a start mail says EXECUTING whatever came since.
             wanted = _wanted(plan, job)
             job = replace(job, phase=plan.phase or job.phase, reply=wanted.reply, part=wanted.part)
-            facts = self._about(plan, job)
+            facts = self._about(plan, job, by)
         limits = (self._config.deliver.max_size, plan.limit, wanted.part)
         return Draft(
             kind=plan.kind,
@@ -335,7 +338,7 @@ class Composer:
         site = Site.of(self._config.gateway.address)
         return reply_address(site, self._secret, plan.job, plan.recipient)
 
-    def _about(self, plan: Planned, job: Job) -> Mapping[str, object]:
+    def _about(self, plan: Planned, job: Job, by: str) -> Mapping[str, object]:
         """Return what a letter may say beyond the job, such as what may be asked for next."""
         service = self._services.get(job.service)
         if plan.kind in {LetterKind.NEWS, LetterKind.RECEIPT, LetterKind.STARTED}:
@@ -343,10 +346,19 @@ class Composer:
             return {**facts, "outlook": at_cluster(found, job, self._config.run, service)}
         if plan.kind is LetterKind.NOTICE and service is not None:
             return {"keep_max": service.limits.keep_max}
-        if plan.kind not in {LetterKind.RESULT, LetterKind.PART} or service is None:
+        if plan.kind not in {LetterKind.RESULT, LetterKind.PART}:
             return {}
-        most = {"work_limit_max": service.limits.work, "memory_max": service.limits.most_memory}
-        return {name: limit for name, limit in most.items() if limit is not None}
+        limits = service.limits if service else None
+        more = {
+            "by": by or None,
+            "work_limit_max": limits and limits.work,
+            "memory_max": limits and limits.most_memory,
+        }
+        return {name: value for name, value in more.items() if value is not None}
+
+
+def _is_cancelled(job: Job) -> bool:
+    return job.exit is not None and job.exit.reason is Reason.CANCELLED
 
 
 def _changed(before: Sequence[Stream], now: Sequence[Stream]) -> list[Saying]:

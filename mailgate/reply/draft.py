@@ -32,7 +32,8 @@ class Draft:
 
     ========= ====================================================================================
     RESULT    [``work_limit_max``: timedelta, the longest work limit that a request may ask for;
-              ``memory_max``: int, the most bytes of memory]
+              ``memory_max``: int, the most bytes of memory; ``by``: str, who had it cancelled:
+              an address or "operator"]
     NEWS      as RECEIPT [``ahead``, ``run``: int, the jobs that wait before it, and that run]
     RECEIPT   as STARTED [``quota``: a Saying, ``paused``: bool: what keeps it back]
     STARTED   [``outlook``: Outlook]

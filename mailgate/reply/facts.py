@@ -13,11 +13,9 @@ from typing import Literal, TypeVar, assert_never
 from mailgate import said
 from mailgate.model import (
     DISK_FULL,
-    Exit,
     Job,
     LetterKind,
     Plan,
-    Reason,
     Reply,
     Request,
     StreamRole,
@@ -27,6 +25,7 @@ from mailgate.model import (
 from mailgate.phases import Phase
 from mailgate.reply import due
 from mailgate.reply.draft import Draft, Given, checked
+from mailgate.reply.ends import end_facts
 from mailgate.reply.given import given_facts, more_facts
 from mailgate.reply.layout import clause, cut, fact, printable, wrapped
 from mailgate.reply.outputs import carried_facts, outputs_of, ways_to
@@ -34,7 +33,7 @@ from mailgate.reply.package import MOST
 from mailgate.reply.rows import ROWS, Bound, Excerpts, Key, Listing, Read, Setting, Tried
 from mailgate.reply.sent import sent_facts
 from mailgate.reply.told import told
-from mailgate.saying import Saying, Words
+from mailgate.saying import Words
 from mailgate.settings.rules import GENERAL
 from mailgate.wording import is_that
 
@@ -180,7 +179,7 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
     stderr = next((one for one in outputs if one.name == stderr_name), None)
     return {
         **_job(job, draft),
-        **_exit(job.exit),
+        **end_facts(job, job.exit, draft.recipient, by=given.optional("by", str) or ""),
         "completed": job.phase is Phase.COMPLETED,
         "brief": job.reply is Reply.BRIEF,
         "attach": job.reply is Reply.ATTACH,
@@ -206,23 +205,6 @@ def _result(draft: Draft, given: Given, attached: Sequence[bool], excerpts: Exce
         "stderr_name": fact(stderr_name),
         "stderr_size": stderr.size if stderr and not stderr.empty else "",
         **more_facts(job, given),
-    }
-
-
-def _exit(end: Exit) -> Facts:
-    # A shell's exit status says what the code or the signal has said.
-    status = end.code if end.signal is None else 128 + end.signal
-    # And a job is cancelled by TERM, as everybody else's is.
-    said_already = [Saying("ends/exit-status", status=status)]
-    if end.reason is Reason.CANCELLED:
-        said_already.append(Saying("ends/by-signal", name="TERM"))
-    words = "" if any(is_that(end.words, one) for one in said_already) else str(end.words)
-    return {
-        "reason": str(end.reason),
-        "code": end.code if end.code is not None else "",
-        "signal": end.signal if end.signal is not None else 0,
-        "signal_name": fact(said.signal(end.signal)) if end.signal is not None else "",
-        "engine_words": printable(cut(words, 300)).strip(),
     }
 
 

@@ -114,6 +114,8 @@ def _results() -> Iterator[Sample]:
         yield Sample(draft=replace(more, head=50), attached=(False, False))
         yield Sample(draft=replace(more, only=("trace.bin",)), attached=(False, True))
         yield from _shipped(_draft(LetterKind.RESULT, job))
+        for by in ("operator", "ada@example.org", "bob@example.org"):
+            yield Sample(draft=_draft(LetterKind.RESULT, job, by=by), attached=(True, True))
 
 
 def _shipped(draft: Draft) -> Iterator[Sample]:

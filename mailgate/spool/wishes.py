@@ -65,6 +65,17 @@ def asked(view: View, job: JobId) -> datetime | None:
     return moment(row["at"]) if row and row["at"] is not None else None
 
 
+def ended_by(view: View, job: JobId) -> str:
+    """Return who had a job ended: an address or `OPERATOR`; "" where nobody did."""
+    row = view.one(
+        "SELECT detail FROM event WHERE job = ? AND verb = 'wished'"
+        " AND (detail GLOB 'cancel by=*' OR detail GLOB 'destroy by=*') ORDER BY id DESC LIMIT 1",
+        job,
+    )
+    by = str(row["detail"]).partition(" by=")[2] if row else ""
+    return by if by != "date" else ""
+
+
 # --- holding --------------------------------------------------------------------------------------
 
 

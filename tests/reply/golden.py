@@ -210,7 +210,7 @@ def _ends() -> dict[str, Written]:
         ),
         "failed-node": _failed(Reason.NODE_FAILURE, "NODE_FAIL on n17 (job 48211)"),
         "failed-preempted": _failed(Reason.PREEMPTED, "PREEMPTED on n17 (job 48211)"),
-        "failed-cancelled": _failed(Reason.CANCELLED, "by the operator"),
+        "failed-cancelled": _failed(Reason.CANCELLED, facts={"by": "operator"}),
         "failed-outside": _failed(
             Reason.OUTSIDE, "Slurm called it CANCELLED on node n17 (job 48211)."
         ),

@@ -179,6 +179,10 @@ def test_a_missing_part_is_named_with_the_reply_that_fetches_it(tmp_path):
         f"accat: stdout.txt is not whole: 2 of {of} parts are missing;"
         f" reply to another of the {of} mails",
     ]
+    box.insert(0, saved(tmp_path / "third", [letters[2]])[0])
+    one = f"accat: stdout.txt is not whole: 1 of {of} parts is missing;"
+    assert one in within(*box).stderr.decode()
+    del box[0]
     # What is whole is to be had all the same.
     assert within("--name", "stderr", *box).stdout == b"e"
     done = within("--extract", tmp_path / "all", *box)

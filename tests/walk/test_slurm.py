@@ -124,7 +124,7 @@ def test_what_is_asked_of_a_job_is_done_at_slurm(cluster: Slurm, gateway: Gatewa
     assert b"by the cluster" in gateway.run("status", waiting).stdout
     gateway.run("release", waiting)
     eventually(lambda: "JobHeld" not in cluster.said("squeue", "-h", "-n", first, "-o", "%r"))
-    gateway.run("hold", waiting)
+    assert b"is being taken back" in gateway.run("hold", waiting).stdout
     until(gateway, waiting, "HELD")
     eventually(lambda: cluster.states().get(first) == "CANCELLED", 30, gateway.logged)
 

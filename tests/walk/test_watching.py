@@ -1,5 +1,6 @@
 """Who is told of a job, changed by mail."""
 
+import re
 import smtplib
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ from tests.asking import answer as reply
 from tests.daemon import ADA, Gateway, attached, eventually, request, running, shell, text_of
 from tests.walk.test_commands import answer, write
 
-BOB, EVE = "bob@example.org", "eve@elsewhere.test"
+BOB, CAROL, EVE = "bob@example.org", "carol@example.org", "eve@elsewhere.test"
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ def test_watchers_are_named_by_reply_and_leave_by_themselves(gateway: Gateway) -
     eventually(lambda: not gateway.unsent())
     assert gateway.results(EVE) == []
     assert gateway.jobs()[0]["phase"] == "COMPLETED"
+
+
+def test_who_has_a_job_cancelled_is_named_to_its_owner_and_to_no_other_watcher(
+    gateway: Gateway,
+) -> None:
+    gateway.send(request("wait", f"notify: start\nwatch: {BOB}, {CAROL}\n"))
+    (letter,) = gateway.await_letters(1, BOB)
+    gateway.send(reply(letter, BOB, "cancel"))
+    (own,), (bobs,), (carols,) = (gateway.await_results(1, who) for who in (ADA, BOB, CAROL))
+    assert re.match(rf"Your job was cancelled after .*, by {BOB}\.", flat(own))
+    assert f", by {BOB}." in flat(bobs)
+    assert BOB not in flat(carols)
+    assert re.match(rf"The job of {ADA} was cancelled after [\w ]+\.", flat(carols))
 
 
 def test_results_come_again_to_whom_asks_alone(gateway: Gateway) -> None:
