@@ -116,7 +116,7 @@ def _about(name: str) -> str:
     if name not in _modules():
         return str(_commanding().about(name))
     told = importlib.import_module(f"mailgate.cli.{name}").__doc__ or ""
-    return told.splitlines()[0].split(": ", 1)[-1]
+    return told.splitlines()[0].split(": ", 1)[-1].removesuffix(".")
 
 
 if __name__ == "__main__":

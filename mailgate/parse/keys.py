@@ -16,7 +16,7 @@ from mailgate.parse.unfit import UnfitValueError, shown
 from mailgate.saying import Saying, Words
 from mailgate.services import Service
 from mailgate.settings.kinds import nearest
-from mailgate.settings.parameters import Choice, Flag, Parameter, Text
+from mailgate.settings.parameters import Flag, Parameter, Text
 from mailgate.settings.rules import GENERAL, RESOURCES, InputRule, Origin, folded
 
 _HEAD = 120  # Where a key and its sign must stand in a line; a longer key is prose.
@@ -109,7 +109,7 @@ def suits(name: str, value: str, service: Service) -> bool:
 def suits_nearly(name: str, value: str, service: Service) -> bool:
     """Tell whether words after a key that is nearly ``name`` may be a value for it."""
     parameter = service.parameters.get(name)
-    if isinstance(parameter, Choice) and nearest(value, parameter.choices):
+    if parameter is not None and parameter.near(value):
         return True
     return name != "label" and suits(name, value, service)
 
@@ -138,6 +138,12 @@ def wrong(
     return Finding(told=told, mend=mend, meant=meant)
 
 
+def twice(line: str, written: str) -> Finding:
+    """Make a finding of a line whose key was given before, as ``written`` here."""
+    key = shown(written)
+    return wrong(line, Saying("keys/twice", key=key), Saying("keys/once", key=key))
+
+
 def lacking(meaning: Saying, mend: Saying) -> Finding:
     """Make a finding for something that is not there, and without which nothing is run."""
     told = Understood(quoted=Saying("keys/missing"), meaning=meaning, wrong=True, missing=True)
@@ -161,8 +167,7 @@ def _finding(line: str, asked: Asked, service: Service) -> Finding:
     if found is None:
         return _no_key(line, service)
     if found.key in asked.seen:
-        key = shown(found.written)
-        return wrong(line, Saying("keys/twice", key=key), Saying("keys/once", key=key))
+        return twice(line, found.written)
     asked.seen.add(found.key)
     return _read(line, found, asked, service)
 
@@ -217,8 +222,8 @@ def _read_parameter(line: str, found: KeyLine, asked: Asked, parameter: Paramete
         key, expected = parameter.name, parameter.expected
         meaning = Saying("keys/unfit", key=key, fault=fault, expected=expected)
         mend = Saying("keys/another", key=key, expected=expected)
-        choices = parameter.choices if isinstance(parameter, Choice) else ()
-        near = nearest(value, choices)
+        if near := parameter.near(value):
+            mend = Saying("keys/instead", right=f"{key}: {near}", given=shown(line))
         return wrong(line, meaning, mend, meant=(key, near) if near else None)
     asked.parameters[parameter.name] = value
     return fine(line, Saying("keys/parameter", name=parameter.name))

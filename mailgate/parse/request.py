@@ -31,6 +31,7 @@ from mailgate.parse.keys import (
     read_keys,
     suits,
     suits_nearly,
+    twice,
     wrong,
 )
 from mailgate.parse.mends import example, mended
@@ -233,7 +234,10 @@ def _unread_settings(page: _Page, service: Service, asked: Asked) -> Iterator[Fi
         yield wrong(line, Saying("request/torn", key=shown(key)), mend)
     for line in page.below[:_LOOKED_AT]:
         right = _key_meant(line, service)
-        if right is not None:
+        again = key_line(right) if right else None
+        if again is not None and again.key in asked.seen:
+            yield twice(line, again.written)
+        elif right is not None:
             mend = Saying("request/above-blank", line=shown(right))
             yield wrong(line, Saying("request/below-blank"), mend)
     sentences = [*page.prose[:_READ], *page.below[:_READ]]

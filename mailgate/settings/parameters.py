@@ -37,6 +37,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?", re.ASCII
 )
+# "1,000" may be a thousand as well.
+_DECIMAL_COMMA = re.compile(r"(?!-?[1-9][0-9]*,[0-9]{3}\Z)-?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
 _GROUPS = re.compile("[\u00a0\u2009\u202f]")
 _GROUPED = re.compile("[+\u2212-]?[0-9]{1,3}(?:[\u00a0\u2009\u202f][0-9]{3})+(?:\\.[0-9]*)?")
 _YES = ("yes", "true", "on")
@@ -96,6 +98,10 @@ class Parameter(ABC):
         if value.startswith("-") and not self._may_be_negative:
             return Saying("parameters/dash")
         return self._fault(value)
+
+    def near(self, value: str) -> str | None:  # noqa: ARG002 - other types look at it
+        """Return the value that fits and that one which does not most likely meant, if any."""
+        return None
 
     def plain(self, value: str) -> str:
         """Return a value as a command gets it: a number's minus is a hyphen, whoever wrote it."""
@@ -189,13 +195,19 @@ class Number(Parameter):
         """Return a number as a command gets it."""
         return _plain(value)
 
+    def near(self, value: str) -> str | None:
+        """Return a number with a decimal comma as one with a point."""
+        point = value.replace(",", ".")
+        meant = _DECIMAL_COMMA.fullmatch(value) and self.fault(point) is None
+        return point if meant else None
+
     @property
     def _may_be_negative(self) -> bool:
         return self.min is not None and self.min < 0
 
     def _fault(self, value: str) -> Saying | None:
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            return Saying("parameters/no-number")
+            return Saying("parameters/no-number", meant=self.near(value))
         return _range_fault(float(value), self.min, self.max)
 
     def _sample(self) -> str:
@@ -215,10 +227,14 @@ class Choice(Parameter):
         """What a value must be, as a noun phrase."""
         return Saying("parameters/choice", words=self.choices)
 
+    def near(self, value: str) -> str | None:
+        """Return the choice that is spelled nearly so."""
+        return nearest(value, self.choices)
+
     def _fault(self, value: str) -> Saying | None:
         if value in self.choices:
             return None
-        return Saying("parameters/no-choice", meant=nearest(value, self.choices))
+        return Saying("parameters/no-choice", meant=self.near(value))
 
     def _sample(self) -> str:
         return self.choices[0]

@@ -342,6 +342,22 @@ def test_a_key_that_is_given_twice_is_wrong(align: Service) -> None:
     ]
 
 
+@pytest.mark.parametrize("blank", [(), ("",)])
+def test_who_asks_for_two_jobs_in_a_mail_is_told_to_send_two(align: Service, blank: tuple) -> None:
+    lines = ("service: align", "tree: sl", *blank, "service: count")
+    answer = unclear(align, *lines, files=(FA,))
+    assert faults(answer) == ['service: count | "service" is given twice: a mail asks for one job']
+    assert str(answer.mend) == (
+        'Send it again with "service" given once, and each other job in a mail of its own.'
+    )
+
+
+def test_what_was_set_above_the_blank_line_is_not_to_be_set_there_again(align: Service) -> None:
+    answer = unclear(align, "tree: sl", "", "tree: upgma", files=(FA,))
+    assert faults(answer) == ['tree: upgma | "tree" is given twice']
+    assert str(answer.mend) == 'Send it again with "tree" given once.'
+
+
 def test_a_parameter_without_default_that_the_command_uses_must_be_given(count: Service) -> None:
     answer = unclear(count)
     assert faults(answer) == ['(missing) | "level" must be given: a whole number from -3 to 9']
@@ -370,6 +386,22 @@ def test_a_number_may_have_the_dashes_and_blanks_of_typography(
 @pytest.mark.parametrize("line", ["ratio: 10 000", "ratio: 1\u00a023", "ratio: 1\u202f0000"])
 def test_a_blank_that_may_divide_two_numbers_is_no_part_of_one(count: Service, line: str) -> None:
     assert "is not a number" in faults(unclear(count, line))[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "point"), [("0,001", "0.001"), ("12,5", "12.5"), ("1,5e-3", "1.5e-3")]
+)
+def test_a_decimal_comma_is_answered_with_the_point(count: Service, given: str, point: str) -> None:
+    answer = unclear(count, "level: 1", f"ratio: {given}")
+    assert f'is not a number (did you mean "{point}"?)' in faults(answer)[0]
+    mend = f'Send it again with "ratio: {point}" instead of "ratio: {given}".'
+    assert str(answer.mend) == mend
+    assert f"ratio: {point}" in answer.example
+
+
+@pytest.mark.parametrize("given", ["1,000", "12,345", "1,2,3", ",5", "1.5,5", "-0,5"])
+def test_what_may_be_no_decimal_comma_is_no_number_and_no_more(count: Service, given: str) -> None:
+    assert "did you mean" not in faults(unclear(count, "level: 1", f"ratio: {given}"))[0]
 
 
 def test_words_keep_their_dashes_and_blanks(count: Service) -> None:

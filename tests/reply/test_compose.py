@@ -315,6 +315,11 @@ def test_a_brief_reply_carries_the_manifest_alone():
     assert "7 bytes" in text(message)
 
 
+def test_of_what_is_kept_one_that_holds_something_is_named_as_what_can_be_fetched():
+    made = result(DONE, out(b""), err(b"odd\n"), reply=Reply.BRIEF)
+    assert "\n  results stderr.txt\n" in text(read(made.composed()))
+
+
 # --- words ----------------------------------------------------------------------------------------
 
 
