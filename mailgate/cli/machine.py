@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mailgate.config import Cluster, Config
-from mailgate.model import Reason
+from mailgate.errors import Permanent
+from mailgate.model import Reason, Token
 from mailgate.run import sandbox
 from mailgate.run.cluster import load as adapter
+from mailgate.run.scheduler import Ask, Scheduler
 from mailgate.services import Service
 from mailgate.settings import argv
 from mailgate.settings.units import said_size
@@ -84,6 +86,24 @@ def _schedulers(config: Config, services: Mapping[str, Service]) -> Iterator[str
                     " on the spool's own disk: give [run] folder a place on a file system that they"
                     " share with the gateway, and have that mounted before the gateway starts"
                 )
+            given = (s for s in services.values() if (s.engine or config.run.engine) == name)
+            yield from _not_submitted(scheduler, given)
+
+
+def _not_submitted(scheduler: Scheduler, services: Iterable[Service]) -> Iterator[str]:
+    """Yield what of the most that requests may ask for has no words in the engine's table."""
+    for service in services:
+        ask = Ask(
+            token=Token("check"),
+            script="/script",
+            folder="/",
+            messages="/messages",
+            cores=service.limits.most_cores,
+        )
+        try:
+            scheduler.submit(ask)
+        except Permanent as error:
+            yield f"{service.name}: [limits] cores: {error}"
 
 
 def _on_one_disk(one: Path, other: Path) -> bool:

@@ -165,6 +165,20 @@ def test_what_this_machine_makes_of_it_is_warned_about(
 
 
 @pytest.mark.parametrize(
+    ("more", "warned"), [("", True), ('[run.gridengine]\npe = "smp"\n', False)]
+)
+def test_cores_that_a_cluster_cannot_be_asked_for_are_warned_about(
+    config: Path, capsys: pytest.CaptureFixture[str], more: str, *, warned: bool
+) -> None:
+    config.write_text(f'{CONFIG}[run]\nengine = "gridengine"\n{more}')
+    file = config.parent / "services" / "tool.toml"
+    file.write_text(SERVICE.replace("work", "cores_max = 4\nwork"))
+    assert run(["-c", str(config)]) == 0
+    told = 'warning: tool: [limits] cores: Several cores need a "pe"'
+    assert (told in capsys.readouterr().err) == warned
+
+
+@pytest.mark.parametrize(
     ("table", "word", "warning"),
     [
         ("command", 'queue = "night"', "queue: the engine local has none"),
