@@ -12,6 +12,7 @@ from mailgate.model import Answer, Job, Wish
 from mailgate.model.outlook import Cause
 from mailgate.phases import ACTIVE, Phase
 from mailgate.saying import Saying
+from mailgate.settings.engines import Local
 from mailgate.spool import owned, wishes
 from mailgate.spool.database import Tx
 from mailgate.spool.outlook import at_cluster, engine_of, outlook
@@ -32,7 +33,9 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
     since = owned.in_phase_since(tx, job.id) or job.created
     ahead = owned.ahead(tx, job.id) if job.phase is Phase.QUEUED else 0
     run, service = call.config.run, call.services.get(job.service)
-    expected = outlook(tx, job, engine=engine_of(run, service))
+    engine = engine_of(run, service)
+    table = run.engines.get(engine)
+    expected = outlook(tx, job, engine=engine)
     returned = owned.undelivered(tx, job.id, (call.who or job.owner).key)
     return {
         "id": job.id,
@@ -50,8 +53,9 @@ def _facts(tx: Tx, call: Call, job: Job) -> dict[str, object]:
         **at_cluster(expected, job, run, service).facts(tx.now),
         **job.plan.given,
         "ahead": ahead,
-        "busy": owned.busy(tx) if job.phase is Phase.QUEUED else 0,
-        "slots": call.config.run.local.slots,
+        "busy": owned.taken(tx, engine) if job.phase is Phase.QUEUED else 0,
+        # At a cluster there are none that anybody knows.
+        "slots": table.slots if isinstance(table, Local) else 1,
         "quota": Turns(quota=call.config.quota, services=call.services).why_not(tx, job.id)
         if job.phase is Phase.QUEUED
         else None,

@@ -9,6 +9,7 @@ from mailgate.phases import ACTIVE, Phase
 from mailgate.saying import Words
 from mailgate.spool import codec, jobs, watchers
 from mailgate.spool.database import View, moment
+from mailgate.spool.indexes import OPEN
 from mailgate.spool.keep import NOT_ENDED
 
 SHORTEST = 4
@@ -151,6 +152,11 @@ def ahead(view: View, job: JobId) -> int:
         " (SELECT queued FROM job WHERE id = ?) LIMIT 1000)",
         job,
     )
+
+
+def taken(view: View, engine: str) -> int:
+    """Count the places that are taken at an engine, by its table's name: the attempts it has."""
+    return view.count(f"SELECT COUNT(*) FROM attempt WHERE {OPEN} AND engine = ?", engine)
 
 
 def busy(view: View) -> int:

@@ -262,6 +262,24 @@ def test_a_job_that_no_engine_has_yet_waits_for_its_cluster_or_for_a_place(place
     assert "handed" not in told_of(place, job)
 
 
+def test_the_places_of_this_machine_are_not_taken_by_the_jobs_of_a_cluster(place: Place) -> None:
+    job, run = a_job(place.spool), place.desk.config.run
+    local = replace(run.local, slots=1)
+    place.desk.config = replace(
+        place.desk.config, run=replace(run, engines={**run.engines, "local": local})
+    )
+    for engine, said in (
+        ("slurm", "It is the next, and starts as soon as it can."),
+        ("local", "It is the next: the only place is taken."),
+    ):
+        other = a_job(place.spool)
+        with place.spool.transaction() as tx:
+            attempt = attempts.intend(tx, other, engine=engine)
+            assert attempt is not None
+            attempts.begun(tx, attempt, tx.now)
+        assert said in told_of(place, job)
+
+
 def told_of(place: Place, job: JobId) -> str:
     """What `status` says, its lines as long as they are."""
     said = [line.strip() for line in place.told(f"status {job}")[0].splitlines()]

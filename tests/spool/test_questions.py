@@ -61,7 +61,7 @@ QUESTIONS: dict[str, Callable[[Tx], object]] = {
     "what news are due": lambda tx: notices.plan_due(tx, limit=5),
     "somebody's jobs": lambda tx: owned.listed(tx, ADA, owned.Wanted(limit=20)),
     "whether its result came back": lambda tx: owned.undelivered(tx, JOB, ADA.key),
-    "how a job waits": lambda tx: owned.ahead(tx, JOB) + owned.busy(tx),
+    "how a job waits": lambda tx: owned.ahead(tx, JOB) + owned.busy(tx) + owned.taken(tx, "local"),
     "what may be expected of a job": lambda tx: outlook.outlook(
         tx, replace(jobs.fetch(tx, JOB), phase=Phase.QUEUED)
     ),

@@ -73,7 +73,7 @@ def test_a_job_that_fills_the_disk_against_its_limit_does_not_stand_in_others_wa
         eventually(lambda: gateway.logged("cleared"), 30, gateway.logged)
         gateway.await_results(1)
         assert list(gateway.spool.glob("jobs/*/*/work")) == []
-        assert "removed, for it had filled the disk" in words(gateway)
+        assert "removed, for they had filled the disk" in words(gateway)
         gateway.send(request("true"))
         gateway.await_results(2)
         gateway.kill()
