@@ -19,7 +19,7 @@ from mailgate.run.polls import Known, Polls
 from mailgate.run.scheduler import Command, Given, Said, Scheduler, Seen, State, UnreadableError
 from mailgate.run.sight import Denied, Ended, Gone, NotStarted, Running, Sight, Waiting
 
-# What became of a job is asked so often where the answer cannot be read.
+# What became of a job is asked so often where the answer cannot be read, a grace time apart.
 _TRIES = 5
 # Of a reason so much is told: it may name a thousand nodes.
 _TOLD = 300
@@ -32,8 +32,8 @@ class Case:
     """An attempt as the runner last asked after it, and what was found of it.
 
     ``doubt``: since when its end waits for the scheduler's word about it. ``asks``: that word is
-    to be asked for (`Judge.ask`), ``tries``: how often it was; ``settled``: no more is to come than
-    ``word``. ``cancelled``: by us, so that its end is no riddle.
+    to be asked for (`Judge.ask`), ``tries``: how often it was, and ``again``: not anew before that;
+    ``settled``: no more is to come than ``word``. ``cancelled``: by us, so its end is no riddle.
     """
 
     folder: Folder
@@ -43,6 +43,7 @@ class Case:
     doubt: float | None = None
     asks: bool = False
     tries: int = 0
+    again: float = 0.0
     settled: bool = False
     word: Seen | None = None
     cancelled: bool = False
@@ -133,7 +134,7 @@ class Judge:
         """Whether all that the scheduler can say of the end is there; else it is to be asked."""
         if not case.settled and known.ended and known.seen and known.seen.end:
             case.settled, case.word = True, known.seen
-        case.asks = case.asks or not case.settled
+        case.asks = case.asks or (not case.settled and _now() >= case.again)
         return case.settled
 
     async def ask(self, case: Case) -> None:
@@ -149,6 +150,8 @@ class Judge:
         seen = None
         if command is not None and case.tries < _TRIES:
             case.tries += 1
+            # Who is away comes back, and what is being ended has ended.
+            case.again = _now() + self._grace
             try:
                 seen = self._scheduler.parse_why(await self._run(command), given)
             except (Transient, UnreadableError) as error:

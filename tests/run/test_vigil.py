@@ -10,11 +10,12 @@ from typing import TypeVar
 import pytest
 
 from mailgate.errors import Permanent, Transient
-from mailgate.model import Attempt, AttemptState, NativeId, Plan, Token
+from mailgate.model import Attempt, AttemptState, NativeId, Plan, Reason, Token
 from mailgate.run import jobdir
 from mailgate.run.cluster import Cluster
 from mailgate.run.jobdir import Folder, Start
 from mailgate.run.judge import Case, Judge
+from mailgate.run.polls import Known, Polls
 from mailgate.run.scheduler import Ask, Command, Given, Said, Seen, State
 from mailgate.run.sight import Ended, Gone, Running, Sight
 from mailgate.run.slurm import Slurm
@@ -198,6 +199,37 @@ def test_of_a_reason_that_names_a_thousand_nodes_the_beginning_is_told(tmp_path:
     assert told.startswith("ReqNodeNotAvail, UnavailableNodes:n0000,n0001")
     assert told.endswith(" ...")
     assert len(told) < 500
+
+
+async def test_who_cannot_say_what_became_of_a_job_is_asked_again_later_and_not_at_once(
+    tmp_path: Path,
+) -> None:
+    folder, attempt = Watched(tmp_path).begun()
+    polls = Polls(timedelta(), SITE.poll_min, SITE.poll_max)
+    polls.known[attempt.token] = Known(since=0.0)
+    polls.came([], began=1.0)
+    slurm = Slurm(SITE)
+
+    async def away(_: Command) -> Said:
+        return Said(status=1, stdout="", stderr="sacct: error: slurm_persist_conn_open: refused")
+
+    async def back(_: Command) -> Said:
+        line = f"7|NODE_FAIL|0:0|n17|{attempt.token}|None\n"
+        return Said(status=0, stdout=line, stderr="")
+
+    case, found = Case(folder, attempt, 0.0), Running(started=datetime.now(UTC))
+    judge = Judge(slurm, polls, away, grace=0.2)
+    judge.judged(case, found)
+    assert case.asks
+    await judge.ask(case)
+    judge.judged(case, found)
+    assert not case.asks
+    judge = Judge(slurm, polls, back, grace=0.2)
+    await until(lambda: judge.judged(case, found) or case.asks)
+    await judge.ask(case)
+    end = judge.judged(case, found)
+    assert isinstance(end, Ended)
+    assert end.exit.reason is Reason.NODE_FAILURE
 
 
 def start_of(attempt: Attempt) -> Start:
