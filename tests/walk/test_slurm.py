@@ -265,7 +265,9 @@ def test_nothing_is_concluded_while_the_controller_is_down_and_what_it_has_lost_
         eventually(lambda: "engine=slurm" in gateway.logged("unseen"), 120, gateway.logged)
         silent = "Slurm has not answered since "
         eventually(
-            lambda: silent in gateway.run("status", runs).stdout.decode(), 30, gateway.logged
+            lambda: silent in " ".join(gateway.run("status", runs).stdout.decode().split()),
+            30,
+            gateway.logged,
         )
         gateway.send(request("echo", attachments={"data": b"hello\n"}))
         eventually(lambda: "outcome=echo" in gateway.logged("read"), 60, gateway.logged)
