@@ -42,7 +42,7 @@ _ADDRESS = re.compile(
 
 
 def mailboxes(value: str) -> Iterator[Mailbox]:
-    """Every mailbox of an address list, in order; group names and comments are passed over."""
+    """Every mailbox of an address list, in order, and each address that is a group's name."""
     if simple := _SIMPLE.fullmatch(value):
         yield Mailbox(address=(address := simple["bare"] or simple["angle"]), flaw=_flaw(address))
         return
