@@ -19,6 +19,7 @@ from mailgate.spool.database import Connection
 from mailgate.spool.store import Folder, Spool, direct
 from tests.spool.conftest import SITE
 from tests.spool.made import a_job, ended
+from tests.spool.test_clock import Wall
 from tests.spool.test_notices import a_result, goes_in
 
 _CONFIG = """
@@ -128,26 +129,17 @@ def test_what_cannot_be_removed_stops_no_sweep(
     assert capsys.readouterr().err.count("delayed what=clean") == 3
 
 
-class SetClock(Clock):
-    """A clock as it is when somebody has just set it by a day."""
-
-    def __init__(self, *, set_by: float = 0.0) -> None:
-        super().__init__()
-        self.set_by = set_by
-
-    @property
-    def step(self) -> float:
-        step, self.set_by = self.set_by, 0.0
-        return step
-
-
-def test_nothing_expires_right_after_the_clock_was_set(folder: Folder, tmp_path: Path) -> None:
+def test_nothing_expires_right_after_the_clock_was_set(
+    folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     janitor = Janitor(config_of(tmp_path, "spool/jobs"), folder)
-    clock = SetClock()
+    wall = Wall()
+    clock = Clock(wall)
     assert janitor.calm(clock)
-    clock.set_by = 86400.0
+    wall.set_by = 86400.0
     assert not janitor.calm(clock)
     assert not janitor.calm(clock)
+    assert capsys.readouterr().err.count("the clock was set") == 1, "an hour from then, no more"
 
 
 async def test_nothing_expires_by_a_clock_that_was_far_ahead_at_a_start_before_it_is_believed(
@@ -239,7 +231,10 @@ async def test_what_is_destroyed_goes_at_once_however_the_clock_was_set(
             tx.execute("DELETE FROM letter")
     spool = Spool(folder, SITE)
     spool.open()
-    sweeping = asyncio.create_task(Janitor(config, folder).run(spool, SetClock(set_by=-3600.0)))
+    wall = Wall()
+    clock = Clock(wall)
+    wall.set_by = -3600.0
+    sweeping = asyncio.create_task(Janitor(config, folder).run(spool, clock))
     try:
         async with asyncio.timeout(60):
             while jobs.fetch(spool.view, destroyed).phase is not Phase.ARCHIVED:
