@@ -149,7 +149,7 @@ class UnderWay:
         """Tell an attempt that runs how long it may."""
         known = await self.engine(attempt).limit(self.folder(attempt.job), attempt, told.limit)
         crash.point("run:limited")
-        await self._spool.write(lambda tx: wishes.limited(tx, told))
+        await self._spool.write(lambda tx: wishes.limited(tx, told, attempt.job, known=known))
         if attempt.token in self.open:
             self.open[attempt.token] = replace(self.open[attempt.token], limit=told.limit)
         seconds = f"{told.limit.total_seconds():g}s"

@@ -223,8 +223,11 @@ def limits(view: View) -> list[Limit]:
     ]
 
 
-def limited(tx: Tx, told: Limit) -> None:
-    """Note that an attempt was told; another limit that came meanwhile is still to be."""
+def limited(tx: Tx, told: Limit, job: JobId, *, known: bool) -> None:
+    """Note that an attempt was told; another limit that came meanwhile is still to be.
+
+    ``known``: it can run so long, as far as its engine lets it.
+    """
     seconds = told.limit.total_seconds()
     tx.execute(
         "UPDATE attempt SET work_limit = ?, wanted = NULL WHERE token = ? AND wanted = ?",
@@ -232,6 +235,8 @@ def limited(tx: Tx, told: Limit) -> None:
         told.token,
         seconds,
     )
+    if not known:
+        tx.note("unlimited", job=job, detail=f"work={sendable(told.limit)}")
 
 
 # --- the end of it --------------------------------------------------------------------------------

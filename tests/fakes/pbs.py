@@ -16,6 +16,7 @@ SUBSTATES = {WAITING: 10, HELD: 20, RUNNING: 42, SUSPENDED: 43, ENDED: 92}
 KILLED = {"limit": (-29, 92), "memory": (-27, 92), "cancelled": (271, 91), "node": (-4, 93)}
 
 SAYS = {
+    "qalter": {"fail": ("qalter: Cannot modify attribute while job running  Resource_List\n", 1)},
     "qsub": {
         "later": ("qsub: would exceed queue generic's per-user limit of jobs in 'Q' state", 38),
         "never": ("qsub: Job violates queue and/or server resource limits", 188),

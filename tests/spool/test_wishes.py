@@ -244,10 +244,10 @@ def test_the_last_of_two_limits_is_still_to_be_told(spool: Connection) -> None:
         wishes.limit(tx, fetched(spool, attempt.job), HOUR, by=ADA)
         (told,) = wishes.limits(tx)
         wishes.limit(tx, fetched(spool, attempt.job), 2 * HOUR, by=ADA)
-        wishes.limited(tx, told)
+        wishes.limited(tx, told, attempt.job, known=True)
         (again,) = wishes.limits(tx)
         assert again.limit == 2 * HOUR
-        wishes.limited(tx, again)
+        wishes.limited(tx, again, attempt.job, known=True)
         assert wishes.limits(tx) == []
     assert attempts.open_attempts(spool.view)[0].limit == 2 * HOUR
 

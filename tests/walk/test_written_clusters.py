@@ -5,6 +5,7 @@ adapter carries it, and that a scheduler that lies loses nothing and starts noth
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -380,6 +381,21 @@ def test_jobs_end_where_they_are_while_new_ones_go_to_another_engine(one: Room) 
     assert [letter["Mailgate-Exit"] for letter in results] == ["3", "3"]
     assert not one.gateway.logged("unseen")
     assert len(one.cluster.jobs()) == 1
+
+
+def test_a_limit_that_the_scheduler_does_not_move_is_told_to_the_operator(one: Room) -> None:
+    service = one.gateway.folder / "services" / "waits.toml"
+    service.write_text('limits = { work = "1h" }\n' + service.read_text())
+    one.gateway.start()
+    one.send()
+    one.runs()
+    one.cluster.lie("qalter", "fail")
+    one.command("limit", "2h")
+    eventually(lambda: one.gateway.logged("unlimited"), 20, one.gateway.logged)
+    told = one.gateway.run("job", str(one.gateway.jobs()[0]["id"])).stdout.decode()
+    assert re.search(r"^history .* unlimited  work=2h$", told, re.MULTILINE)
+    one.go.touch()
+    assert one.result()["Mailgate-Exit"] == "3"
 
 
 def test_a_live_check_leaves_nothing_where_no_gateway_has_run_yet(one: Room) -> None:
