@@ -109,7 +109,8 @@ class Slurm:
     def submit(self, ask: Ask) -> Command:
         """Return sbatch(1). All other values of --export have the node start a login shell."""
         site = self._site
-        # Behind what the operator adds, for the last word counts: by these a job is found again.
+        # Behind what the operator adds, for the last word counts: by these a job is found again,
+        # and is the only one.
         ours = {
             "job-name": ask.token,
             "chdir": ask.folder,
@@ -130,9 +131,10 @@ class Slurm:
         }
         return Command(
             argv=(
-                *("sbatch", "--parsable", "--no-requeue", "--export=ALL", "--input=/dev/null"),
+                *("sbatch", "--parsable", "--export=ALL", "--input=/dev/null"),
                 *(f"--{name}={word}" for name, word in words.items() if word is not None),
                 *site.extra,
+                "--no-requeue",
                 *(f"--{name}={word}" for name, word in ours.items()),
                 ask.script,
             ),
