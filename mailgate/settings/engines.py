@@ -78,8 +78,13 @@ class Run:
     engines: Mapping[str, Local | Cluster]
 
     def scheduler(self, name: str) -> str:
-        """Return whose cluster the table [run.NAME] is; "" for this machine, or no such table."""
+        """Return whose cluster the table [run.NAME] is; "" for this machine.
+
+        The name alone where the operator took the table away: jobs may be there all the same.
+        """
         found = self.engines.get(name)
+        if found is None:
+            return name
         return found.engine if isinstance(found, Cluster) else ""
 
     @property

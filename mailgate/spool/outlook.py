@@ -63,7 +63,7 @@ def at_cluster(found: Outlook, job: Job, run: Run, service: Service | None) -> O
 
 
 def at(silence: Silence | None, run: Run) -> Silence | None:
-    """Return it with the scheduler's name for its table's; None where there is none such."""
+    """Return it with the scheduler's name for its table's; None at this machine."""
     scheduler = run.scheduler(silence.engine) if silence is not None else ""
     return replace(silence, engine=scheduler) if silence is not None and scheduler else None
 

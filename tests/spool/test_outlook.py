@@ -111,6 +111,20 @@ def test_the_gateways_own_machine_has_no_queue_of_its_own(spool: Connection) -> 
     assert found.queued == Queued(engine="slurm")
 
 
+def test_a_job_is_told_to_be_where_it_is_though_that_table_was_taken_away(
+    spool: Connection,
+) -> None:
+    job = a_job(spool)
+    with spool.transaction() as tx:
+        attempt = attempts.intend(tx, job, engine="night")
+    assert attempt is not None
+    here = seen(spool, job)
+    run = Run(engines={"local": Local()})
+    found = at_cluster(here, jobs.fetch(spool.view, job), run, None)
+    assert found.queued is not None
+    assert found.queued.engine == "night"
+
+
 def test_an_estimate_that_has_passed_is_not_told() -> None:
     queued = Queued(engine="slurm", since=START, starts=START + MINUTE)
     facts = Outlook(queued=queued).facts(START + 2 * MINUTE)["queued"]
