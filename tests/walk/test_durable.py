@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import ADA, TRUE, Gateway, request, running
+from tests.daemon import ADA, TRUE, Gateway, eventually, request, running
 from tests.servers import require
 
 SYNCS = re.compile(r"^(\d+) +f(?:data)?sync\(\d+<(.*?)>(\) += 0)?")
@@ -55,6 +55,8 @@ def between(found: list[str], number: int) -> list[str]:
 def test_what_counts_as_taken_or_sent_is_on_the_disk(gateway: Gateway) -> None:
     gateway.start()
     gateway.send(request("true"))
+    # Whatever is committed for one would stand between what is done for the other.
+    eventually(lambda: gateway.logged("sent"), 30, gateway.logged)
     gateway.send(request("true", attachments={"big": b"x" * (1 << 20)}))
     gateway.await_results(2)
     assert gateway.stop() == 0
