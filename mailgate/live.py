@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ _COMMAND = "true"
 # It is over in milliseconds; a machine that takes longer than this is no place for jobs.
 _LIMIT = timedelta(seconds=30)
 _LOOK = 0.5
+_OVER = (Denied, Ended, Gone, NotStarted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,34 +216,40 @@ async def _ended(engine: Engine, jobs: Path, queue: str, within: timedelta = 2 *
     )
     # Files, on a disk that may be slow.
     await asyncio.to_thread(jobdir.prepare, folder, start.plan, ())
-    last: list[Sight] = []
     try:
         # Nothing there is over that this one would know of.
         await engine.sweep(lambda _: ())
         await engine.submit(folder, start)
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                return _exit(await _seen(engine, folder, attempt, last))
-        except TimeoutError as error:
+        sight = await _seen(engine, folder, attempt, within)
+        if not isinstance(sight, _OVER):
             await engine.cancel(folder, attempt)
-            why = next((s.queued.why for s in last if isinstance(s, Waiting)), "")
-            raise Transient("it has not ended in time", detail=why) from error
+            why = sight.queued.why if isinstance(sight, Waiting) else ""
+            raise Transient("it has not ended in time", detail=why)
+        return _exit(sight)
     finally:
         await engine.close()
 
 
-async def _seen(engine: Engine, folder: JobFolder, attempt: Attempt, last: list[Sight]) -> Sight:
-    """Wait until it is over; ``last`` holds what was seen of it last."""
-    while True:
-        sight = (await engine.sights([(folder, attempt)])).get(attempt.token)
-        if isinstance(sight, Denied | Ended | Gone | NotStarted):
-            return sight
-        last[:] = [sight] if sight is not None else last
-        try:
-            async with asyncio.timeout(_LOOK):
-                await engine.changed.wait()
-        except TimeoutError:
-            continue
+async def _seen(
+    engine: Engine, folder: JobFolder, attempt: Attempt, within: timedelta
+) -> Sight | None:
+    """Wait until it is over, so long at the most; return what was seen of it last."""
+    last: Sight | None = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within.total_seconds()):
+            while True:
+                last = (await engine.sights([(folder, attempt)])).get(attempt.token, last)
+                if isinstance(last, _OVER):
+                    break
+                await _changed(engine)
+    return last
+
+
+async def _changed(engine: Engine) -> None:
+    """Wait for news of it, for a while."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK):
+            await engine.changed.wait()
         engine.changed.clear()
 
 
